@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TB_BYTES_H
+#define TB_BYTES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * A borrowed range. Same layout as struct iovec (asserted in the shim). @ptr NULL with @len > 0 means
+ * that the bytes exist but cannot be looked at (sendfile, splice): only their number counts.
+ */
+struct tb_bytes {
+    const uint8_t *ptr;
+    size_t len;
+};
+
+/* The result of a parser that may be given a cut input. */
+enum tb_parse {
+    TB_PARSE_OK,
+    TB_PARSE_PARTIAL, /* call again with more */
+    TB_PARSE_BAD      /* never again for this stream */
+};
+
+#define TB_LIKELY(x) __builtin_expect(!!(x), 1)
+#define TB_UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+/* Freestanding mem*: the object links against nothing. Context: any. */
+static inline void tb_copy(void *to, const void *from, size_t len)
+{
+    uint8_t *t = to;
+    const uint8_t *f = from;
+    while (len--)
+        *t++ = *f++;
+}
+
+static inline void tb_zero(void *to, size_t len)
+{
+    uint8_t *t = to;
+    while (len--)
+        *t++ = 0;
+}
+
+static inline bool tb_equal(const void *a, const void *b, size_t len)
+{
+    const uint8_t *x = a, *y = b;
+    while (len--)
+        if (*x++ != *y++)
+            return false;
+    return true;
+}
+
+/* Length of a string, at most @max. */
+static inline size_t tb_strnlen(const char *s, size_t max)
+{
+    size_t n = 0;
+    while (n < max && s[n])
+        n++;
+    return n;
+}
+
+static inline struct tb_bytes tb_bytes(const void *ptr, size_t len)
+{
+    return (struct tb_bytes){ptr, len};
+}
+
+static inline struct tb_bytes tb_bytes_str(const char *s)
+{
+    return (struct tb_bytes){(const uint8_t *)s, tb_strnlen(s, (size_t)1 << 30)};
+}
+
+static inline uint8_t tb_lower(uint8_t c)
+{
+    return (uint8_t)(c - 'A') < 26 ? (uint8_t)(c | 0x20) : c;
+}
+
+#endif

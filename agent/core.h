@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The agent core's private state in one process, and what its host (the shim, a test, a fuzzer) provides.
+ * Freestanding: time, pid and system calls come through struct tb_env.
+ *
+ * Fork story: private, copied by fork. The host calls tb_core_forked() in the child (or finds out through the
+ * wipe-on-fork word) before the next event; the region stays mapped, the owner slot is claimed anew.
+ */
+#ifndef TB_CORE_H
+#define TB_CORE_H
+
+#include "atomics.h"
+#include "bytes.h"
+#include "layout.h"
+
+enum tb_counter {
+#define COUNTER(id, family, reason, help) TB_COUNTER_##id,
+#include "counters.def"
+#undef COUNTER
+    TB_COUNTER_COUNT
+};
+_Static_assert(TB_COUNTER_COUNT <= TB_COUNTERS_MAX, "counters.def");
+
+enum tb_method {
+    TB_METHOD_OTHER = 0,
+#define METHOD(id, name) TB_METHOD_##id,
+#include "methods.def"
+#undef METHOD
+    TB_METHOD_COUNT
+};
+
+struct tb_env {
+    /*
+     * A raw system call: result or -errno, errno untouched. NULL-safe to call at any time: the host returns -ENOSYS
+     * when none is allowed any more (the program installed a seccomp filter). Numbers: <sys/syscall.h>.
+     */
+    long (*syscall)(long nr, long a, long b, long c, long d, long e, long f);
+    /* CLOCK_MONOTONIC in ns; 0 = no clock may be read now (then exchanges are counted untimed). */
+    uint64_t (*monotonic_ns)(void);
+    uint64_t page_size; /* AT_PAGESZ */
+    uint32_t pid;       /* of this process; the host keeps it right across fork */
+};
+
+#define TB_PATH_MAX 1024u /* bytes of a path that are looked at; what follows does not shape the route */
+#define TB_PATH_BLOCKS 64u
+#define TB_QUEUE_BLOCKS 128u
+#define TB_QUEUE_PER_BLOCK 15u
+
+/* One request waiting for its response. */
+struct tb_pending {
+    uint64_t start_ns; /* CLOCK_MONOTONIC of its first byte; 0 = untimed */
+    uint32_t route;    /* handle of route.h */
+    uint16_t inflight; /* index + 1 in the in-flight table, 0 = none */
+    uint16_t owner;    /* owner slot + 1 that in_flight was added to, 0 = none */
+    uint8_t method;    /* enum tb_method */
+    uint8_t flags;     /* exchange.c */
+    uint16_t reserved;
+    uint32_t target; /* string reference, client role */
+    uint64_t body_bytes;
+};
+
+struct tb_queue_block {
+    struct tb_pending entries[TB_QUEUE_PER_BLOCK];
+    uint32_t next; /* block + 1, 0 = none */
+    uint32_t reserved;
+};
+_Static_assert(sizeof(struct tb_queue_block) * TB_QUEUE_BLOCKS <= (64u << 10), "the queue pool is bounded");
+
+struct tb_core {
+    struct tb_env env;
+
+    /* The mapped region; base NULL = no region, nothing is recorded. Set once per process. */
+    uint8_t *base;
+    struct tb_region_header *header;
+    uint64_t *counters;
+    struct tb_owner *owners;
+    struct tb_inflight *inflight;
+    struct tb_rules_head *rules;
+    uint16_t *index;
+    uint8_t *strings;
+    struct tb_series *series;
+    uint8_t *learner;
+    uint8_t *cells;
+
+    struct tb_owner *owner; /* this process's slot, NULL = not yet claimed */
+    uint32_t owner_slot;
+    uint32_t shard;           /* owner slot mod TB_SHARDS */
+    uint32_t fork_generation; /* raised on both sides of each fork that was seen */
+
+    /* Region memory already reserved for this process to hand out (series.c): per shard the open chunk. */
+    uint32_t chunk_at[TB_SHARDS]; /* offset in TB_SEC_CELLS */
+    uint32_t chunk_end[TB_SHARDS];
+    /* One bit per page of the region that this process knows to be reserved. */
+    uint64_t reserved_pages[TB_REGION_BYTES / TB_PAGE / 64];
+
+    /* Pools (exchange.c); a set bit is a taken block. */
+    uint64_t path_taken;
+    uint64_t queue_taken[TB_QUEUE_BLOCKS / 64];
+    uint8_t path_blocks[TB_PATH_BLOCKS][TB_PATH_MAX];
+    struct tb_queue_block queue_blocks[TB_QUEUE_BLOCKS]; /* 61 KiB */
+};
+
+static inline void tb_count(struct tb_core *core, enum tb_counter what)
+{
+    if (core->counters)
+        tb_add_relaxed(&core->counters[what], 1);
+}
+
+#endif

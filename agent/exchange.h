@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One connection: pairs requests with responses in both roles and counts each exchange when its response is complete.
+ * Two halves: received bytes touch one, sent bytes the other; the queue between them is single-producer
+ * single-consumer. Each half has a try-flag; when it is taken (two threads, a signal handler inside, a longjmp) the
+ * stream is abandoned and counted.
+ */
+#ifndef TB_EXCHANGE_H
+#define TB_EXCHANGE_H
+
+#include "core.h"
+
+struct tb_conn; /* at most 120 bytes; private to exchange.c but for its size (conn.h) */
+
+enum tb_direction { TB_RECEIVED = 0, TB_SENT = 1 };
+
+enum tb_close_how {
+    TB_CLOSE_LOCAL,  /* this process closed its last descriptor, or exits */
+    TB_CLOSE_HANDED, /* closed here, but another process holds it since a fork or SCM_RIGHTS: nothing is over */
+    TB_CLOSE_FORGET  /* identity ended unseen (fd number reused): count as closed now */
+};
+
+/* tb_conn_open - a new stream. @c is TB_CONN_BYTES of any content. */
+void tb_conn_open(struct tb_core *core, struct tb_conn *c, uint32_t number);
+
+/*
+ * tb_exchange_io - @total bytes crossed in @direction, in @count ranges (a struct iovec array; the ranges may hold more
+ * than @total). A range with a NULL pointer has only a length. Called after the real call succeeded. @total 0 with
+ * TB_RECEIVED is end of stream. Context: any thread, signal handlers; no allocation, no lock, no errno; at most one
+ * clock read.
+ */
+void tb_exchange_io(struct tb_core *core, struct tb_conn *c, enum tb_direction direction, const struct tb_bytes *ranges,
+                    size_t count, size_t total);
+
+/* tb_exchange_shutdown - shutdown(2) of one side (TB_SENT: SHUT_WR). */
+void tb_exchange_shutdown(struct tb_core *core, struct tb_conn *c, enum tb_direction direction);
+
+/* tb_exchange_close - the stream is over for this process. Afterwards @c may be reused. */
+void tb_exchange_close(struct tb_core *core, struct tb_conn *c, enum tb_close_how how);
+
+/* tb_exchange_is_open - a request is partly received or unanswered, or a response unfinished: close needs care. */
+bool tb_exchange_is_open(const struct tb_conn *c);
+
+/* tb_exchange_is_done - nothing on this stream will ever be counted again (not HTTP, given up, tunnel closed): the
+ * caller may mark the fd as ignored. A tunnel is not done until closed (its lifetime is counted). */
+bool tb_exchange_is_done(const struct tb_conn *c);
+
+/*
+ * tb_exchange_looks_http - could these be the first bytes of a request or response (or a PROXY head)? For fds of unseen
+ * birth, before anything is asked of the kernel. Pure, a few instructions for the common no.
+ */
+bool tb_exchange_looks_http(struct tb_bytes in);
+
+#endif

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The region: the shared-memory format, layout version 1. Structs, constants and asserted offsets, nothing else.
+ *
+ * One file per program (service and uid). Writers are the observed processes (same uid), which only add;
+ * readers are the exporter and the command, which trust nothing. Offsets are bytes from the start of the
+ * file, never pointers. Everything is little-endian as the machine has it; all integers that two processes
+ * touch are naturally aligned and accessed with the operations of atomics.h.
+ *
+ * Sparse: a page that was never needed is a hole. A page is reserved (see region.h) before it is written.
+ */
+#ifndef TB_LAYOUT_H
+#define TB_LAYOUT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define TB_AT(type, field, offset)                                                                                     \
+    _Static_assert(offsetof(type, field) == (offset), #type "." #field " moved: raise TB_LAYOUT_VERSION")
+#define TB_SIZE(type, size) _Static_assert(sizeof(type) == (size), #type " changed size: raise TB_LAYOUT_VERSION")
+
+#define TB_LAYOUT_MAGIC UINT64_C(0x314e4f4947455254) /* "TREGION1" */
+#define TB_LAYOUT_VERSION 1u
+#define TB_PAGE 4096u /* granule of every section; a larger machine page is handled when reserving */
+#define TB_SHARDS 4u
+#define TB_REGION_BYTES (3u << 20) /* apparent size; the hard cap of a service */
+
+/* header.state: changes only under flock LOCK_EX on the file (region.h) */
+enum tb_region_state {
+    TB_REGION_INIT = 0,    /* being made, under a temporary name */
+    TB_REGION_LIVE = 1,    /* counts; with or without owners */
+    TB_REGION_FOLDING = 2, /* its totals are being added to the ledger */
+    TB_REGION_FREE = 3     /* emptied; the next program of the same service may adopt it */
+};
+
+enum tb_section_type {
+    TB_SEC_COUNTERS = 1, /* uint64_t[TB_COUNTERS_MAX]: counters.def, writers add */
+    TB_SEC_OWNERS = 2,   /* struct tb_owner[TB_OWNERS] */
+    TB_SEC_INFLIGHT = 3, /* struct tb_inflight[TB_SHARDS][TB_INFLIGHT_PER_SHARD] */
+    TB_SEC_STRINGS = 4,  /* struct tb_strings_head, index, then struct tb_string entries */
+    TB_SEC_INDEX = 5,    /* uint16_t[TB_INDEX_SLOTS]: hash -> series slot + 1, 0 = empty */
+    TB_SEC_SERIES = 6,   /* struct tb_series[TB_SERIES_MAX], used from 0 up */
+    TB_SEC_CELLS = 7,    /* arenas of records and cell blocks */
+    TB_SEC_LEARNER = 8,  /* route.c owns the format; its own version is the section's version */
+    TB_SEC_RULES = 9     /* struct tb_rules_head and two buffers */
+};
+#define TB_SECTIONS_MAX 24u
+
+struct tb_section {
+    uint32_t type;
+    uint32_t version;  /* of the section's own format */
+    uint64_t offset;   /* multiple of TB_PAGE */
+    uint64_t reserved; /* bytes set aside */
+};
+TB_SIZE(struct tb_section, 24);
+
+/* One page. Written by the maker before the region is published, but for state, generation and the words noted. */
+struct tb_region_header {
+    uint64_t magic;
+    uint32_t layout_version;
+    uint32_t header_size;
+    uint32_t state;         /* enum tb_region_state; under LOCK_EX */
+    uint32_t section_count; /* at most TB_SECTIONS_MAX */
+    uint64_t generation;    /* raised by each fold, under LOCK_EX */
+    uint64_t region_id;     /* random; (region_id, generation) names one life in the ledger */
+    uint64_t file_size;
+    /* identity */
+    uint8_t boot_id[16];
+    uint64_t pidns_inode;  /* of the maker's pid namespace, 0 = unknown */
+    uint64_t created_ns;   /* CLOCK_REALTIME, of this life: set when made, adopted when FREE */
+    uint64_t adopted_ns;   /* CLOCK_REALTIME of the last start of a program on this region */
+    uint64_t command_hash; /* of the command line: two different ones under one name are a collision */
+    uint32_t uid;
+    uint32_t pid;          /* the maker's or last adopter's */
+    uint32_t bound_set;    /* in force for new series (histogram.h) */
+    uint32_t cells_used;   /* bytes of TB_SEC_CELLS handed out; writers fetch_add in chunks */
+    uint32_t series_used;  /* slots handed out; writers fetch_add; may run past TB_SERIES_MAX */
+    uint32_t series_limit; /* at most TB_SERIES_MAX */
+    char agent_version[32];
+    char host[64];
+    char service[128];
+    char program[256]; /* path of the executable */
+    char labels[1024]; /* TICKBIRD_LABELS: k=v,k=v */
+    struct tb_section sections[TB_SECTIONS_MAX];
+};
+TB_AT(struct tb_region_header, state, 16);
+TB_AT(struct tb_region_header, generation, 24);
+TB_AT(struct tb_region_header, boot_id, 48);
+TB_AT(struct tb_region_header, uid, 96);
+TB_AT(struct tb_region_header, cells_used, 108);
+TB_AT(struct tb_region_header, agent_version, 120);
+TB_AT(struct tb_region_header, sections, 1624);
+_Static_assert(sizeof(struct tb_region_header) <= TB_PAGE, "the header is one page");
+
+#define TB_COUNTERS_MAX 128u
+
+/*
+ * One process. Claimed by compare-and-swap of pid 0 -> pid; cleared by itself at exit, by the next fork of its
+ * family or by an exporter that can tell that the process is gone. in_flight dies with the slot.
+ */
+struct tb_owner {
+    uint32_t pid; /* as the process sees it; 0 = free */
+    uint32_t flags;
+    uint64_t start_ns;     /* CLOCK_MONOTONIC when claimed */
+    uint64_t start_ticks;  /* of /proc/PID/stat field 22 when known, else 0 */
+    int64_t in_flight;     /* requests received, not yet answered; any thread of the process adds */
+    uint64_t exchanges;    /* counted by this process */
+    uint64_t connections;  /* open HTTP connections */
+    uint64_t unobservable; /* bit per reason (limits.md): io_uring seen, seccomp installed, ... */
+    uint64_t reserved;
+};
+TB_SIZE(struct tb_owner, 64); /* one cache line: two workers never write the same */
+#define TB_OWNERS 256u
+#define TB_OWNER_SHARED 1u /* flags: several processes share this slot; in_flight cannot be cleaned */
+
+/* One request being answered. start_ns 0 = free; claimed by compare-and-swap of start_ns. */
+struct tb_inflight {
+    uint64_t start_ns; /* CLOCK_MONOTONIC */
+    uint64_t thread;   /* the thread pointer of the thread that received it */
+    uint32_t route;    /* route handle, for the stack sampler */
+    uint16_t owner;    /* slot number */
+    uint8_t method;
+    uint8_t flags; /* TB_INFLIGHT_HANDED */
+    uint64_t reserved;
+};
+TB_SIZE(struct tb_inflight, 32);
+#define TB_INFLIGHT_HANDED 1u /* one side of a fork closed it unanswered: the other side owns the exchange */
+#define TB_INFLIGHT_PER_PAGE (TB_PAGE / 32u)
+#define TB_INFLIGHT_PAGES_PER_SHARD 8u
+#define TB_INFLIGHT_PER_SHARD (TB_INFLIGHT_PER_PAGE * TB_INFLIGHT_PAGES_PER_SHARD)
+
+/* Interned strings: append-only. A reference is the entry's byte offset in the section; 0 = none. */
+struct tb_strings_head {
+    uint32_t used; /* bytes handed out, this head and the index included; writers fetch_add */
+    uint32_t reserved[15];
+};
+TB_SIZE(struct tb_strings_head, 64);
+#define TB_STRINGS_INDEX 4096u /* uint32_t references behind the head, open addressing by hash */
+struct tb_string {
+    uint32_t hash;
+    uint16_t len;   /* bytes, at most TB_STRING_MAX */
+    uint16_t state; /* enum tb_slot_state; release after bytes are written */
+    char bytes[];   /* len bytes, valid UTF-8, and a NUL; entries are 8-byte aligned */
+};
+#define TB_STRING_MAX 512u
+/* Fixed references, written by the maker right behind the index. */
+#define TB_STR_FIRST (64u + TB_STRINGS_INDEX * 4u)
+#define TB_STR_OTHER TB_STR_FIRST             /* "_other" */
+#define TB_STR_UNMATCHED (TB_STR_FIRST + 16u) /* "_unmatched": 8 + 10 + NUL */
+#define TB_STR_FREE (TB_STR_UNMATCHED + 24u)
+
+enum tb_slot_state { TB_SLOT_EMPTY = 0, TB_SLOT_CLAIMED = 1, TB_SLOT_PUBLISHED = 2 };
+
+enum tb_family {
+    TB_FAMILY_REQUESTS = 1, /* http_requests_total and http_request_duration_seconds (role decides the name) */
+    TB_FAMILY_ABORTED = 2,  /* http_requests_aborted_total; status holds enum tb_abort */
+    TB_FAMILY_STREAM = 3,   /* lifetime of streams without end: http_stream_duration_seconds */
+    TB_FAMILY_RULE = 4      /* custom metrics; ext names the rule */
+};
+
+enum tb_role { TB_ROLE_UNKNOWN = 0, TB_ROLE_SERVER = 1, TB_ROLE_CLIENT = 2 };
+
+enum tb_abort {
+    TB_ABORT_CLIENT_CLOSED = 1,
+    TB_ABORT_SERVER_CLOSED = 2,
+    TB_ABORT_INCOMPLETE_REQUEST = 3,
+    TB_ABORT_NEVER_ANSWERED = 4
+};
+
+/* 24 bytes, compared as three 64-bit words; unused fields are 0. */
+struct tb_series_key {
+    uint8_t family; /* enum tb_family */
+    uint8_t role;   /* enum tb_role */
+    uint8_t method; /* methods.def id + 1; 0 = _OTHER */
+    uint8_t bound_set;
+    uint16_t status; /* 100..999 as sent; enum tb_abort for TB_FAMILY_ABORTED; 0 = none */
+    uint16_t reserved0;
+    uint32_t route;  /* string reference */
+    uint32_t target; /* string reference (outgoing) */
+    uint32_t ext;    /* string reference or rule number */
+    uint32_t reserved1;
+};
+TB_SIZE(struct tb_series_key, 24);
+
+/* Read-only after publication but for records[], each set once by compare-and-swap from 0. */
+struct tb_series {
+    uint32_t state; /* enum tb_slot_state; a slot left CLAIMED by a killed writer is skipped */
+    uint32_t hash;
+    struct tb_series_key key;
+    uint32_t records[TB_SHARDS]; /* offset of a struct tb_record in TB_SEC_CELLS, 0 = none yet */
+    uint64_t created_ns;         /* CLOCK_REALTIME */
+    uint64_t reserved;
+};
+TB_SIZE(struct tb_series, 64);
+TB_AT(struct tb_series, key, 8);
+TB_AT(struct tb_series, records, 32);
+#define TB_SERIES_MAX 4096u
+#define TB_SERIES_LIMIT 4000u /* default; the rest is kept for _OTHER/_other */
+#define TB_INDEX_SLOTS 8192u
+
+/*
+ * What one shard of one series has counted. All fields only grow, relaxed adds.
+ * count = untimed + the sum of all cells, so the two cannot disagree.
+ */
+struct tb_record {
+    uint64_t sum_ns;        /* durations of the timed ones */
+    uint64_t first_byte_ns; /* sum of times to the first response byte, of the timed ones */
+    uint64_t rx_bytes;      /* request body bytes (as framed) */
+    uint64_t tx_bytes;      /* response body bytes */
+    uint64_t incomplete;    /* counted under their status, but cut short */
+    uint64_t untimed;       /* counted without a duration */
+    uint32_t blocks[3];     /* TB_BLOCK(octave, offset), 0 = none; set once by compare-and-swap */
+    uint32_t more;          /* offset of a struct tb_record_more, 0 = none; set once by compare-and-swap */
+};
+TB_SIZE(struct tb_record, 64);
+struct tb_record_more {
+    uint32_t blocks[15];
+    uint32_t more;
+};
+TB_SIZE(struct tb_record_more, 64);
+
+/*
+ * A block holds the cells of one octave of a bound set: uint64_t[TB_BLOCK_CELLS]. blocks[] entries pack the octave
+ * (6 bits, 0..63) above the byte offset / 8 in TB_SEC_CELLS (26 bits).
+ */
+#define TB_BLOCK(octave, offset) ((uint32_t)(octave) << 26 | (uint32_t)((offset) >> 3))
+#define TB_BLOCK_OCTAVE(b) ((b) >> 26)
+#define TB_BLOCK_OFFSET(b) (((b)&0x3ffffffu) << 3)
+#define TB_BLOCK_CELLS 10u
+
+/* Arena chunks: each belongs to one shard, so two shards never share a cache line. */
+#define TB_CHUNK_BYTES TB_PAGE
+
+struct tb_rules_head {
+    uint32_t off;        /* not 0: the agent does nothing (kill switch). Written by group tickbird. */
+    uint32_t generation; /* raised after a buffer is complete (release); the core looks at it per exchange */
+    uint32_t active;     /* 0 or 1: the buffer that generation speaks of */
+    uint32_t length[2];  /* bytes used */
+    uint32_t reserved[11];
+};
+TB_SIZE(struct tb_rules_head, 64);
+#define TB_RULES_BUFFER (28u << 10)
+
+/* Where the sections of a default region lie. Readers use the table in the header, not these. */
+#define TB_OFF_COUNTERS (1u * TB_PAGE)
+#define TB_LEN_COUNTERS (1u * TB_PAGE)
+#define TB_OFF_OWNERS (TB_OFF_COUNTERS + TB_LEN_COUNTERS)
+#define TB_LEN_OWNERS (TB_OWNERS * 64u)
+#define TB_OFF_INFLIGHT (TB_OFF_OWNERS + TB_LEN_OWNERS)
+#define TB_LEN_INFLIGHT (TB_SHARDS * TB_INFLIGHT_PER_SHARD * 32u)
+#define TB_OFF_RULES (TB_OFF_INFLIGHT + TB_LEN_INFLIGHT)
+#define TB_LEN_RULES (16u * TB_PAGE)
+#define TB_OFF_INDEX (TB_OFF_RULES + TB_LEN_RULES)
+#define TB_LEN_INDEX (TB_INDEX_SLOTS * 2u)
+#define TB_OFF_STRINGS (TB_OFF_INDEX + TB_LEN_INDEX)
+#define TB_LEN_STRINGS (192u << 10)
+#define TB_OFF_SERIES (TB_OFF_STRINGS + TB_LEN_STRINGS)
+#define TB_LEN_SERIES (TB_SERIES_MAX * 64u)
+#define TB_OFF_LEARNER (TB_OFF_SERIES + TB_LEN_SERIES)
+#define TB_LEN_LEARNER (1024u << 10)
+#define TB_OFF_CELLS (TB_OFF_LEARNER + TB_LEN_LEARNER)
+#define TB_LEN_CELLS (TB_REGION_BYTES - TB_OFF_CELLS)
+_Static_assert(TB_OFF_CELLS % TB_PAGE == 0 && TB_LEN_CELLS >= (1u << 20), "cells");
+
+#endif

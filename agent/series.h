@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Series: find or claim a key's slot, add one observation, intern strings. Hot path; lock-free; crash-safe at any
+ * instruction. */
+#ifndef TB_SERIES_H
+#define TB_SERIES_H
+
+#include "core.h"
+
+struct tb_observation {
+    uint64_t duration_ns;
+    uint64_t first_byte_ns;
+    uint64_t rx_bytes;
+    uint64_t tx_bytes;
+    bool is_timed;
+    bool is_incomplete;
+};
+
+/*
+ * tb_series_observe - count one exchange under @key (role, family, ... as in layout.h; bound_set is filled in).
+ *
+ * When the table is full, or a page is refused, the exchange is counted on the reserved series (_OTHER, _other, same
+ * family, role and status), then untimed, and only when not even its record has memory as lost (counted). Never blocks.
+ * Context: any thread, signal handlers.
+ */
+void tb_series_observe(struct tb_core *core, const struct tb_series_key *key, const struct tb_observation *o);
+
+/*
+ * tb_string_intern - reference of @text in the region's string table, appended when new.
+ * Returns 0 when it is full, longer than TB_STRING_MAX, or a page is refused. @text must be valid UTF-8.
+ */
+uint32_t tb_string_intern(struct tb_core *core, struct tb_bytes text);
+
+/* tb_string_get - the bytes of a reference, validated against the section (readers may pass garbage). Empty when not
+ * valid. */
+struct tb_bytes tb_string_get(const uint8_t *strings, size_t strings_len, uint32_t ref);
+
+/* tb_series_hash - of a key; part of layout v1 (the index is shared). */
+uint32_t tb_series_hash(const struct tb_series_key *key);
+
+#endif
