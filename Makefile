@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+# Everything is built under $(B); sanitizer builds under $(B)/SAN. The user's CPPFLAGS, CFLAGS and LDFLAGS come last, but
+# for the flags without which the preloaded object would not be safe in a foreign process (HOST_CFLAGS).
+# Quiet unless V=1. Tests are run by tests/run.py, which adds up what every suite reports.
+
+B ?= build
+SAN ?=
+V ?= 0
+CC ?= cc
+AR ?= ar
+CLANG ?= clang
+PKG_CONFIG ?= pkg-config
+PYTHON ?= /usr/bin/python3
+FUZZ_SECONDS ?= 60
+prefix ?= /usr/local
+bindir ?= $(prefix)/bin
+libdir ?= $(prefix)/lib
+mandir ?= $(prefix)/share/man
+
+VERSION := $(shell cat VERSION)
+REVISION := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+O := $(B)$(if $(SAN),/$(SAN))
+Q := $(if $(filter 1,$(V)),,@)
+say = $(if $(filter 1,$(V)),@:,@printf '  %-7s %s\n' "$(1)" "$(2)")
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+# --- flags -----------------------------------------------------------------------------------------------------------
+SAN_FLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
+TB_CPPFLAGS := -D_GNU_SOURCE -DTB_VERSION='"$(VERSION)"' -I. -Iagent
+TB_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Wshadow -Wconversion -fvisibility=hidden $(WERROR) $(SAN_FLAGS)
+# Code that runs inside somebody else's process: no libc, no stack protector or fortify calls (they would be imports), no tail
+# call out of a constructor (libc would take the wrong caller), unwind tables so that a cancelled thread can pass through.
+HOST_CFLAGS := -fPIC -ffreestanding -fno-stack-protector -U_FORTIFY_SOURCE -fasynchronous-unwind-tables \
+	-fno-optimize-sibling-calls -fno-tree-loop-distribute-patterns -fno-lto
+HOST_LDFLAGS := -shared -nostdlib -Wl,-soname,libtickbird.so -Wl,--hash-style=both -Wl,-z,now -Wl,-z,relro \
+	-Wl,-z,noexecstack -Wl,-z,defs -Wl,-Bsymbolic
+EXPORTER_PKGS := libmicrohttpd
+EXPORTER_CFLAGS = $(shell $(PKG_CONFIG) --cflags $(EXPORTER_PKGS) 2>/dev/null)
+EXPORTER_LIBS = $(shell $(PKG_CONFIG) --libs $(EXPORTER_PKGS) 2>/dev/null || echo -lmicrohttpd)
+CMOCKA_LIBS = $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null || echo -lcmocka)
+LIBS := -lpthread -lm
+
+# --- sources ---------------------------------------------------------------------------------------------------------
+AGENT_SRC := $(wildcard agent/*.c)
+SHIM_SRC := $(wildcard shim/*.c)
+EXPORTER_SRC := $(wildcard exporter/*.c)
+CLI_SRC := $(wildcard exporter/cli/*.c)
+UNIT_SRC := $(wildcard tests/unit/test_*.c)
+FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
+BENCH_SRC := $(wildcard tests/bench/*.c)
+objs = $(patsubst %.c,$(O)/%.o,$(1))
+
+AGENT_LIB := $(O)/agent.a
+EXPORTER_LIB := $(O)/exporter.a
+OBJECT := $(O)/libtickbird.so
+PROGRAMS := $(if $(wildcard exporter/main.c),$(O)/tickbird-exporter) $(if $(wildcard exporter/cli/main.c),$(O)/tickbird)
+UNIT_PROGRAMS := $(patsubst %.c,$(O)/%,$(UNIT_SRC))
+REPLAY_PROGRAMS := $(patsubst %.c,$(O)/%.replay,$(FUZZ_SRC))
+FUZZ_PROGRAMS := $(patsubst %.c,$(B)/fuzz/%,$(FUZZ_SRC))
+BENCH_PROGRAMS := $(patsubst %.c,$(O)/%,$(BENCH_SRC))
+
+.PHONY: all demo check check-programs check-unit check-corpus check-preload check-cli check-servers check-prometheus \
+	check-object check-asan check-ubsan check-tsan fuzz bench coverage lint format install uninstall dist clean help setup
+
+all: $(AGENT_LIB) $(if $(SHIM_SRC),$(OBJECT)) $(PROGRAMS) ## build libtickbird.so, tickbird-exporter and tickbird
+
+# --- objects ---------------------------------------------------------------------------------------------------------
+$(O)/agent/%.o: agent/%.c Makefile VERSION
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) -MMD -MP $(TB_CPPFLAGS) $(CPPFLAGS) $(TB_CFLAGS) $(CFLAGS) $(HOST_CFLAGS) -c -o $@ $<
+
+$(O)/shim/%.o: shim/%.c Makefile VERSION
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) -MMD -MP $(TB_CPPFLAGS) $(CPPFLAGS) $(TB_CFLAGS) $(CFLAGS) $(HOST_CFLAGS) -c -o $@ $<
+
+$(O)/exporter/%.o: exporter/%.c Makefile VERSION
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) -MMD -MP $(TB_CPPFLAGS) -DTB_REVISION='"$(REVISION)"' $(EXPORTER_CFLAGS) $(CPPFLAGS) \
+		$(TB_CFLAGS) $(CFLAGS) -c -o $@ $<
+
+$(O)/tests/%.o: tests/%.c Makefile
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) -MMD -MP $(TB_CPPFLAGS) -Iexporter $(EXPORTER_CFLAGS) $(CPPFLAGS) $(TB_CFLAGS) $(CFLAGS) \
+		-c -o $@ $<
+
+$(AGENT_LIB): $(call objs,$(AGENT_SRC))
+	$(call say,AR,$@)
+	$(Q)mkdir -p $(@D) && rm -f $@ && $(AR) rcs $@ $^
+
+$(EXPORTER_LIB): $(call objs,$(filter-out exporter/main.c,$(EXPORTER_SRC)))
+	$(call say,AR,$@)
+	$(Q)mkdir -p $(@D) && rm -f $@ && $(AR) rcs $@ $^
+
+# Linked under another name and renamed: rewriting a mapped object in place would kill the programs that have it mapped.
+$(OBJECT): $(call objs,$(SHIM_SRC)) $(AGENT_LIB) $(wildcard shim/libtickbird.map)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) $(filter-out -fsanitize=% -fno-sanitize-%,$(TB_CFLAGS)) $(HOST_LDFLAGS) \
+		$(if $(wildcard shim/libtickbird.map),-Wl$(comma)--version-script=shim/libtickbird.map) \
+		-o $@.new $(filter %.o,$^) -Wl,--whole-archive $(AGENT_LIB) -Wl,--no-whole-archive && mv -f $@.new $@
+comma := ,
+
+$(O)/tickbird-exporter: $(call objs,$(filter exporter/main.c,$(EXPORTER_SRC))) $(EXPORTER_LIB) $(AGENT_LIB)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(TB_CFLAGS) $(CFLAGS) -o $@.new $^ $(LDFLAGS) $(EXPORTER_LIBS) $(LIBS) && mv -f $@.new $@
+
+$(O)/tickbird: $(call objs,$(CLI_SRC)) $(EXPORTER_LIB) $(AGENT_LIB)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(TB_CFLAGS) $(CFLAGS) -o $@.new $^ $(LDFLAGS) $(EXPORTER_LIBS) $(LIBS) && mv -f $@.new $@
+
+# A test that replaces a function says so in a line `LDFLAGS: -Wl,--wrap=name` of its opening comment.
+$(O)/tests/unit/test_%: $(O)/tests/unit/test_%.o $(EXPORTER_LIB) $(AGENT_LIB)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(TB_CFLAGS) $(CFLAGS) -o $@ $^ $(shell sed -n 's/.*LDFLAGS: *\(-Wl[^ *]*\).*/\1/p' tests/unit/test_$*.c) $(LDFLAGS) \
+		-Wl,--as-needed $(CMOCKA_LIBS) $(EXPORTER_LIBS) $(LIBS)
+
+$(O)/tests/bench/%: $(O)/tests/bench/%.o $(EXPORTER_LIB) $(AGENT_LIB)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(TB_CFLAGS) $(CFLAGS) -o $@ $^ $(LDFLAGS) -Wl,--as-needed $(EXPORTER_LIBS) $(LIBS)
+
+# The corpus can be replayed with any compiler; `make fuzz` needs clang.
+$(O)/tests/fuzz/%.replay: $(O)/tests/fuzz/%.o $(O)/tests/fuzz/replay.o $(EXPORTER_LIB) $(AGENT_LIB)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(TB_CFLAGS) $(CFLAGS) -o $@ $^ $(LDFLAGS) -Wl,--as-needed $(EXPORTER_LIBS) $(LIBS)
+
+$(B)/fuzz/tests/fuzz/%: tests/fuzz/%.c $(AGENT_SRC) $(filter-out exporter/main.c,$(EXPORTER_SRC)) $(wildcard agent/*.h agent/*.def)
+	$(call say,FUZZ,$@)
+	$(Q)mkdir -p $(@D) && $(CLANG) $(TB_CPPFLAGS) -Iexporter $(EXPORTER_CFLAGS) $(CPPFLAGS) -std=gnu11 -O1 -g \
+		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all $(CFLAGS) -o $@ $(filter %.c,$^) $(LDFLAGS) \
+		$(EXPORTER_LIBS) $(LIBS)
+
+# --- checks ----------------------------------------------------------------------------------------------------------
+RUN = B=$(O) $(PYTHON) tests/run.py --build $(O)
+
+check: ## everything: set-up, build, unit, corpus, preload, command, servers, Prometheus, object
+	$(Q)packaging/setup.sh build check
+	$(Q)$(MAKE) --no-print-directory check-programs
+	$(Q)$(RUN) unit corpus object preload cli servers prometheus
+
+check-programs: all $(UNIT_PROGRAMS) $(REPLAY_PROGRAMS)
+
+check-unit: $(UNIT_PROGRAMS) ## unit tests of every module
+	$(Q)$(RUN) unit
+check-corpus: $(REPLAY_PROGRAMS) ## replay the fuzz corpus
+	$(Q)$(RUN) corpus
+check-object: all ## what the preloaded object imports and exports
+	$(Q)$(RUN) object
+check-preload: all ## small servers, one for each I/O pattern, with the real object
+	$(Q)$(RUN) preload
+check-cli: all ## the tickbird command
+	$(Q)$(RUN) cli
+check-servers: all ## real servers under real load, compared exactly (ONLY=nginx,node picks some)
+	$(Q)packaging/setup.sh build check
+	$(Q)$(RUN) servers $(if $(ONLY),--only $(ONLY))
+check-prometheus: all ## a real Prometheus and promtool
+	$(Q)$(RUN) prometheus
+check-asan: ## unit tests and corpus under AddressSanitizer
+	$(Q)$(MAKE) --no-print-directory SAN=address check-unit check-corpus
+check-ubsan: ## the same under UndefinedBehaviorSanitizer
+	$(Q)$(MAKE) --no-print-directory SAN=undefined check-unit check-corpus
+check-tsan: ## the same under ThreadSanitizer
+	$(Q)$(MAKE) --no-print-directory SAN=thread check-unit
+
+fuzz: $(FUZZ_PROGRAMS) ## fuzz each target for FUZZ_SECONDS (60), starting from the corpus
+	$(Q)for f in $(FUZZ_PROGRAMS); do \
+		n=$${f##*/fuzz_}; mkdir -p $(B)/fuzz/found/$$n tests/fuzz/corpus/$$n; \
+		$$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -artifact_prefix=$(B)/fuzz/ $(B)/fuzz/found/$$n \
+			tests/fuzz/corpus/$$n || exit 1; done
+
+bench: all $(BENCH_PROGRAMS) ## cost per request, memory, system calls; compared with tests/bench/expected.txt
+	$(Q)packaging/setup.sh build bench
+	$(Q)B=$(O) $(PYTHON) tests/bench/run.py
+
+coverage: ## line coverage of the unit tests and the corpus
+	$(Q)$(MAKE) --no-print-directory B=$(B)/coverage CFLAGS="--coverage -O0" LDFLAGS=--coverage check-unit check-corpus
+	$(Q)tests/coverage.sh $(B)/coverage
+
+lint: ## formatting, static analysis, imports, exports, include direction, banned functions, versions, scripts
+	$(Q)packaging/setup.sh build lint
+	$(Q)$(MAKE) --no-print-directory B=$(B)/lint WERROR=-Werror all
+	$(Q)B=$(B)/lint tests/lint/run.sh
+
+format: ## apply .clang-format
+	$(Q)clang-format -i $$(git ls-files '*.c' '*.h')
+
+demo: all ## nginx, a Python server, the exporter and a real Prometheus, on this machine
+	$(Q)packaging/setup.sh build demo
+	$(Q)B=$(O) examples/demo/run.sh
+
+setup: ## install what a build, a demo and the checks need (Debian, Ubuntu)
+	$(Q)packaging/setup.sh build demo check lint bench
+
+install: all ## install into $(DESTDIR)$(prefix)
+	$(Q)B=$(O) DESTDIR="$(DESTDIR)" prefix="$(prefix)" bindir="$(bindir)" libdir="$(libdir)" mandir="$(mandir)" \
+		VERSION=$(VERSION) packaging/install.sh install
+uninstall: ## remove exactly what install put there
+	$(Q)DESTDIR="$(DESTDIR)" prefix="$(prefix)" bindir="$(bindir)" libdir="$(libdir)" mandir="$(mandir)" \
+		VERSION=$(VERSION) packaging/install.sh uninstall
+
+dist: ## a source archive of the last commit
+	$(Q)mkdir -p $(B) && git archive --prefix=tickbird-$(VERSION)/ -o $(B)/tickbird-$(VERSION).tar.gz HEAD
+	$(call say,DIST,$(B)/tickbird-$(VERSION).tar.gz)
+
+clean: ## remove everything built
+	$(Q)rm -rf $(B)
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r t d; do printf '  %-17s %s\n' "$$t" "$$d"; done
+
+.SECONDARY:
+-include $(shell find $(O) -name '*.d' 2>/dev/null)

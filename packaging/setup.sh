@@ -1,0 +1,68 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Installs the Debian or Ubuntu packages that building, the demo and the checks need: setup.sh build|demo|check|lint|bench...
+# Does nothing, fast, when they are there. Without the right to install it prints the command to run and fails.
+# Services that a package would start are kept from starting: only their programs are wanted.
+set -eu
+
+packages() {
+    case $1 in
+    build) echo gcc make libc6-dev pkg-config libmicrohttpd-dev libcmocka-dev python3 ;;
+    demo) echo nginx-light python3 prometheus curl ;;
+    check) echo nginx-light apache2 lighttpd haproxy php-cli php-fpm nodejs gunicorn uvicorn python3-uvloop \
+        puma ruby-webrick default-jdk-headless prometheus curl binutils musl-tools procps ;;
+    lint) echo clang-format clang-tidy shellcheck binutils git ;;
+    bench) echo valgrind strace nginx-light python3 ;;
+    *) echo "setup.sh: unknown set '$1': expected build, demo, check, lint or bench" >&2; exit 2 ;;
+    esac
+}
+
+# One of several packages may give a program: any of them will do.
+is_installed() {
+    case $1 in
+    nginx-light) command -v nginx >/dev/null 2>&1 || [ -x /usr/sbin/nginx ] ;;
+    default-jdk-headless) command -v javac >/dev/null 2>&1 ;;
+    *) dpkg-query -W -f '${db:Status-Status}\n' "$1" 2>/dev/null | grep -qx installed ;;
+    esac
+}
+
+command -v dpkg-query >/dev/null 2>&1 || {
+    echo "setup.sh: not Debian or Ubuntu: install the counterparts of these packages yourself: $(for s in "$@"; do packages "$s"; done | tr '\n' ' ')" >&2
+    exit 0
+}
+
+wanted=
+for set_name in "$@"; do
+    list=$(packages "$set_name")
+    for p in $list; do
+        case " $wanted " in *" $p "*) ;; *) is_installed "$p" || wanted="$wanted $p" ;; esac
+    done
+done
+wanted=${wanted# }
+[ -n "$wanted" ] || exit 0
+
+if [ "$(id -u)" = 0 ]; then
+    as_root=
+elif sudo -n true 2>/dev/null; then
+    as_root=sudo
+else
+    echo "setup.sh: packages are missing: run this, then try again:" >&2
+    echo "    sudo apt-get install --no-install-recommends $wanted" >&2
+    exit 1
+fi
+
+# While this lasts, no package may start a service (a policy of the administrator's own is left alone).
+policy=/usr/sbin/policy-rc.d
+if [ ! -e $policy ]; then
+    printf '#!/bin/sh\nexit 101\n' | $as_root tee $policy >/dev/null
+    $as_root chmod 755 $policy
+    trap '$as_root rm -f $policy' EXIT
+    trap 'exit 1' INT TERM
+fi
+echo "setup.sh: installing: $wanted"
+export DEBIAN_FRONTEND=noninteractive
+# shellcheck disable=SC2086  # a list of words
+$as_root apt-get install -y -q --no-install-recommends $wanted >/dev/null 2>&1 || {
+    $as_root apt-get update -q >/dev/null
+    $as_root apt-get install -y -q --no-install-recommends $wanted >/dev/null
+}
