@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Regions -> one consistent snapshot. Trusts nothing in a region: each is copied under a guard against SIGBUS, the copy
+ * is validated, and what cannot be read is reported in the snapshot.
+ *
+ * One collector per process, one thread at a time (it installs a SIGBUS handler, which passes on faults that are not
+ * its own). Changes nothing on disk or in a region; folding is fold.h.
+ */
+#ifndef TB_COLLECT_H
+#define TB_COLLECT_H
+
+#include "snapshot.h"
+
+struct tb_ledger;
+struct tb_collector;
+
+struct tb_collect_options {
+    const char *const *dirs; /* borrowed for the collector's life; none = the default ones, looked up each time */
+    size_t dir_count;
+    struct tb_ledger *ledger; /* borrowed; NULL = regions alone, without what was folded */
+};
+
+int tb_collector_new(const struct tb_collect_options *options, struct tb_collector **ret);
+void tb_collector_free(struct tb_collector *c);
+
+/*
+ * tb_collect - read every region anew.
+ *
+ * Returns 0, or -errno when this process itself ran out of something (descriptors, memory): then the snapshot must not
+ * be served, since regions that exist would seem gone. A missing directory is no error.
+ */
+int tb_collect(struct tb_collector *c);
+
+/* tb_collector_snapshot - owned by the collector; its numbers change with the next tb_collect. */
+struct tb_snapshot *tb_collector_snapshot(struct tb_collector *c);
+
+/* tb_collect_default_dirs - /dev/shm/tickbird, the caller's own /dev/shm/tickbird-UID, and as root all of them; those
+ * that exist. Returns their number; @ret and its strings are the caller's to free. */
+size_t tb_collect_default_dirs(char ***ret);
+
+#endif

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What all regions and the ledger say together: services, their series, the regions themselves. The collector fills it,
+ * renderers and the command read it. It lives as long as its process: a series found once keeps its entry (and its
+ * rendered labels), only the numbers are new in each collection.
+ *
+ * Numbers are modulo 2^64 on purpose: after a region is lost the base of its service becomes minus what the other
+ * regions hold, so that the served totals restart at 0 and rise from there.
+ *
+ * One thread at a time. All memory is owned by the snapshot; pointers stay valid until tb_snapshot_free.
+ */
+#ifndef TB_SNAPSHOT_H
+#define TB_SNAPSHOT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent/core.h"
+#include "agent/histogram.h"
+#include "agent/layout.h"
+
+/* The cells of one octave (histogram.h). */
+struct tb_snap_block {
+    struct tb_snap_block *next; /* ascending octaves */
+    uint32_t octave;
+    uint64_t cells[TB_BLOCK_CELLS];
+};
+
+struct tb_snap_values {
+    uint64_t sum_ns;
+    uint64_t first_byte_ns;
+    uint64_t rx_bytes;
+    uint64_t tx_bytes;
+    uint64_t incomplete;
+    uint64_t untimed;
+    struct tb_snap_block *blocks;
+};
+
+struct tb_snap_service;
+
+/* What names a series. Strings are valid UTF-8, NUL-terminated; route, target and ext may be "". */
+struct tb_snap_key {
+    uint8_t family; /* enum tb_family */
+    uint8_t role;   /* enum tb_role */
+    uint8_t method; /* enum tb_method */
+    uint8_t bound_set;
+    uint16_t status; /* 100..999; enum tb_abort for TB_FAMILY_ABORTED */
+    const char *route;
+    const char *target;
+    const char *ext;
+};
+
+struct tb_snap_series {
+    struct tb_snap_service *service;
+    struct tb_snap_key key;
+    struct tb_snap_values base;  /* from the ledger, or minus what was there when the service restarted */
+    struct tb_snap_values total; /* base + every readable region: what is served */
+    uint64_t count;              /* of total: untimed and all cells */
+    uint64_t served_count;       /* highest values given out since created_ns */
+    uint64_t served_sum_ns;
+    uint64_t created_ns; /* CLOCK_REALTIME */
+    bool is_served;      /* it has counted something, once */
+    uint32_t hash;
+    char *labels; /* `service="…",method="…",route="…",status="…"`, escaped: as every line of it begins */
+    uint32_t labels_len;
+    struct tb_snap_series *next_in_bucket;
+};
+
+struct tb_snap_service {
+    char *name;
+    char *label; /* `service="…"`, escaped */
+    uint32_t label_len;
+    uint32_t hash;
+    uint64_t created_ns; /* CLOCK_REALTIME: when its totals last began at 0 */
+    uint64_t base_counters[TB_COUNTER_COUNT];
+    uint64_t counters[TB_COUNTER_COUNT]; /* counters.def; base + regions */
+    uint64_t served_counters[TB_COUNTER_COUNT];
+    uint64_t requests; /* of TB_FAMILY_REQUESTS, role server */
+    bool must_restart; /* a region that was served is gone */
+
+    /* of this collection; live owners only */
+    uint32_t regions;
+    uint32_t processes;
+    uint64_t in_flight;
+    uint64_t oldest_ns; /* age of the oldest request in flight, 0 = none */
+    uint64_t connections;
+    uint64_t unobservable; /* owners' bits, ORed */
+    char agent_versions[4][32];
+    struct tb_snap_service *next_in_bucket;
+};
+
+/* Why a region (or a directory) could not be read; the label of tickbird_unreadable_regions. */
+enum tb_unreadable {
+    TB_READABLE,
+    TB_UNREADABLE_DIRECTORY,  /* the directory may not be listed */
+    TB_UNREADABLE_PERMISSION, /* the file may not be opened */
+    TB_UNREADABLE_FORMAT,     /* not a region */
+    TB_UNREADABLE_NEWER,      /* a layout that this exporter does not know yet */
+    TB_UNREADABLE_INVALID,    /* contradicts itself */
+    TB_UNREADABLE_TRUNCATED,  /* shorter than it says, or cut while it was read */
+    TB_UNREADABLE_TOO_LARGE,
+    TB_UNREADABLE_ERROR, /* a system call failed otherwise */
+    TB_UNREADABLE_COUNT
+};
+const char *tb_unreadable_name(enum tb_unreadable why);
+
+/* One region file as last read. */
+struct tb_snap_region {
+    char *path;
+    enum tb_unreadable unreadable; /* if not TB_READABLE, only path, layout_version and file_uid are known */
+    uint32_t layout_version;
+    uint32_t file_uid;
+    struct tb_snap_service *service;
+    uint64_t region_id;
+    uint64_t generation;
+    uint32_t state; /* enum tb_region_state */
+    bool is_live;   /* some process has it mapped */
+    bool is_folded; /* its totals are in the ledger already; nothing was added from here */
+    bool is_off;    /* switched off */
+    uint32_t uid;
+    uint32_t pid; /* the maker's or last adopter's, as it saw itself */
+    uint32_t processes;
+    uint32_t pids[8]; /* the first of them */
+    uint64_t created_ns;
+    uint64_t adopted_ns;
+    uint64_t requests; /* server role, of this life of the region */
+    uint64_t in_flight;
+    uint64_t oldest_ns;
+    uint64_t connections;
+    uint64_t unobservable;
+    uint32_t series_used;
+    uint32_t series_skipped; /* slots with keys or bounds that make no sense */
+    uint64_t counters[TB_COUNTER_COUNT];
+    char agent_version[32];
+    char host[64];
+    char program[256];
+};
+
+#define TB_SNAP_BUCKETS 4096u
+
+struct tb_snapshot {
+    struct tb_snap_service **services; /* by name */
+    size_t service_count, service_space;
+    struct tb_snap_series **series; /* sorted by tb_snapshot_sort: family, role, service, method, route, status, target */
+    size_t series_count, series_space;
+    struct tb_snap_region *regions; /* of this collection */
+    size_t region_count, region_space;
+    bool is_sorted;
+    uint64_t now_ns; /* CLOCK_REALTIME of this collection */
+    struct tb_snap_service *service_buckets[64];
+    struct tb_snap_series **series_buckets; /* TB_SNAP_BUCKETS */
+};
+
+struct tb_snapshot *tb_snapshot_new(void);
+void tb_snapshot_free(struct tb_snapshot *s);
+
+/* tb_snapshot_service - the entry of a name (any bytes; made valid UTF-8, "" becomes "unknown"), made when new. */
+struct tb_snap_service *tb_snapshot_service(struct tb_snapshot *s, const char *name, size_t len);
+
+/*
+ * tb_snapshot_series - the entry of a key, made when new with base and total 0.
+ * @key  its strings are borrowed and may hold any bytes; they are made valid UTF-8 first
+ */
+struct tb_snap_series *tb_snapshot_series(struct tb_snapshot *s, struct tb_snap_service *service,
+                                          const struct tb_snap_key *key);
+
+/* tb_snapshot_begin - a new collection: totals become the bases, gauges 0, regions none. */
+void tb_snapshot_begin(struct tb_snapshot *s, uint64_t now_ns);
+
+/* tb_snapshot_region - append an entry, zeroed but for its path (copied). Valid until the next call. */
+struct tb_snap_region *tb_snapshot_region(struct tb_snapshot *s, const char *path);
+
+/* tb_snapshot_finish - restarts services whose totals would fall, notes what is served now, sorts. Returns the number of
+ * services that restarted. */
+size_t tb_snapshot_finish(struct tb_snapshot *s);
+
+/* Sums over values. The block of @octave is made when missing. */
+uint64_t *tb_values_block(struct tb_snap_values *v, uint32_t octave);
+void tb_values_add(struct tb_snap_values *to, const struct tb_snap_values *from);
+void tb_values_subtract(struct tb_snap_values *to, const struct tb_snap_values *from);
+void tb_values_zero(struct tb_snap_values *v);
+void tb_values_free(struct tb_snap_values *v);
+uint64_t tb_values_timed(const struct tb_snap_values *v);
+
+/*
+ * tb_values_classic - how many of the timed ones fell into each classic bucket of a set, not cumulative; the last is the
+ * one above every bound. @ret has TB_BOUNDS_MAX + 1 entries. Returns their number, 0 for an unknown set.
+ */
+size_t tb_values_classic(const struct tb_snap_values *v, uint8_t bound_set, uint64_t *ret);
+
+#endif
