@@ -87,9 +87,11 @@ struct tb_core {
     uint32_t shard;           /* owner slot mod TB_SHARDS */
     uint32_t fork_generation; /* raised on both sides of each fork that was seen */
 
-    /* Region memory already reserved for this process to hand out (series.c): per shard the open chunk. */
-    uint32_t chunk_at[TB_SHARDS]; /* offset in TB_SEC_CELLS */
-    uint32_t chunk_end[TB_SHARDS];
+    /* series.c: the index once this process has an owner slot and its pages are reserved, else NULL. */
+    uint16_t *ready_index;
+    uint32_t bound_set;          /* in force for new series; a set that histogram.h knows */
+    uint32_t reserve_skip;       /* pages refused: so many more attempts fail without asking the kernel */
+    uint64_t realtime_offset_ns; /* CLOCK_REALTIME - CLOCK_MONOTONIC when the region was opened */
     /* One bit per page of the region that this process knows to be reserved. */
     uint64_t reserved_pages[TB_REGION_BYTES / TB_PAGE / 64];
 

@@ -30,7 +30,8 @@ enum tb_region_state {
     TB_REGION_INIT = 0,    /* being made, under a temporary name */
     TB_REGION_LIVE = 1,    /* counts; with or without owners */
     TB_REGION_FOLDING = 2, /* its totals are being added to the ledger */
-    TB_REGION_FREE = 3     /* emptied; the next program of the same service may adopt it */
+    /* Emptied; the next program of the same service may adopt it, and resets cells_used, series_used, arena_at. */
+    TB_REGION_FREE = 3
 };
 
 enum tb_section_type {
@@ -73,8 +74,8 @@ struct tb_region_header {
     uint32_t uid;
     uint32_t pid;          /* the maker's or last adopter's */
     uint32_t bound_set;    /* in force for new series (histogram.h) */
-    uint32_t cells_used;   /* bytes of TB_SEC_CELLS handed out; writers fetch_add in chunks */
-    uint32_t series_used;  /* slots handed out; writers fetch_add; may run past TB_SERIES_MAX */
+    uint32_t cells_used;   /* bytes of TB_SEC_CELLS handed out, in chunks; only rises in a life */
+    uint32_t series_used;  /* slots handed out, at most TB_SERIES_MAX */
     uint32_t series_limit; /* at most TB_SERIES_MAX */
     char agent_version[32];
     char host[64];
@@ -82,6 +83,8 @@ struct tb_region_header {
     char program[256]; /* path of the executable */
     char labels[1024]; /* TICKBIRD_LABELS: k=v,k=v */
     struct tb_section sections[TB_SECTIONS_MAX];
+    uint32_t
+        arena_at[TB_SHARDS]; /* where each shard's next object goes in TB_SEC_CELLS; on a page boundary = no room */
 };
 TB_AT(struct tb_region_header, state, 16);
 TB_AT(struct tb_region_header, generation, 24);
@@ -90,6 +93,7 @@ TB_AT(struct tb_region_header, uid, 96);
 TB_AT(struct tb_region_header, cells_used, 108);
 TB_AT(struct tb_region_header, agent_version, 120);
 TB_AT(struct tb_region_header, sections, 1624);
+TB_AT(struct tb_region_header, arena_at, 2200);
 _Static_assert(sizeof(struct tb_region_header) <= TB_PAGE, "the header is one page");
 
 #define TB_COUNTERS_MAX 128u
@@ -101,29 +105,35 @@ _Static_assert(sizeof(struct tb_region_header) <= TB_PAGE, "the header is one pa
 struct tb_owner {
     uint32_t pid; /* as the process sees it; 0 = free */
     uint32_t flags;
-    uint64_t start_ns;     /* CLOCK_MONOTONIC when claimed */
-    uint64_t start_ticks;  /* of /proc/PID/stat field 22 when known, else 0 */
-    int64_t in_flight;     /* requests received, not yet answered; any thread of the process adds */
-    uint64_t exchanges;    /* counted by this process */
-    uint64_t connections;  /* open HTTP connections */
-    uint64_t unobservable; /* bit per reason (limits.md): io_uring seen, seccomp installed, ... */
-    uint64_t reserved;
+    uint64_t start_ns;       /* CLOCK_MONOTONIC when claimed */
+    uint64_t start_ticks;    /* of /proc/PID/stat field 22 when known, else 0 */
+    int64_t in_flight;       /* requests received, not yet answered; any thread of the process adds */
+    uint64_t exchanges;      /* counted by this process */
+    uint64_t connections;    /* open HTTP connections */
+    uint64_t unobservable;   /* bit per reason (limits.md): io_uring seen, seccomp installed, ... */
+    uint64_t inflight_pages; /* bit per page of its shard's in-flight table that this process may have entries in */
 };
 TB_SIZE(struct tb_owner, 64); /* one cache line: two workers never write the same */
 #define TB_OWNERS 256u
 #define TB_OWNER_SHARED 1u /* flags: several processes share this slot; in_flight cannot be cleaned */
 
-/* One request being answered. start_ns 0 = free; claimed by compare-and-swap of start_ns. */
+/*
+ * One request being answered. start_ns 0 = free; claimed by compare-and-swap of start_ns, freed by storing 0. Its low
+ * 8 bits are the number of the owner slot, not time: so an entry never exists without its owner, whoever is killed
+ * when.
+ */
 struct tb_inflight {
-    uint64_t start_ns; /* CLOCK_MONOTONIC */
+    uint64_t start_ns; /* CLOCK_MONOTONIC, to 256 ns; see TB_INFLIGHT_OWNER */
     uint64_t thread;   /* the thread pointer of the thread that received it */
     uint32_t route;    /* route handle, for the stack sampler */
-    uint16_t owner;    /* slot number */
+    uint16_t owner;    /* slot number when claimed */
     uint8_t method;
     uint8_t flags; /* TB_INFLIGHT_HANDED */
     uint64_t reserved;
 };
 TB_SIZE(struct tb_inflight, 32);
+#define TB_INFLIGHT_OWNER(start_ns) ((uint32_t)((start_ns)&0xffu))
+_Static_assert(TB_OWNERS <= 256u, "an owner slot fits the low byte of start_ns");
 #define TB_INFLIGHT_HANDED 1u /* one side of a fork closed it unanswered: the other side owns the exchange */
 #define TB_INFLIGHT_PER_PAGE (TB_PAGE / 32u)
 #define TB_INFLIGHT_PAGES_PER_SHARD 8u
@@ -228,7 +238,11 @@ TB_SIZE(struct tb_record_more, 64);
 #define TB_BLOCK_OFFSET(b) (((b)&0x3ffffffu) << 3)
 #define TB_BLOCK_CELLS 10u
 
-/* Arena chunks: each belongs to one shard, so two shards never share a cache line. */
+/*
+ * Arena chunks: each belongs to one shard, so two shards never share a cache line. The open chunk of a shard is in the
+ * header, shared by its processes, so that short-lived programs do not leave a chunk behind each. Chunk 0 is never
+ * used: offset 0 means none.
+ */
 #define TB_CHUNK_BYTES TB_PAGE
 
 struct tb_rules_head {

@@ -5,6 +5,9 @@
  * Liveness without a kept fd: open, flock(LOCK_SH), mmap MAP_SHARED, close. The mapping keeps the open file description
  * and with it the lock, through fork, setuid, chroot and closefrom; the kernel drops it when the last
  * process is gone. LOCK_EX|LOCK_NB is granted only when every owner is gone.
+ *
+ * For readers: loading from a hole of a tmpfs file through a mapping allocates the page (and raises SIGBUS when the
+ * file system is full). Ask lseek(SEEK_DATA/SEEK_HOLE) first, or use pread; a hole reads as zeroes.
  */
 #ifndef TB_REGION_H
 #define TB_REGION_H
@@ -90,7 +93,17 @@ void tb_owner_release(struct tb_core *core);
 /* tb_core_forked - in the child of a fork, before any event: forgets the owner slot and open chunks. No system call. */
 void tb_core_forked(struct tb_core *core, uint32_t pid);
 
-/* tb_inflight_claim - note a request's start. Returns index + 1, or 0 (table full, counted). */
+/*
+ * tb_inflight_claim - note a request's start. @hint spreads the search (a connection's number). Returns index + 1, or
+ * 0: table full or no page (counted), or start_ns 0. Needs core->owner (tb_owner_claim). Context: any thread, handlers.
+ */
 uint16_t tb_inflight_claim(struct tb_core *core, uint64_t start_ns, uint32_t hint, uint32_t route, uint8_t method);
+
+/* tb_inflight_release - frees what tb_inflight_claim returned; 0 is ignored. */
+static inline void tb_inflight_release(struct tb_core *core, uint16_t claimed)
+{
+    if (claimed)
+        tb_store_release(&core->inflight[claimed - 1u].start_ns, 0);
+}
 
 #endif

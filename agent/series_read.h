@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reading series from a copy of a region. Pure, and safe on any bytes: every offset is checked against the copy, every
+ * chain has a limit. For the exporter, the command, tests and fuzzers; nothing here writes a region.
+ *
+ * The copy may have been taken while writers went on: copy upwards (series before cells), word by word with 64-bit
+ * loads. Then each cell is a value it really had, and none is lower than in an earlier copy of the same life.
+ */
+#ifndef TB_SERIES_READ_H
+#define TB_SERIES_READ_H
+
+#include "histogram.h"
+#include "layout.h"
+
+/* What a series slot has counted, all shards together. count is derived from the cells, so they cannot disagree. */
+struct tb_series_sum {
+    uint64_t cells[TB_OCTAVES][TB_BLOCK_CELLS];
+    uint64_t count;         /* untimed + all cells */
+    uint64_t untimed;       /* counted without a duration */
+    uint64_t incomplete;    /* cut short, in count too */
+    uint64_t sum_ns;        /* of the timed ones */
+    uint64_t first_byte_ns; /* of the timed ones */
+    uint64_t rx_bytes;
+    uint64_t tx_bytes;
+    uint64_t created_ns; /* CLOCK_REALTIME of the slot's publication */
+};
+
+/* tb_series_slots - how many slots, from 0, are worth reading. @header validated by tb_region_validate. */
+uint32_t tb_series_slots(const struct tb_region_header *header);
+
+/*
+ * tb_series_read - the key and the sums of one slot.
+ *
+ * @base    a copy of the region file, @len bytes; 8-byte aligned
+ * @header  its header, validated by tb_region_validate against @len; may lie in @base
+ *
+ * Returns 0; -ENOENT when the slot was never published or has counted nothing; -EINVAL when its chain contradicts
+ * itself (nothing is returned then, so a damaged slot gives no number rather than a wrong one). Several slots may hold
+ * one key: sum them. The key's string references are checked by tb_string_get, its bound_set by tb_histogram_bounds.
+ */
+int tb_series_read(const uint8_t *base, size_t len, const struct tb_region_header *header, uint32_t slot,
+                   struct tb_series_key *ret_key, struct tb_series_sum *ret_sum);
+
+/* tb_series_sum_add - adds @from to @to: sums wrap, created_ns becomes the older non-zero one. */
+void tb_series_sum_add(struct tb_series_sum *to, const struct tb_series_sum *from);
+
+#endif
