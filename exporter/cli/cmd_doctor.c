@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `tickbird doctor`: can this program, or does this process, be observed, and if not, why and what to do. It gathers
+ * from verdict.c (a program's file), process.c (a running process), region_dir.c and region_file.c and puts it in
+ * words.
+ *
+ * Exit codes: 0 observable, 1 not (or it cannot be told), 2 wrong usage or no such process.
+ */
+#include "cli.h"
+#include "object.h"
+#include "process.h"
+#include "region_dir.h"
+#include "region_file.h"
+#include "verdict.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LINE_MAX_BYTES (PATH_MAX + 256)
+
+static void line(const char *label, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void line(const char *label, const char *format, ...)
+{
+    char raw[LINE_MAX_BYTES], clean[LINE_MAX_BYTES];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(raw, sizeof(raw), format, args);
+    va_end(args);
+    printf("  %-10s %s\n", label, tb_cli_text(clean, sizeof(clean), raw));
+}
+
+static void headline(const char *who, const char *what, const char *why)
+{
+    char clean[LINE_MAX_BYTES], reason[LINE_MAX_BYTES];
+    printf("%s: %s%s%s\n", tb_cli_text(clean, sizeof(clean), who), what, why[0] ? ": " : "",
+           tb_cli_text(reason, sizeof(reason), why));
+}
+
+/* "1.9 GiB" */
+static const char *size_text(char *buffer, size_t size, uint64_t bytes)
+{
+    if (bytes == UINT64_MAX)
+        snprintf(buffer, size, "unlimited");
+    else if (bytes >= UINT64_C(1) << 30)
+        snprintf(buffer, size, "%.1f GiB", (double)bytes / (double)(1u << 30));
+    else
+        snprintf(buffer, size, "%.1f MiB", (double)bytes / (double)(1u << 20));
+    return buffer;
+}
+
+static void describe_file(const char *label, const char *path, const struct tb_elf_file *file)
+{
+    char machine[32];
+    static const char *const libcs[] = {"unknown C library", "glibc", "musl"};
+    if (file->kind != TB_FILE_ELF)
+        line(label, "%s", path);
+    else if (file->is_foreign)
+        line(label, "%s (%s)", path, tb_elf_machine_name(file->machine, file->bits, machine));
+    else
+        line(label, "%s (%s, %s%s)", path, tb_elf_machine_name(file->machine, file->bits, machine),
+             file->is_static ? "statically linked" : libcs[file->libc], file->is_go ? ", Go" : "");
+}
+
+static void describe_object(const struct tb_object *object)
+{
+    char machine[32];
+    line("object", "%s (%s)", object->path, tb_elf_machine_name(object->file.machine, object->file.bits, machine));
+}
+
+static void describe_dir(const struct tb_region_dir *dir)
+{
+    char room[32];
+    if (!dir->exists) {
+        line("directory", "%s (%s)", dir->path, dir->is_fit ? "the program will make it" : dir->why);
+    } else {
+        const struct passwd *user = getpwuid(dir->owner);
+        const struct group *group = getgrgid(dir->group);
+        line("directory", "%s (%s:%s 0%o, %s, %s free%s%s)", dir->path, user ? user->pw_name : "?",
+             group ? group->gr_name : "?", (unsigned)(dir->mode & 07777), dir->is_memory ? "in memory" : "on a disk",
+             size_text(room, sizeof(room), dir->free_bytes), dir->is_fit ? "" : "; not usable: ", dir->why);
+    }
+}
+
+static bool environment_says(const char *name)
+{
+    const char *value = getenv(name);
+    return value && value[0] && strcmp(value, "0") != 0;
+}
+
+/* --- a program ---------------------------------------------------------------------------------------------------- */
+
+static int doctor_program(const char *name, const struct tb_object *object)
+{
+    static struct tb_verdict verdict;
+    static struct tb_region_dir dir;
+    tb_verdict_program(name, object, &verdict);
+    tb_region_dir_look("", getenv("TICKBIRD_DIR"), geteuid(), environment_says("TICKBIRD_DIR_FORCE"), &dir);
+
+    bool is_observable = verdict.obstacle == TB_OBSTACLE_NONE && dir.is_fit;
+    const char *why = verdict.obstacle ? verdict.why : dir.is_fit ? "" : "its region directory is not usable";
+    headline(name,
+             verdict.obstacle == TB_OBSTACLE_UNREADABLE ? "cannot be told"
+             : is_observable                            ? "can be observed"
+                                                        : "cannot be observed",
+             why);
+    if (verdict.obstacle != TB_OBSTACLE_NOT_FOUND || verdict.file.kind == TB_FILE_ELF) {
+        if (strcmp(verdict.program, verdict.binary) != 0 && verdict.binary[0]) {
+            line("program", "%s (a script)", verdict.program);
+            describe_file("runs", verdict.binary, &verdict.file);
+        } else {
+            describe_file("program", verdict.program, &verdict.file);
+        }
+        describe_object(object);
+        describe_dir(&dir);
+    }
+    for (size_t i = 0; i < verdict.note_count; i++)
+        line("note", "%s", verdict.notes[i]);
+    if (is_observable && environment_says("TICKBIRD_DISABLE"))
+        line("note", "TICKBIRD_DISABLE is set here: a program started now records nothing");
+    if (is_observable)
+        line("next", "tickbird run -- %s", name);
+    else
+        line("next", "%s", verdict.obstacle ? verdict.todo : dir.todo);
+    return is_observable ? TB_EXIT_OK : TB_EXIT_FAILED;
+}
+
+/* --- a process ---------------------------------------------------------------------------------------------------- */
+
+/* What is known of a process's trouble; static or owned by the caller. */
+struct finding {
+    bool is_fine;
+    const char *what; /* behind "pid N (name): " */
+    char why[512];
+    const char *todo;
+};
+
+static void conclude(struct finding *f, const char *what, const char *todo, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+static void conclude(struct finding *f, const char *what, const char *todo, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(f->why, sizeof(f->why), format, args);
+    va_end(args);
+    f->what = what;
+    f->todo = todo;
+}
+
+static const char *root_of(const struct tb_process *p, char buffer[64])
+{
+    buffer[0] = 0;
+    if (p->is_other_mount_ns == 1)
+        snprintf(buffer, 64, "/proc/%d/root", (int)p->pid);
+    return buffer;
+}
+
+static void judge_recording(const struct tb_process *p, struct finding *f)
+{
+    static struct tb_region_file region;
+    char root[64], path[PATH_MAX + 64], since[32];
+    if (p->is_region_deleted) {
+        conclude(f, "records where nobody can read it", "restart it", "its region %s was deleted", p->region);
+        return;
+    }
+    snprintf(path, sizeof(path), "%s%s", root_of(p, root), p->region);
+    int result = tb_region_file_read(path, &region);
+    f->is_fine = true;
+    if (result != 0) {
+        conclude(f, "records", "ask again as root, or as a member of group tickbird", "its region cannot be read: %s",
+                 tb_region_file_why(result));
+        return;
+    }
+    if (region.off) {
+        f->is_fine = false;
+        conclude(f, "does not record", "tickbird on", "it is switched off");
+        return;
+    }
+    time_t seconds = (time_t)(region.header.adopted_ns / 1000000000u);
+    struct tm tm;
+    strftime(since, sizeof(since), "%Y-%m-%d %H:%M:%S", localtime_r(&seconds, &tm));
+    conclude(f, "records", "tickbird status", "service %s, since %s", region.header.service, since);
+}
+
+/* The object is in the process, but no region. */
+static void judge_idle(const struct tb_process *p, struct finding *f)
+{
+    static struct tb_region_dir dir;
+    char root[64];
+    tb_region_dir_look(root_of(p, root), p->dir, p->uid, p->is_dir_forced, &dir);
+    if (p->is_secure == 1)
+        conclude(f, "does not record", "start it as the user that it belongs to",
+                 "it runs with raised rights (AT_SECURE), where the agent does nothing");
+    else if (p->is_disabled)
+        conclude(f, "does not record", "start it without TICKBIRD_DISABLE", "TICKBIRD_DISABLE is set");
+    else if (!dir.is_fit)
+        conclude(f, "cannot record", dir.todo, "%s: %s", dir.path, dir.why);
+    else if (p->fsize_limit < TB_REGION_BYTES)
+        conclude(f, "cannot record", "raise the limit (ulimit -f) before it starts",
+                 "its limit on file sizes (%llu bytes) is below that of a region", (unsigned long long)p->fsize_limit);
+    else if (p->listeners > 0)
+        conclude(f, "does not record", "start it with TICKBIRD_DEBUG=1 and read what the agent says",
+                 "it listens, but has no region");
+    else {
+        f->is_fine = true;
+        conclude(f, "can be observed", "nothing: recording starts with its first listening socket or request",
+                 "it has not listened and not spoken HTTP so far");
+    }
+}
+
+static bool names_tickbird(const char *preload)
+{
+    return strstr(preload, TB_OBJECT_NAME) != NULL;
+}
+
+/* The loader was asked for the object, but it is not there. */
+static void judge_not_loaded(const struct tb_process *p, struct finding *f)
+{
+    char path[PATH_MAX * 2], root[64];
+    const char *at = strstr(p->preload, TB_OBJECT_NAME);
+    const char *from = at, *end = at + strcspn(at, " \t:");
+    while (from > p->preload && !strchr(" \t:", from[-1]))
+        from--;
+    snprintf(path, sizeof(path), "%s%.*s", root_of(p, root), (int)(end - from), from);
+    if (access(path, F_OK) != 0 && errno == ENOENT)
+        conclude(f, "is not observed", "install the object where the program can see it, then restart the program",
+                 "its LD_PRELOAD names %.*s, which does not exist%s", (int)(end - from), from,
+                 p->is_other_mount_ns == 1 ? " in its mount namespace" : "");
+    else
+        conclude(f, "is not observed",
+                 "check that its user may read the object and that the file system is not mounted noexec",
+                 "its LD_PRELOAD names the object, but the loader did not load it");
+}
+
+/* No object: what the executable is, then how it was started. */
+static void judge_absent(const struct tb_process *p, const struct tb_object *object, struct finding *f)
+{
+    static struct tb_verdict verdict;
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/%d/exe", (int)p->pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        tb_verdict_file(fd, p->exe, object, &verdict);
+        close(fd);
+        if (verdict.obstacle && verdict.obstacle != TB_OBSTACLE_NOT_FOUND) {
+            conclude(f, "cannot be observed", verdict.todo, "%s", verdict.why);
+            return;
+        }
+    }
+    if (p->is_secure == 1)
+        conclude(f, "cannot be observed", "start it as the user that it belongs to, without the set-user-ID bit",
+                 "it changed its ids or capabilities when it started (AT_SECURE): the loader ignored LD_PRELOAD");
+    else if (names_tickbird(p->preload))
+        judge_not_loaded(p, f);
+    else if (!p->can_see_environ || !p->has_environ)
+        conclude(f, "is not observed", "restart it with tickbird run, or with LD_PRELOAD",
+                 "the object is not loaded; how it was started cannot be told");
+    else
+        conclude(f, "is not observed", "restart it with tickbird run, or with LD_PRELOAD",
+                 "it was started without the preload");
+}
+
+static void judge(const struct tb_process *p, const struct tb_object *object, struct finding *f)
+{
+    static struct tb_verdict verdict;
+    *f = (struct finding){0};
+    if (p->is_kernel) {
+        conclude(f, "cannot be observed", "name a program", "it is a kernel thread, or has ended");
+    } else if (!p->can_see_maps) {
+        conclude(f, "cannot be told", "ask again as its user or as root",
+                 "this user has no right to look into the process");
+    } else if (!p->object[0]) {
+        judge_absent(p, object, f);
+    } else {
+        char path[64];
+        snprintf(path, sizeof(path), "/proc/%d/exe", (int)p->pid);
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd >= 0) {
+            tb_verdict_file(fd, p->exe, NULL, &verdict);
+            close(fd);
+        }
+        if (verdict.obstacle == TB_OBSTACLE_GO)
+            conclude(f, "cannot be observed", verdict.todo, "%s", verdict.why);
+        else if (p->region[0])
+            judge_recording(p, f);
+        else
+            judge_idle(p, f);
+    }
+}
+
+static void describe_process(const struct tb_process *p)
+{
+    const struct passwd *user = getpwuid(p->uid);
+    if (p->exe[0])
+        line("program", "%s", p->exe);
+    line("user", "%s (%u)", user ? user->pw_name : "?", (unsigned)p->uid);
+    if (p->can_see_maps)
+        line("object", "%s%s", p->object[0] ? p->object : "not loaded",
+             p->is_object_deleted ? " (replaced since: the process keeps the old one until it restarts)" : "");
+    if (p->region[0])
+        line("region", "%s", p->region);
+    if (p->listeners != TB_UNKNOWN)
+        line("listens", "on %d socket%s", p->listeners, p->listeners == 1 ? "" : "s");
+    if (p->is_other_mount_ns == 1)
+        line("note", "it lives in another mount namespace: paths are as it sees them");
+    if (p->seccomp == 1)
+        line("note", "strict seccomp is on: the agent makes no system call");
+    else if (p->seccomp == 2)
+        line("note",
+             "a seccomp filter is on; if the program installed it itself, requests are counted without durations");
+    if (p->has_uring == 1)
+        line("note", "it has an io_uring open: what goes through it is not seen");
+}
+
+static int doctor_process(pid_t pid, const struct tb_object *object)
+{
+    static struct tb_process process;
+    struct finding finding;
+    char who[64];
+    int result = tb_process_read(pid, &process);
+    if (result != 0) {
+        tb_cli_message("doctor: pid %d: %s: give the pid of a running process", (int)pid,
+                       result == -ESRCH ? "no such process" : strerror(-result));
+        return TB_EXIT_USAGE;
+    }
+    judge(&process, object, &finding);
+    snprintf(who, sizeof(who), "pid %d (%s)", (int)pid, process.name);
+    headline(who, finding.what, finding.why);
+    describe_process(&process);
+    line("next", "%s", finding.todo);
+    return finding.is_fine ? TB_EXIT_OK : TB_EXIT_FAILED;
+}
+
+/* --- the verb ----------------------------------------------------------------------------------------------------- */
+
+/* `doctor NUMBER` asks for a process, `doctor -- NUMBER` for a program of that name. */
+static bool is_pid(const char *word, unsigned long *ret_pid)
+{
+    char *end;
+    errno = 0;
+    *ret_pid = strtoul(word, &end, 10);
+    return word[0] >= '0' && word[0] <= '9' && !*end && !errno && *ret_pid > 0 && *ret_pid <= INT32_MAX;
+}
+
+static int run(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"lib", required_argument, NULL, 'l'}, {"help", no_argument, NULL, TB_OPTION_HELP}, {0}};
+    static struct tb_object object;
+    const char *lib = getenv("TICKBIRD_LIB");
+    unsigned long pid;
+    int got;
+    while ((got = tb_cli_option(argc, argv, "+h", options)) != TB_OPTION_END) {
+        if (got == TB_OPTION_BAD)
+            return TB_EXIT_USAGE;
+        if (got == TB_OPTION_HELP) {
+            fputs(tb_verb_doctor.usage, stdout);
+            return TB_EXIT_OK;
+        }
+        lib = optarg;
+    }
+    if (optind >= argc) {
+        tb_cli_message("doctor: nothing is named: tickbird doctor PID, or tickbird doctor -- PROGRAM");
+        return TB_EXIT_USAGE;
+    }
+    bool is_program = strcmp(argv[optind - 1], "--") == 0;
+    if (tb_object_find(lib && lib[0] ? lib : NULL, &object) != 0)
+        return TB_EXIT_FAILED;
+    if (!is_program && is_pid(argv[optind], &pid)) {
+        if (optind + 1 < argc) {
+            tb_cli_message("doctor: %s: one process at a time: see tickbird doctor --help", argv[optind + 1]);
+            return TB_EXIT_USAGE;
+        }
+        return doctor_process((pid_t)pid, &object);
+    }
+    return doctor_program(argv[optind], &object);
+}
+
+const struct tb_verb tb_verb_doctor = {
+    "doctor", "explain whether a program or process can be observed",
+    "Usage: tickbird doctor [--lib FILE] -- PROGRAM [ARGUMENTS]\n"
+    "       tickbird doctor [--lib FILE] PID\n"
+    "Says whether PROGRAM can be observed, or whether the process PID is, and if not, why and what to do.\n"
+    "\n"
+    "  --lib FILE  the object that would be preloaded\n"
+    "  --help      this text\n"
+    "\n"
+    "Exit status: 0 observable, 1 not, or it cannot be told, 2 wrong usage or no such process.\n",
+    run};

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `tickbird run`: sets the environment of an observed program and becomes it (exec, no supervisor). Its flags are the
+ * rows of agent/options.def that `run` reads; each sets the variable that the agent reads.
+ *
+ * A program that cannot be observed is started all the same, with one line on standard error, unless --strict.
+ * Exit codes like env(1): 125 its own failure, 126 found but not executable, 127 not found; else the program's.
+ */
+#include "cli.h"
+#include "object.h"
+#include "region_dir.h"
+#include "verdict.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define EXIT_OWN 125
+#define EXIT_NOT_EXECUTABLE 126
+#define EXIT_NOT_FOUND 127
+
+enum side { AGENT = 1, RUN = 2, EXPORTER = 4, COMMAND = 8 };
+enum type { TEXT, PATH, ADDRESS, DURATION, SWITCH, LIST, CHOICE };
+enum id {
+#define OPTION(id, env, flag, type, default, help, side) OPTION_##id,
+#include "agent/options.def"
+#undef OPTION
+    OPTION_COUNT
+};
+
+static const struct row {
+    const char *env;
+    const char *flag; /* with its two dashes; "" = none */
+    enum type type;
+    int side;
+} rows[] = {
+#define OPTION(id, env, flag, type, default, help, side) {env, flag, type, side},
+#include "agent/options.def"
+#undef OPTION
+};
+
+enum { OPTION_STRICT = 1000 };
+
+/* The longest service name a region keeps (agent/layout.h). */
+#define SERVICE_MAX 127u
+
+struct request {
+    const char *lib;
+    bool is_strict;
+    bool wants_help;
+};
+
+static int set_service(const char *name)
+{
+    char clean[SERVICE_MAX + 2];
+    if (!name[0] || strlen(name) > SERVICE_MAX || strcmp(tb_cli_text(clean, sizeof(clean), name), name) != 0) {
+        tb_cli_message("--service: a name has 1 to %u bytes of printable UTF-8: choose another", SERVICE_MAX);
+        return -1;
+    }
+    return setenv("TICKBIRD_SERVICE", name, 1);
+}
+
+/* A directory named here may be missing and may be relative: the program may change its own later. */
+static int set_dir(const char *path)
+{
+    char full[PATH_MAX];
+    int result = path[0] ? tb_region_dir_make(path) : -ENOENT;
+    if (result == 0 && !realpath(path, full))
+        result = -errno;
+    if (result != 0) {
+        tb_cli_message("--dir %s: %s: name a directory on a tmpfs, such as /dev/shm/tickbird", path, strerror(-result));
+        return -1;
+    }
+    return setenv("TICKBIRD_DIR", full, 1);
+}
+
+static int apply(int id, const char *value, struct request *request)
+{
+    switch (id) {
+    case OPTION_STRICT:
+        request->is_strict = true;
+        return 0;
+    case TB_OPTION_HELP:
+        request->wants_help = true;
+        return 0;
+    case OPTION_LIB + 1:
+        request->lib = value;
+        return 0;
+    case OPTION_SERVICE + 1:
+        return set_service(value);
+    case OPTION_DIR + 1:
+        return set_dir(value);
+    default:
+        return setenv(rows[id - 1].env, value ? value : "1", 1);
+    }
+}
+
+/* Values of getopt: a row's number + 1, so that none is 0; below every letter. */
+_Static_assert(OPTION_COUNT < 'A', "row numbers must stay below the letters");
+
+static int parse(int argc, char **argv, struct request *request)
+{
+    struct option options[OPTION_COUNT + 3];
+    size_t count = 0;
+    int got;
+    for (int i = 0; i < OPTION_COUNT; i++)
+        if ((rows[i].side & RUN) && rows[i].flag[0])
+            options[count++] = (struct option){rows[i].flag + 2,
+                                               rows[i].type == SWITCH ? no_argument : required_argument, NULL, i + 1};
+    options[count++] = (struct option){"strict", no_argument, NULL, OPTION_STRICT};
+    options[count++] = (struct option){"help", no_argument, NULL, TB_OPTION_HELP};
+    options[count] = (struct option){0};
+    while ((got = tb_cli_option(argc, argv, "+h", options)) != TB_OPTION_END)
+        if (got == TB_OPTION_BAD || apply(got, optarg, request) != 0)
+            return -1;
+    return 0;
+}
+
+/* The shared directory is made by whoever may; an ordinary user's program makes its own. */
+static void make_default_dir(void)
+{
+    const char *dir = getenv("TICKBIRD_DIR");
+    if ((dir && dir[0]) || geteuid() != 0)
+        return;
+    int result = tb_region_dir_make(TB_REGION_DIR_SHARED);
+    if (result != 0)
+        tb_cli_message(TB_REGION_DIR_SHARED ": %s: nothing is recorded until it exists; name another with --dir",
+                       strerror(-result));
+}
+
+static int preload(const struct tb_object *object)
+{
+    static char value[64 << 10];
+    if (tb_object_preload(object->path, getenv("LD_PRELOAD"), value, sizeof(value)) != 0) {
+        tb_cli_message("LD_PRELOAD: its value is too long: shorten it");
+        return -1;
+    }
+    return setenv("LD_PRELOAD", value, 1);
+}
+
+/* One line when the program will not be observed. Returns false when --strict forbids to start it. */
+static bool warn(const char *name, const struct tb_object *object, bool is_strict)
+{
+    static struct tb_verdict verdict;
+    tb_verdict_program(name, object, &verdict);
+    if (verdict.obstacle == TB_OBSTACLE_NONE || verdict.obstacle == TB_OBSTACLE_NOT_FOUND ||
+        verdict.obstacle == TB_OBSTACLE_NOT_EXECUTABLE)
+        return true; /* exec says it better */
+    tb_cli_message("%s cannot be observed: %s: %s%s", name, verdict.why, verdict.todo,
+                   is_strict ? "" : " (started all the same)");
+    return !is_strict;
+}
+
+static int become(char **argv)
+{
+    execvp(argv[0], argv);
+    int error = errno;
+    bool is_missing = error == ENOENT || error == ENOTDIR;
+    const char *why = strerror(error), *todo = "check the name, or give the full path";
+    /* ENOENT for a file that exists: its interpreter or dynamic loader is what is missing. */
+    if (is_missing && strchr(argv[0], '/') && access(argv[0], F_OK) == 0) {
+        why = "its interpreter or dynamic loader does not exist";
+        todo = "see tickbird doctor -- PROGRAM";
+    } else if (!is_missing) {
+        todo = "check that it is a program and may be executed";
+    }
+    tb_cli_message("%s: %s: %s", argv[0], why, todo);
+    return is_missing ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
+}
+
+static int run(int argc, char **argv)
+{
+    struct request request = {0};
+    static struct tb_object object;
+    if (parse(argc, argv, &request) != 0)
+        return EXIT_OWN;
+    if (request.wants_help) {
+        fputs(tb_verb_run.usage, stdout);
+        return TB_EXIT_OK;
+    }
+    if (optind >= argc) {
+        tb_cli_message("run: no program is named: tickbird run [OPTIONS] -- PROGRAM [ARGUMENTS]");
+        return EXIT_OWN;
+    }
+    if (!request.lib && getenv("TICKBIRD_LIB") && getenv("TICKBIRD_LIB")[0])
+        request.lib = getenv("TICKBIRD_LIB");
+    if (tb_object_find(request.lib, &object) != 0)
+        return EXIT_OWN;
+    if (!warn(argv[optind], &object, request.is_strict))
+        return EXIT_OWN;
+    make_default_dir();
+    if (preload(&object) != 0)
+        return EXIT_OWN;
+    return become(argv + optind);
+}
+
+const struct tb_verb tb_verb_run = {
+    "run", "start a program and observe it",
+    "Usage: tickbird run [OPTIONS] -- PROGRAM [ARGUMENTS]\n"
+    "Starts PROGRAM with libtickbird.so preloaded, and becomes it. An LD_PRELOAD that is set is kept.\n"
+    "\n"
+    "  --service NAME   name in the metrics; default: the systemd unit, the interpreter's script, or the program\n"
+    "  --dir DIR        directory of the regions, made when missing; default /dev/shm/tickbird\n"
+    "  --labels K=V,..  constant labels\n"
+    "  --dir-force      accept a directory on a disk file system, whose write-back may stall the program\n"
+    "  --lib FILE       the object to preload; default: libtickbird.so beside this command, then the installed one\n"
+    "  --strict         do not start a program that cannot be observed\n"
+    "  --debug          the agent says on standard error what it does\n"
+    "  --help           this text\n"
+    "\n"
+    "Exit status: the program's; 125 when tickbird failed, 126 when PROGRAM cannot be executed, 127 when not found.\n",
+    run};

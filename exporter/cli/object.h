@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The preloaded object: where it lies, whether it is usable, and the LD_PRELOAD value that brings it in. */
+#ifndef TB_OBJECT_H
+#define TB_OBJECT_H
+
+#include "elf_file.h"
+
+#include <limits.h>
+#include <stddef.h>
+
+#define TB_OBJECT_NAME "libtickbird.so"
+
+struct tb_object {
+    char path[PATH_MAX];
+    struct tb_elf_file file;
+};
+
+/*
+ * tb_object_find - the object to preload: @wanted when given, else next to this command, in the installed library
+ * directory, or in ../lib of this command.
+ *
+ * Returns 0, or -1 after reporting on standard error.
+ */
+int tb_object_find(const char *wanted, struct tb_object *ret_object);
+
+/*
+ * tb_object_preload - @object in front of @current (an LD_PRELOAD value or NULL), which is kept; another copy of
+ * Tickbird in it is dropped, as two would count everything twice.
+ *
+ * Returns 0, or -ENAMETOOLONG. Context: pure.
+ */
+int tb_object_preload(const char *object, const char *current, char *ret_value, size_t size);
+
+#endif

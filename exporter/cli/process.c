@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reads /proc/PID. Nothing is stopped, traced or changed. Every file may be missing or forbidden: what could not be
+ * read is unknown, never assumed. What a program can write itself (its environment, its name) is a stranger's text.
+ *
+ * Entry point: tb_process_read.
+ */
+#include "process.h"
+#include "object.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <link.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define ENVIRON_MAX (1u << 20)
+#define SOCKETS_MAX 65536u
+#define TCP_LISTEN 10
+#define UNIX_ACCEPTS 0x10000ul /* __SO_ACCEPTCON in the flags of /proc/net/unix */
+
+static FILE *open_file(pid_t pid, const char *name)
+{
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
+    return fopen(path, "re");
+}
+
+static void read_link(pid_t pid, const char *name, char *ret_text, size_t size)
+{
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
+    ssize_t len = readlink(path, ret_text, size - 1);
+    ret_text[len > 0 ? len : 0] = 0;
+}
+
+static void read_status(struct tb_process *p)
+{
+    char line[512];
+    FILE *file = open_file(p->pid, "status");
+    p->seccomp = TB_UNKNOWN;
+    if (!file)
+        return;
+    bool has_memory = false;
+    while (fgets(line, sizeof(line), file)) {
+        unsigned real, effective;
+        int mode;
+        if (sscanf(line, "Name: %31[^\n]", p->name) == 1)
+            continue;
+        if (sscanf(line, "Uid: %u %u", &real, &effective) == 2)
+            p->uid = effective;
+        else if (sscanf(line, "Seccomp: %d", &mode) == 1)
+            p->seccomp = mode;
+        else if (strncmp(line, "VmSize:", 7) == 0)
+            has_memory = true;
+    }
+    p->is_kernel = !has_memory;
+    fclose(file);
+}
+
+static bool ends_deleted(char *path)
+{
+    static const char mark[] = " (deleted)";
+    size_t len = strlen(path), mark_len = sizeof(mark) - 1;
+    if (len <= mark_len || strcmp(path + len - mark_len, mark) != 0)
+        return false;
+    path[len - mark_len] = 0;
+    return true;
+}
+
+static void take_mapping(struct tb_process *p, char *path)
+{
+    bool is_deleted = ends_deleted(path);
+    const char *base = strrchr(path, '/');
+    if (!base)
+        return;
+    if (strncmp(base + 1, TB_OBJECT_NAME, strlen(TB_OBJECT_NAME)) == 0 && !p->object[0]) {
+        snprintf(p->object, sizeof(p->object), "%s", path);
+        p->is_object_deleted = is_deleted;
+    } else if (strncmp(base + 1, "tb1-", 4) == 0 && !p->region[0]) {
+        snprintf(p->region, sizeof(p->region), "%s", path);
+        p->is_region_deleted = is_deleted;
+    }
+}
+
+static void read_maps(struct tb_process *p)
+{
+    FILE *file = open_file(p->pid, "maps");
+    char *line = NULL;
+    size_t space = 0;
+    ssize_t len;
+    if (!file)
+        return;
+    while ((len = getline(&line, &space, file)) > 0) {
+        int at = 0;
+        p->can_see_maps = true;
+        if (line[len - 1] == '\n')
+            line[len - 1] = 0;
+        sscanf(line, "%*s %*s %*s %*s %*s %n", &at);
+        if (at > 0 && line[at] == '/')
+            take_mapping(p, line + at);
+    }
+    if (ferror(file))
+        p->can_see_maps = false;
+    free(line);
+    fclose(file);
+}
+
+static bool is_on(const char *value)
+{
+    return value[0] && strcmp(value, "0") != 0;
+}
+
+static void take_variable(struct tb_process *p, const char *entry)
+{
+    const char *value = strchr(entry, '=');
+    if (!value)
+        return;
+    p->has_environ = true;
+    size_t len = (size_t)(value++ - entry);
+#define IS(name) (len == sizeof(name) - 1 && memcmp(entry, name, len) == 0)
+    if (IS("LD_PRELOAD"))
+        snprintf(p->preload, sizeof(p->preload), "%s", value);
+    else if (IS("TICKBIRD_DIR"))
+        snprintf(p->dir, sizeof(p->dir), "%s", value);
+    else if (IS("TICKBIRD_DISABLE"))
+        p->is_disabled = is_on(value);
+    else if (IS("TICKBIRD_DIR_FORCE"))
+        p->is_dir_forced = is_on(value);
+#undef IS
+}
+
+static void read_environ(struct tb_process *p)
+{
+    FILE *file = open_file(p->pid, "environ");
+    char *entry = NULL;
+    size_t space = 0, total = 0;
+    ssize_t len;
+    if (!file)
+        return;
+    p->can_see_environ = true;
+    while (total < ENVIRON_MAX && (len = getdelim(&entry, &space, 0, file)) > 0) {
+        total += (size_t)len;
+        take_variable(p, entry);
+    }
+    if (ferror(file))
+        p->can_see_environ = false;
+    free(entry);
+    fclose(file);
+}
+
+static void read_auxv(struct tb_process *p)
+{
+    FILE *file = open_file(p->pid, "auxv");
+    ElfW(auxv_t) entry;
+    p->is_secure = TB_UNKNOWN;
+    if (!file)
+        return;
+    while (fread(&entry, sizeof(entry), 1, file) == 1 && entry.a_type != AT_NULL)
+        if (entry.a_type == AT_SECURE)
+            p->is_secure = entry.a_un.a_val != 0;
+    fclose(file);
+}
+
+static void read_limits(struct tb_process *p)
+{
+    char line[256];
+    unsigned long long soft;
+    FILE *file = open_file(p->pid, "limits");
+    p->fsize_limit = UINT64_MAX;
+    if (!file)
+        return;
+    while (fgets(line, sizeof(line), file))
+        if (sscanf(line, "Max file size %llu", &soft) == 1)
+            p->fsize_limit = soft;
+    fclose(file);
+}
+
+static int compare_inodes(const void *a, const void *b)
+{
+    unsigned long x = *(const unsigned long *)a, y = *(const unsigned long *)b;
+    return (x > y) - (x < y);
+}
+
+struct sockets {
+    unsigned long *inodes;
+    size_t count;
+    int listeners;
+};
+
+static void count_listener(struct sockets *sockets, unsigned long inode)
+{
+    if (inode && bsearch(&inode, sockets->inodes, sockets->count, sizeof(inode), compare_inodes))
+        sockets->listeners++;
+}
+
+/* One of /proc/PID/net's tables; it shows the whole network namespace of the process. */
+static void read_net(pid_t pid, const char *name, struct sockets *sockets)
+{
+    char line[512];
+    FILE *file = open_file(pid, name);
+    bool is_unix = strcmp(name, "net/unix") == 0;
+    if (!file)
+        return;
+    while (fgets(line, sizeof(line), file)) {
+        unsigned long inode = 0, flags = 0;
+        unsigned state = 0, type = 0;
+        if (is_unix) {
+            if (sscanf(line, "%*s %*s %*s %lx %x %*x %lu", &flags, &type, &inode) == 3 && type == 1 &&
+                (flags & UNIX_ACCEPTS))
+                count_listener(sockets, inode);
+        } else if (sscanf(line, " %*u: %*s %*s %x %*s %*s %*s %*u %*u %lu", &state, &inode) == 2 &&
+                   state == TCP_LISTEN) {
+            count_listener(sockets, inode);
+        }
+    }
+    fclose(file);
+}
+
+static void take_descriptor(struct tb_process *p, struct sockets *sockets, const char *link)
+{
+    unsigned long inode;
+    if (strcmp(link, "anon_inode:[io_uring]") == 0) {
+        p->has_uring = 1;
+        return;
+    }
+    if (sscanf(link, "socket:[%lu]", &inode) != 1 || sockets->count >= SOCKETS_MAX)
+        return;
+    if (sockets->count % 256 == 0) {
+        unsigned long *more = realloc(sockets->inodes, (sockets->count + 256) * sizeof(*more));
+        if (!more)
+            return;
+        sockets->inodes = more;
+    }
+    sockets->inodes[sockets->count++] = inode;
+}
+
+static void read_descriptors(struct tb_process *p)
+{
+    char path[64];
+    struct sockets sockets = {0};
+    p->has_uring = p->listeners = TB_UNKNOWN;
+    snprintf(path, sizeof(path), "/proc/%d/fd", (int)p->pid);
+    DIR *dir = opendir(path);
+    if (!dir)
+        return;
+    p->has_uring = 0;
+    for (const struct dirent *entry; (entry = readdir(dir));) {
+        char link[64];
+        ssize_t len = readlinkat(dirfd(dir), entry->d_name, link, sizeof(link) - 1);
+        if (len > 0) {
+            link[len] = 0;
+            take_descriptor(p, &sockets, link);
+        }
+    }
+    closedir(dir);
+    if (sockets.count) {
+        qsort(sockets.inodes, sockets.count, sizeof(*sockets.inodes), compare_inodes);
+        read_net(p->pid, "net/tcp", &sockets);
+        read_net(p->pid, "net/tcp6", &sockets);
+        read_net(p->pid, "net/unix", &sockets);
+    }
+    p->listeners = sockets.listeners;
+    free(sockets.inodes);
+}
+
+static void compare_mount_namespace(struct tb_process *p)
+{
+    char theirs[64], ours[64];
+    read_link(p->pid, "ns/mnt", theirs, sizeof(theirs));
+    read_link(getpid(), "ns/mnt", ours, sizeof(ours));
+    p->is_other_mount_ns = theirs[0] && ours[0] ? strcmp(theirs, ours) != 0 : TB_UNKNOWN;
+}
+
+int tb_process_read(pid_t pid, struct tb_process *ret_process)
+{
+    char path[64];
+    struct stat st;
+    snprintf(path, sizeof(path), "/proc/%d", (int)pid);
+    if (stat(path, &st) != 0)
+        return access("/proc/self", F_OK) == 0 ? -ESRCH : -errno;
+    memset(ret_process, 0, sizeof(*ret_process));
+    ret_process->pid = pid;
+    ret_process->uid = st.st_uid;
+    read_status(ret_process);
+    read_link(pid, "exe", ret_process->exe, sizeof(ret_process->exe));
+    read_maps(ret_process);
+    read_environ(ret_process);
+    read_auxv(ret_process);
+    read_limits(ret_process);
+    read_descriptors(ret_process);
+    compare_mount_namespace(ret_process);
+    return 0;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What /proc says about a running process, as far as this user's rights allow: is it observed, and what would hinder
+ * it. */
+#ifndef TB_PROCESS_H
+#define TB_PROCESS_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define TB_UNKNOWN (-1) /* could not be read */
+
+struct tb_process {
+    pid_t pid;
+    char name[32];      /* /proc/PID/comm */
+    char exe[PATH_MAX]; /* as this command sees it; " (deleted)" behind it when replaced; empty = unknown */
+    uid_t uid;          /* effective */
+    bool is_kernel;     /* a kernel thread */
+
+    bool can_see_maps;
+    char object[PATH_MAX]; /* the Tickbird object that is mapped; empty = none */
+    bool is_object_deleted;
+    char region[PATH_MAX]; /* the region that is mapped; empty = none */
+    bool is_region_deleted;
+
+    bool can_see_environ; /* as it was at exec, unless the program wrote over it */
+    bool has_environ;     /* something that looks like an environment is there */
+    char preload[PATH_MAX];
+    char dir[PATH_MAX]; /* TICKBIRD_DIR, empty = default */
+    bool is_disabled;   /* TICKBIRD_DISABLE */
+    bool is_dir_forced;
+
+    int is_secure;         /* AT_SECURE: 0, 1 or TB_UNKNOWN */
+    int seccomp;           /* 0 none, 1 strict, 2 filter, or TB_UNKNOWN */
+    int has_uring;         /* an io_uring is open: 0, 1 or TB_UNKNOWN */
+    int listeners;         /* listening TCP and Unix stream sockets, or TB_UNKNOWN */
+    int is_other_mount_ns; /* 0, 1 or TB_UNKNOWN */
+    uint64_t fsize_limit;  /* bytes; UINT64_MAX = none or unknown */
+};
+
+/* tb_process_read - look at @pid. Returns 0, or -ESRCH (no such process) or -errno when not even /proc is there. */
+int tb_process_read(pid_t pid, struct tb_process *ret_process);
+
+#endif

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Mirrors the agent's choice of a region directory (agent/region.h) for `run`, which makes it, and `doctor`, which
+ * explains it. The agent decides for itself; this only tells beforehand what it will find.
+ *
+ * Entry points: tb_region_dir_look, tb_region_dir_make.
+ */
+#include "region_dir.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#define ROOM_NEEDED (64u << 10) /* bytes that a listening silent program may take */
+
+static void refuse(struct tb_region_dir *dir, const char *todo, const char *why)
+{
+    dir->is_fit = false;
+    snprintf(dir->why, sizeof(dir->why), "%s", why);
+    snprintf(dir->todo, sizeof(dir->todo), "%s", todo);
+}
+
+/* lstat of the last component, so that a symbolic link is seen as what it is. */
+static bool look_at(const char *root, const char *path, struct tb_region_dir *dir)
+{
+    char full[PATH_MAX];
+    struct stat st;
+    struct statfs fs;
+    int len = snprintf(full, sizeof(full), "%s%s", root, path);
+    if (len < 0 || (size_t)len >= sizeof(full) || lstat(full, &st) != 0)
+        return false;
+    dir->exists = true;
+    dir->owner = st.st_uid;
+    dir->group = st.st_gid;
+    dir->mode = st.st_mode;
+    if (statfs(full, &fs) == 0) {
+        dir->is_memory = fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC;
+        dir->free_bytes = (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize;
+        /* A tmpfs without a size limit reports no blocks at all. */
+        if (fs.f_blocks == 0)
+            dir->free_bytes = UINT64_MAX;
+    }
+    return true;
+}
+
+static void judge(struct tb_region_dir *dir, uid_t uid, bool forced)
+{
+    if (!S_ISDIR(dir->mode))
+        refuse(dir, "remove it, or name another with TICKBIRD_DIR", "it is not a directory");
+    else if (dir->owner != 0 && dir->owner != uid)
+        refuse(dir, "name a directory that root or the program's user owns",
+               "it belongs neither to root nor to the program's user");
+    else if ((dir->mode & S_IWOTH) && !(dir->mode & S_ISVTX))
+        refuse(dir, "chmod +t, or name another with TICKBIRD_DIR", "everybody may remove files there (no sticky bit)");
+    else if (!dir->is_memory && !forced)
+        refuse(dir, "use a directory below /dev/shm, or set TICKBIRD_DIR_FORCE=1 if stalls are acceptable",
+               "it lies on a disk file system, whose write-back may stall the program");
+    else if (uid != 0 && !(dir->owner == uid ? dir->mode & S_IWUSR : dir->mode & S_IWOTH))
+        refuse(dir, "chmod 3773 on it, or name another with TICKBIRD_DIR", "the program's user may not write there");
+    else if (dir->free_bytes < ROOM_NEEDED)
+        refuse(dir, "free some space there, or mount it larger", "its file system is full");
+}
+
+void tb_region_dir_look(const char *root, const char *wanted, uid_t uid, bool forced, struct tb_region_dir *ret_dir)
+{
+    memset(ret_dir, 0, sizeof(*ret_dir));
+    ret_dir->is_fit = true;
+    if (wanted && wanted[0]) {
+        snprintf(ret_dir->path, sizeof(ret_dir->path), "%s", wanted);
+        if (wanted[0] != '/')
+            refuse(ret_dir, "give an absolute path", "it is not an absolute path");
+        else if (!look_at(root, wanted, ret_dir))
+            refuse(ret_dir, "make it, or start the program with tickbird run --dir", "it does not exist");
+        else
+            judge(ret_dir, uid, forced);
+        return;
+    }
+    snprintf(ret_dir->path, sizeof(ret_dir->path), "%s", TB_REGION_DIR_SHARED);
+    if (look_at(root, ret_dir->path, ret_dir)) {
+        judge(ret_dir, uid, forced);
+        if (ret_dir->is_fit)
+            return;
+    }
+    struct tb_region_dir shared = *ret_dir;
+    memset(ret_dir, 0, sizeof(*ret_dir));
+    ret_dir->is_fit = true;
+    snprintf(ret_dir->path, sizeof(ret_dir->path), "%s-%u", TB_REGION_DIR_SHARED, (unsigned)uid);
+    if (look_at(root, ret_dir->path, ret_dir)) {
+        judge(ret_dir, uid, forced);
+        return;
+    }
+    /* The program will make it on first use, where /dev/shm allows that. */
+    struct tb_region_dir parent = {.is_fit = true};
+    if (!look_at(root, "/dev/shm", &parent))
+        refuse(ret_dir, "mount a tmpfs on /dev/shm, or name a directory with TICKBIRD_DIR", "/dev/shm does not exist");
+    else
+        judge(&parent, uid, forced);
+    if (parent.exists && !parent.is_fit)
+        refuse(ret_dir, parent.todo, "it cannot be made in /dev/shm");
+    ret_dir->is_memory = parent.is_memory;
+    ret_dir->free_bytes = parent.free_bytes;
+    if (!ret_dir->is_fit && shared.exists)
+        *ret_dir = shared;
+}
+
+int tb_region_dir_make(const char *path)
+{
+    bool is_root = geteuid() == 0;
+    if (mkdir(path, 0700) != 0)
+        return errno == EEXIST ? 0 : -errno;
+    int result = 0;
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0) {
+        result = -errno;
+    } else if (is_root) {
+        /* Group before mode: chown clears the set-group-ID bit. */
+        const struct group *group = getgrnam("tickbird");
+        if (fchown(fd, 0, group ? group->gr_gid : 0) != 0 || fchmod(fd, 03773) != 0)
+            result = -errno;
+    }
+    if (fd >= 0)
+        close(fd);
+    if (result != 0)
+        rmdir(path);
+    return result;
+}

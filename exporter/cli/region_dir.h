@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The region directory as a program of some user will find it: which one, whether it is fit, and making it. */
+#ifndef TB_REGION_DIR_H
+#define TB_REGION_DIR_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define TB_REGION_DIR_SHARED "/dev/shm/tickbird"
+
+struct tb_region_dir {
+    char path[PATH_MAX];
+    bool exists;
+    uid_t owner;
+    gid_t group;
+    mode_t mode;
+    bool is_memory; /* tmpfs or ramfs */
+    uint64_t free_bytes;
+    bool is_fit;
+    char why[256]; /* when not fit: what an observed program would refuse */
+    char todo[256];
+};
+
+/*
+ * tb_region_dir_look - the directory that an observed program of user @uid will use, and whether it will accept it.
+ *
+ * @root    prefix under which paths are looked up: "" or "/proc/PID/root"; not part of ret_dir->path
+ * @wanted  TICKBIRD_DIR, or NULL for the defaults
+ * @forced  TICKBIRD_DIR_FORCE: a disk file system is accepted
+ */
+void tb_region_dir_look(const char *root, const char *wanted, uid_t uid, bool forced, struct tb_region_dir *ret_dir);
+
+/*
+ * tb_region_dir_make - make @path when it is missing: as root root:tickbird 03773 (others may create files, not list
+ * them), else 0700. Returns 0 (also when it exists), or -errno; then nothing is left behind.
+ */
+int tb_region_dir_make(const char *path);
+
+#endif

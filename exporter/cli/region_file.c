@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reads and switches one region file. The word is written by a 4-byte pwrite at an aligned offset and not through a
+ * mapping: a full tmpfs is then an error and not a SIGBUS. (The kernel copies an aligned word in one piece.)
+ *
+ * Entry points: tb_region_file_read, tb_region_file_switch, tb_region_file_why.
+ */
+#include "region_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int open_region(const char *path, int flags, struct tb_region_header *ret_header, uint64_t *ret_rules)
+{
+    struct stat st;
+    int result = -EPROTO;
+    /* O_NONBLOCK: a FIFO put there by a stranger must not hold us. */
+    int fd = open(path, flags | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return -errno;
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 1 &&
+        pread(fd, ret_header, sizeof(*ret_header), 0) == (ssize_t)sizeof(*ret_header)) {
+        uint64_t len = 0;
+        result = tb_region_validate(ret_header, (size_t)st.st_size);
+        if (result == 0)
+            result = tb_region_section(ret_header, TB_SEC_RULES, ret_rules, &len);
+        if (result == 0 && len < sizeof(struct tb_rules_head))
+            result = -EINVAL;
+    }
+    if (result == 0)
+        return fd;
+    close(fd);
+    return result;
+}
+
+int tb_region_file_read(const char *path, struct tb_region_file *ret_file)
+{
+    struct tb_region_file file = {0};
+    uint64_t rules = 0;
+    int fd = open_region(path, O_RDONLY, &file.header, &rules), result = 0;
+    if (fd < 0)
+        return fd;
+    off_t at = (off_t)(rules + offsetof(struct tb_rules_head, off));
+    if (pread(fd, &file.off, sizeof(file.off), at) != (ssize_t)sizeof(file.off))
+        result = -EINVAL;
+    close(fd);
+    if (result == 0) {
+        file.header.service[sizeof(file.header.service) - 1] = 0;
+        file.header.program[sizeof(file.header.program) - 1] = 0;
+        file.header.agent_version[sizeof(file.header.agent_version) - 1] = 0;
+        *ret_file = file;
+    }
+    return result;
+}
+
+int tb_region_file_switch(const char *path, bool is_off)
+{
+    struct tb_region_header header;
+    uint64_t rules = 0;
+    uint32_t word = is_off;
+    int fd = open_region(path, O_RDWR, &header, &rules), result = 0;
+    if (fd < 0)
+        return fd;
+    ssize_t wrote = pwrite(fd, &word, sizeof(word), (off_t)(rules + offsetof(struct tb_rules_head, off)));
+    if (wrote != (ssize_t)sizeof(word))
+        result = wrote < 0 ? -errno : -ENOSPC;
+    close(fd);
+    return result;
+}
+
+const char *tb_region_file_why(int error)
+{
+    switch (error) {
+    case -EPROTO:
+        return "it is no region";
+    case -EPROTONOSUPPORT:
+        return "its layout is newer than this command knows";
+    case -EINVAL:
+        return "it contradicts itself";
+    default:
+        return strerror(-error);
+    }
+}
