@@ -42,22 +42,24 @@ struct tb_env {
 };
 
 #define TB_PATH_MAX 1024u /* bytes of a path that are looked at; what follows does not shape the route */
+#define TB_ROUTE_CACHE 1024u /* whole paths whose route this process remembers */
 #define TB_PATH_BLOCKS 64u
 #define TB_QUEUE_BLOCKS 128u
-#define TB_QUEUE_PER_BLOCK 15u
+#define TB_QUEUE_PER_BLOCK 21u
 
-/* One request waiting for its response. */
+/* One request waiting for its response (queue.c). */
 struct tb_pending {
-    uint64_t start_ns; /* CLOCK_MONOTONIC of its first byte; 0 = untimed */
-    uint32_t route;    /* handle of route.h */
-    uint16_t inflight; /* index + 1 in the in-flight table, 0 = none */
-    uint16_t owner;    /* owner slot + 1 that in_flight was added to, 0 = none */
-    uint8_t method;    /* enum tb_method */
-    uint8_t flags;     /* exchange.c */
-    uint16_t reserved;
-    uint32_t target; /* string reference, client role */
-    uint64_t body_bytes;
+    uint64_t start_ns;       /* CLOCK_MONOTONIC of its first byte; 0 = untimed */
+    uint32_t route;          /* handle of route.h */
+    uint32_t target;         /* string reference, client role */
+    uint16_t inflight;       /* index + 1 in the in-flight table, 0 = none */
+    uint16_t owner;          /* owner slot + 1 that in_flight was added to, 0 = none */
+    uint8_t method;          /* enum tb_method */
+    uint8_t flags;           /* exchange.c */
+    uint8_t fork_generation; /* low byte of core->fork_generation when it was queued */
+    uint8_t reserved;
 };
+_Static_assert(sizeof(struct tb_pending) == 24, "one is in every connection");
 
 struct tb_queue_block {
     struct tb_pending entries[TB_QUEUE_PER_BLOCK];
@@ -94,6 +96,9 @@ struct tb_core {
     uint64_t realtime_offset_ns; /* CLOCK_REALTIME - CLOCK_MONOTONIC when the region was opened */
     /* One bit per page of the region that this process knows to be reserved. */
     uint64_t reserved_pages[TB_REGION_BYTES / TB_PAGE / 64];
+
+    /* Whole paths (route.c): the upper 48 bits of a hash and a node of the learner; 0 = free. */
+    uint64_t route_cache[TB_ROUTE_CACHE];
 
     /* Pools (exchange.c); a set bit is a taken block. */
     uint64_t path_taken;

@@ -35,4 +35,16 @@ uint32_t tb_route_end(struct tb_core *core, uint32_t handle, uint8_t method, uin
  */
 size_t tb_route_text(struct tb_core *core, uint32_t handle, char *ret, size_t len);
 
+/*
+ * tb_route_line - one request of a list, as if it were served now: begin, end, and the text of its route at that moment
+ * (_unmatched for a 404 as in tb_route_end; no cap). For `tickbird routes --stdin` and benches, on a region of
+ * their own (tb_region_format into memory, tb_region_bind).
+ *
+ * @path  a request target; the query is cut here
+ *
+ * Writes at most @len bytes to @ret (no NUL); returns its length.
+ */
+size_t tb_route_line(struct tb_core *core, uint8_t method, struct tb_bytes path, uint16_t status, char *ret,
+                     size_t len);
+
 #endif

@@ -1,0 +1,447 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From a request path to a route label. A path is walked down the learner's tree: known literals are followed,
+ * everything else is judged (route_segment.c by form, route_model.c by place) to be a literal or a value. A route that
+ * the tree does not have, or that never answered, is a trial until its status is known: a 404 leaves no trace, anything
+ * else puts it into the tree. Entry points: tb_route_begin, tb_route_end, tb_route_text, tb_route_line.
+ *
+ * Fork story: the learner is shared; the cache of whole paths in struct tb_core is private, copied, and stays right.
+ */
+#include "route.h"
+#include "region.h"
+#include "route_model.h"
+#include "series.h"
+
+#define HANDLE_TRIAL (1u << 31)
+
+/* --- the cache of whole paths: 64-bit hash -> node, private to the process ------------------------------------------
+ */
+
+struct unaligned_u64 {
+    uint64_t value;
+} __attribute__((packed, may_alias));
+
+static inline uint64_t load_8(const uint8_t *p)
+{
+    return ((const struct unaligned_u64 *)p)->value;
+}
+
+#define MIX UINT64_C(0x9fb21c651e98df25)
+
+/* A hash of the path, seeded by the region's identity and the learner's epoch: an outdated entry is never found. */
+static inline uint64_t path_hash(const struct tb_core *core, const struct tb_route_head *head, struct tb_bytes path)
+{
+    uint64_t h =
+        core->header->region_id ^ (core->header->generation << 32) ^ tb_load_relaxed(&head->epoch) ^ (path.len * MIX);
+    const uint8_t *p = path.ptr;
+    size_t left = path.len;
+    for (; left >= 8; left -= 8, p += 8) {
+        h = (h ^ load_8(p)) * MIX;
+        h ^= h >> 29;
+    }
+    if (left) {
+        uint64_t tail = 0;
+        if (path.len >= 8)
+            tail = load_8(path.ptr + path.len - 8);
+        else
+            for (size_t i = 0; i < left; i++)
+                tail = tail << 8 | p[i];
+        h = (h ^ tail) * MIX;
+        h ^= h >> 29;
+    }
+    h *= MIX;
+    return h ^ h >> 32;
+}
+
+/* An entry is the hash's upper 48 bits and the node (16 bits, below TB_ROUTE_NODES); 0 = free. */
+static inline uint64_t *cache_slot(struct tb_core *core, uint64_t hash)
+{
+    return &core->route_cache[hash & (TB_ROUTE_CACHE - 1)];
+}
+
+/* --- labels ----------------------------------------------------------------------------------------------------------
+ */
+
+struct writer {
+    char *out;
+    size_t len, room;
+};
+
+static void put(struct writer *w, const void *bytes, size_t len)
+{
+    if (len > w->room - w->len)
+        len = w->room - w->len;
+    tb_copy(w->out + w->len, bytes, len);
+    w->len += len;
+}
+
+/* One segment with its slash. A literal that begins like a placeholder is escaped: its colon becomes %3A. */
+static void put_segment(struct writer *w, uint8_t kind, struct tb_bytes text)
+{
+    if (kind == TB_KIND_LITERAL && text.len == 1 && text.ptr[0] == '*') {
+        put(w, "*", 1); /* asterisk-form: no slash */
+        return;
+    }
+    put(w, "/", 1);
+    if (kind != TB_KIND_LITERAL) {
+        const char *name = tb_segment_placeholder(kind);
+        put(w, name, tb_strnlen(name, 8));
+    } else if (text.len && text.ptr[0] == ':') {
+        put(w, "%3A", 3);
+        text = tb_bytes(text.ptr + 1, text.len - 1);
+    }
+    put(w, text.ptr, text.len);
+}
+
+static size_t segment_len(uint8_t kind, struct tb_bytes text)
+{
+    size_t name = kind == TB_KIND_LITERAL ? (text.len && text.ptr[0] == ':' ? 2 : 0)
+                                          : tb_strnlen(tb_segment_placeholder(kind), 8);
+    return 1 + name + text.len;
+}
+
+static void put_node(struct tb_core *core, uint32_t node, struct writer *w)
+{
+    uint16_t chain[TB_ROUTE_DEPTH];
+    uint32_t n = 0;
+    while (node && n < TB_ROUTE_DEPTH) {
+        chain[n++] = (uint16_t)node;
+        node = tb_learn_node(core, node)->parent;
+    }
+    while (n) {
+        const struct tb_route_node *at = tb_learn_node(core, chain[--n]);
+        put_segment(w, at->kind, tb_learn_text(core, at));
+    }
+}
+
+static void put_trial(struct tb_core *core, const struct tb_route_trial *t, struct writer *w)
+{
+    put_node(core, t->base, w);
+    uint32_t at = 0;
+    for (uint32_t i = 0; i < t->count && i < TB_ROUTE_DEPTH; i++) {
+        uint32_t len = t->steps[i].text_len;
+        if (len > sizeof t->text - at)
+            break;
+        put_segment(w, t->steps[i].kind, tb_bytes(t->text + at, len));
+        at += len;
+    }
+}
+
+/* --- the walk --------------------------------------------------------------------------------------------------------
+ */
+
+/* What a segment is taken for: a node that exists, or a step that is not in the tree yet. */
+struct choice {
+    uint32_t node;
+    struct tb_route_step step;
+    struct tb_bytes text; /* literal, or a placeholder's suffix */
+    uint32_t word;        /* hash of the segment, for the table of words */
+};
+
+struct walk {
+    struct tb_route_place place;
+    struct tb_route_path path;
+    struct choice choices[TB_ROUTE_DEPTH];
+    uint32_t count;
+    uint32_t known; /* choices that are nodes */
+    size_t label_len;
+};
+
+static void choose_value(struct walk *w, const struct tb_segment *s, struct choice *c)
+{
+    struct tb_core *core = w->place.core;
+    bool is_last = w->place.at + 1 == w->path.count && !w->path.has_rest;
+    uint8_t kind = s->kind ? s->kind : TB_KIND_NAME;
+    struct tb_bytes suffix = tb_bytes(s->text.ptr, 0);
+    uint32_t values = w->place.detached ? 0 : tb_load_relaxed(&tb_learn_node(core, w->place.node)->values);
+    if (is_last && s->suffix && !(values && kind == TB_KIND_FILE)) {
+        suffix = tb_bytes(s->text.ptr + s->text.len - s->suffix, s->suffix);
+        kind = kind == TB_KIND_FILE ? TB_KIND_FILE : TB_KIND_ID;
+    }
+    c->text = suffix;
+    c->step = (struct tb_route_step){.kind = kind, .text_len = (uint8_t)suffix.len};
+    if (suffix.len) {
+        c->step.hash = tb_segment_hash(suffix);
+        c->node = w->place.detached ? 0 : tb_learn_child(core, w->place.node, kind, c->step.hash, suffix);
+    } else if (values) { /* one placeholder stands for all values of a place, named by the first */
+        c->node = values;
+        c->step.kind = tb_learn_node(core, values)->kind;
+    } else {
+        c->step.hash = kind;
+        c->node = 0;
+    }
+}
+
+/* Decide one segment. */
+static void choose(struct walk *w, const struct tb_segment *s, struct choice *c)
+{
+    struct tb_core *core = w->place.core;
+    *c = (struct choice){.word = s->hash, .text = s->text};
+    if (!s->is_value) {
+        uint32_t node = w->place.detached ? 0 : tb_learn_child(core, w->place.node, TB_KIND_LITERAL, s->hash, s->text);
+        bool merged = node && (tb_load_relaxed(&tb_learn_node(core, node)->flags) & TB_NODE_MERGED);
+        int score = node ? 0 : tb_route_judge(&w->place);
+        if ((node && !merged) || (!node && score > 0)) {
+            c->node = node;
+            c->step = (struct tb_route_step){.hash = s->hash,
+                                             .kind = TB_KIND_LITERAL,
+                                             .text_len = (uint8_t)s->text.len,
+                                             .score = (int8_t)(score > 127 ? 127 : score)};
+            return;
+        }
+    }
+    choose_value(w, s, c);
+}
+
+static void walk_add(struct walk *w, const struct choice *c)
+{
+    w->place.kinds[w->count] = c->step.kind;
+    w->place.parent_kind = c->step.kind;
+    w->label_len += segment_len(c->step.kind, c->text);
+    w->choices[w->count++] = *c;
+    if (!w->place.detached && c->node) {
+        w->place.node = c->node;
+        w->known = w->count;
+    } else {
+        w->place.detached = true;
+    }
+}
+
+static void walk_rest(struct walk *w)
+{
+    struct choice c = {.step = {.kind = TB_KIND_REST, .hash = TB_KIND_REST}, .text = tb_bytes(w->path.decoded, 0)};
+    if (!w->place.detached)
+        c.node = tb_learn_child(w->place.core, w->place.node, TB_KIND_REST, c.step.hash, c.text);
+    walk_add(w, &c);
+}
+
+static void walk_path(struct tb_core *core, struct tb_bytes path, bool is_cut, struct walk *w)
+{
+    tb_route_split(path, is_cut, &w->path);
+    w->count = w->known = 0;
+    w->label_len = 0;
+    w->place = (struct tb_route_place){.core = core, .path = &w->path};
+    if (path.len == 1 && path.ptr[0] == '*') { /* asterisk-form is one literal */
+        w->path.segments[0].is_value = false;
+        w->path.segments[0].is_version = true;
+    }
+    for (uint32_t i = 0; i < w->path.count; i++) {
+        struct choice c;
+        w->place.at = i;
+        choose(w, &w->path.segments[i], &c);
+        if (w->label_len + segment_len(c.step.kind, c.text) + 6 > TB_ROUTE_LABEL_MAX) {
+            walk_rest(w);
+            return;
+        }
+        walk_add(w, &c);
+    }
+    if (w->path.has_rest)
+        walk_rest(w);
+}
+
+/* --- what is learned -------------------------------------------------------------------------------------------------
+ */
+
+static void note_words(struct tb_core *core, const struct walk *w, uint32_t from)
+{
+    for (uint32_t i = from; i < w->count; i++) {
+        bool literal = w->choices[i].step.kind == TB_KIND_LITERAL;
+        if (w->choices[i].word)
+            tb_word_note(core, w->choices[i].word, literal ? TB_WORD_LITERAL : TB_WORD_VALUE);
+        if (i && w->choices[i - 1].step.kind == TB_KIND_LITERAL)
+            tb_word_note(core, w->choices[i - 1].word, literal ? TB_WORD_BEFORE_LITERAL : TB_WORD_BEFORE_VALUE);
+    }
+}
+
+static void fill_trial(const struct walk *w, struct tb_route_trial *t)
+{
+    t->base = (uint16_t)(w->known ? w->choices[w->known - 1].node : 0);
+    t->result = 0;
+    t->other = 0;
+    t->count = 0;
+    uint32_t len = 0;
+    for (uint32_t i = w->known; i < w->count; i++) {
+        const struct choice *c = &w->choices[i];
+        if (c->text.len > sizeof t->text - len)
+            break;
+        tb_copy(t->text + len, c->text.ptr, c->text.len);
+        len += (uint32_t)c->text.len;
+        t->steps[t->count++] = c->step;
+    }
+}
+
+/* Put a trial's steps into the tree. Returns the node, or 0 when there is no room (the root needs none). */
+static uint32_t grow(struct tb_core *core, const struct tb_route_trial *t, bool *ret_full)
+{
+    uint32_t node = t->base, at = 0;
+    for (uint32_t i = 0; i < t->count && i < TB_ROUTE_DEPTH; i++) {
+        const struct tb_route_step *step = &t->steps[i];
+        if (step->text_len > sizeof t->text - at)
+            break;
+        uint32_t next = 0;
+        if (step->kind != TB_KIND_LITERAL && !step->text_len)
+            next = tb_load_relaxed(&tb_learn_node(core, node)->values);
+        if (!next || step->kind == TB_KIND_REST)
+            next = tb_learn_add(core, node, step, tb_bytes(t->text + at, step->text_len));
+        if (!next) {
+            *ret_full = true;
+            return 0;
+        }
+        node = next;
+        at += step->text_len;
+        tb_learn_visit(tb_learn_node(core, node));
+    }
+    return node;
+}
+
+/* The string reference of a node's label; made at its first answer. */
+static uint32_t label_of(struct tb_core *core, uint32_t node)
+{
+    struct tb_route_node *n = tb_learn_node(core, node);
+    uint32_t label = tb_load_acquire(&n->label);
+    if (label)
+        return label;
+    struct tb_route_head *head = tb_learn_head(core);
+    char text[TB_ROUTE_LABEL_MAX + 16];
+    struct writer w = {text, 0, sizeof text};
+    put_node(core, node, &w);
+    if (!w.len)
+        put(&w, "/", 1);
+    label = TB_STR_OTHER;
+    if (tb_load_relaxed(&head->routes) < TB_ROUTE_LIMIT) {
+        label = tb_string_intern(core, tb_bytes(text, w.len));
+        label = label ? label : TB_STR_OTHER;
+    }
+    uint32_t none = 0;
+    if (!tb_cas_acq_rel(&n->label, &none, label))
+        return none;
+    if (label != TB_STR_OTHER)
+        tb_add_relaxed(&head->routes, 1);
+    return label;
+}
+
+/* --- entry points ----------------------------------------------------------------------------------------------------
+ */
+
+static __attribute__((noinline)) uint32_t begin_slow(struct tb_core *core, struct tb_bytes path, bool is_cut,
+                                                     uint64_t hash)
+{
+    struct walk w;
+    walk_path(core, path, is_cut, &w);
+    if (w.known == w.count) {
+        uint32_t node = w.count ? w.choices[w.count - 1].node : 0;
+        if (tb_load_relaxed(&tb_learn_node(core, node)->flags) & TB_NODE_ANSWERED) {
+            if (hash)
+                tb_store_relaxed(cache_slot(core, hash), (hash & ~UINT64_C(0xffff)) | node);
+            for (uint32_t i = 0; i < w.count; i++)
+                tb_learn_visit(tb_learn_node(core, w.choices[i].node));
+            return node + 1;
+        }
+    }
+    uint32_t handle = TB_ROUTE_OTHER;
+    struct tb_route_trial *t = tb_trial_claim(core, &handle);
+    if (!t)
+        return TB_ROUTE_OTHER;
+    fill_trial(&w, t);
+    note_words(core, &w, w.known);
+    return handle;
+}
+
+uint32_t tb_route_begin(struct tb_core *core, uint8_t method, struct tb_bytes path, bool is_cut)
+{
+    (void)method;
+    if (TB_UNLIKELY(!tb_learn_ready(core)))
+        return TB_ROUTE_OTHER;
+    if (TB_UNLIKELY(is_cut || path.len > TB_PATH_MAX)) {
+        path.len = path.len > TB_PATH_MAX ? TB_PATH_MAX : path.len;
+        return begin_slow(core, path, true, 0);
+    }
+    uint64_t hash = path_hash(core, tb_learn_head(core), path);
+    uint64_t entry = tb_load_relaxed(cache_slot(core, hash));
+    if (TB_LIKELY(((entry ^ hash) & ~UINT64_C(0xffff)) == 0))
+        return (uint32_t)(entry & 0xffff) + 1;
+    return begin_slow(core, path, false, hash);
+}
+
+/* The end of a trial: into the tree unless it answered 404 or not at all. */
+static __attribute__((noinline)) uint32_t end_trial(struct tb_core *core, uint32_t handle, uint16_t status)
+{
+    bool decided = false, full = false;
+    struct tb_route_trial *t = tb_trial_find(core, handle, &decided);
+    bool unanswered = status == 404 || status == 0;
+    if (!t) /* so old that its place was taken */
+        return unanswered ? TB_STR_UNMATCHED : TB_STR_OTHER;
+    uint32_t node = t->result;
+    if (!decided) {
+        node = unanswered ? 0 : grow(core, t, &full);
+        if (!unanswered && !full) {
+            tb_fetch_or_relaxed(&tb_learn_node(core, node)->flags, TB_NODE_ANSWERED);
+            node++;
+        }
+        tb_trial_decide(core, handle, node, full);
+    } else {
+        full = t->other != 0;
+    }
+    if (full) {
+        tb_count(core, TB_COUNTER_ROUTES_OVERFLOW);
+        return TB_STR_OTHER;
+    }
+    if (!node)
+        return TB_STR_UNMATCHED;
+    uint32_t label = label_of(core, node - 1);
+    if (label == TB_STR_OTHER)
+        tb_count(core, TB_COUNTER_ROUTES_OVERFLOW);
+    return label;
+}
+
+uint32_t tb_route_end(struct tb_core *core, uint32_t handle, uint8_t method, uint16_t status)
+{
+    (void)method;
+    if (TB_UNLIKELY(handle == TB_ROUTE_OTHER))
+        return TB_STR_OTHER;
+    if (TB_UNLIKELY(handle & HANDLE_TRIAL))
+        return end_trial(core, handle, status);
+    uint32_t label = tb_load_acquire(&tb_learn_node(core, handle - 1)->label);
+    if (TB_UNLIKELY(!label))
+        label = label_of(core, handle - 1);
+    if (TB_UNLIKELY(label == TB_STR_OTHER))
+        tb_count(core, TB_COUNTER_ROUTES_OVERFLOW);
+    return label;
+}
+
+size_t tb_route_text(struct tb_core *core, uint32_t handle, char *ret, size_t len)
+{
+    struct writer w = {ret, 0, len};
+    bool decided = false;
+    if (handle == TB_ROUTE_OTHER || !core->learner) {
+        put(&w, "_other", 6);
+        return w.len;
+    }
+    if (!(handle & HANDLE_TRIAL)) {
+        put_node(core, handle - 1, &w);
+    } else {
+        struct tb_route_trial *t = tb_trial_find(core, handle, &decided);
+        if (!t)
+            put(&w, "_other", 6);
+        else
+            put_trial(core, t, &w);
+    }
+    if (!w.len)
+        put(&w, "/", 1);
+    return w.len;
+}
+
+size_t tb_route_line(struct tb_core *core, uint8_t method, struct tb_bytes path, uint16_t status, char *ret, size_t len)
+{
+    for (size_t i = 0; i < path.len; i++)
+        if (path.ptr[i] == '?' || path.ptr[i] == '#')
+            path.len = i;
+    uint32_t handle = tb_route_begin(core, method, path, false);
+    size_t used = tb_route_text(core, handle, ret, len);
+    if (tb_route_end(core, handle, method, status) == TB_STR_UNMATCHED) {
+        struct writer w = {ret, 0, len};
+        put(&w, "_unmatched", 10);
+        used = w.len;
+    }
+    return used;
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reads request lines from standard input and prints `path<TAB>route` for each, as the core would have assigned the
+ * route at that moment, with a fresh learner in memory. A line is `path` (taken for GET 200) or
+ * `method<TAB>path<TAB>status`. A line `service<TAB>template<TAB>path` cannot be told from the latter by its form: give
+ * --corpus for such files; then a change of service starts a fresh learner and three columns are printed.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "region.h"
+#include "route.h"
+#include "route_learner.h"
+
+static long no_syscall(long nr, long a, long b, long c, long d, long e, long f)
+{
+    (void)nr, (void)a, (void)b, (void)c, (void)d, (void)e, (void)f;
+    return 0; /* the region is plain memory: every page is there */
+}
+
+static uint64_t no_clock(void)
+{
+    return 0;
+}
+
+static void fresh(struct tb_core *core, void *base)
+{
+    memset(core, 0, sizeof *core);
+    memset(base, 0, TB_REGION_BYTES);
+    core->env = (struct tb_env){no_syscall, no_clock, 4096, 1};
+    tb_region_format(base, &(struct tb_identity){.service = "lines"}, 1, 1);
+    if (tb_region_bind(core, base, TB_REGION_BYTES) != 0) {
+        fputs("route_lines: the region does not validate\n", stderr);
+        exit(1);
+    }
+}
+
+static void stats(struct tb_core *core, const char *service)
+{
+    struct tb_route_head *h = tb_learn_head(core);
+    fprintf(stderr, "%s: %u nodes, %u bytes of text, %u routes, %u trials, epoch %u\n", service, h->nodes, h->text,
+            h->routes, h->trials, h->epoch);
+}
+
+int main(int argc, char **argv)
+{
+    bool corpus = argc > 1 && strcmp(argv[1], "--corpus") == 0, verbose = argc > 2;
+    struct tb_core *core = calloc(1, sizeof *core);
+    void *base = aligned_alloc(TB_PAGE, TB_REGION_BYTES);
+    char *line = NULL, service[256] = "", route[512];
+    size_t room = 0;
+    ssize_t len;
+    if (!core || !base)
+        return 1;
+    fresh(core, base);
+    while ((len = getline(&line, &room, stdin)) > 0) {
+        if (line[len - 1] == '\n')
+            line[--len] = 0;
+        char *tab = strchr(line, '\t'), *second = tab ? strchr(tab + 1, '\t') : NULL, *path = line;
+        unsigned status = 200;
+        if (second) {
+            *tab = *second = 0;
+            path = corpus ? second + 1 : tab + 1;
+            status = corpus ? 200u : (unsigned)strtoul(second + 1, NULL, 10);
+        }
+        if (corpus && strcmp(line, "noise") == 0)
+            status = 404;
+        if (corpus && strcmp(service, line) != 0) {
+            if (verbose && service[0])
+                stats(core, service);
+            snprintf(service, sizeof service, "%s", line);
+            fresh(core, base);
+        }
+        size_t n = tb_route_line(core, 1, tb_bytes(path, strlen(path)), (uint16_t)status, route, sizeof route);
+        if (corpus)
+            printf("%s\t", service);
+        printf("%s\t%.*s\n", path, (int)n, route);
+    }
+    if (verbose)
+        stats(core, service);
+    free(line);
+    free(base);
+    free(core);
+    return 0;
+}
