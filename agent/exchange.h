@@ -10,18 +10,17 @@
 
 #include "core.h"
 
-struct tb_conn; /* at most 120 bytes; private to exchange.c but for its size (conn.h) */
+struct tb_conn; /* conn.h */
 
 enum tb_direction { TB_RECEIVED = 0, TB_SENT = 1 };
 
 enum tb_close_how {
-    TB_CLOSE_LOCAL,  /* this process closed its last descriptor, or exits */
-    TB_CLOSE_HANDED, /* closed here, but another process holds it since a fork or SCM_RIGHTS: nothing is over */
-    TB_CLOSE_FORGET  /* identity ended unseen (fd number reused): count as closed now */
+    TB_CLOSE_LOCAL, /* this process closed its last descriptor, or exits */
+    TB_CLOSE_FORGET /* the identity ended unseen (fd number reused), or the descriptor went to another process */
 };
 
-/* tb_conn_open - a new stream. @c is TB_CONN_BYTES of any content. */
-void tb_conn_open(struct tb_core *core, struct tb_conn *c, uint32_t number);
+/* tb_conn_open - a new stream. @c is memory of any content. No system call. */
+void tb_conn_open(struct tb_conn *c);
 
 /*
  * tb_exchange_io - @total bytes crossed in @direction, in @count ranges (a struct iovec array; the ranges may hold more
@@ -35,8 +34,15 @@ void tb_exchange_io(struct tb_core *core, struct tb_conn *c, enum tb_direction d
 /* tb_exchange_shutdown - shutdown(2) of one side (TB_SENT: SHUT_WR). */
 void tb_exchange_shutdown(struct tb_core *core, struct tb_conn *c, enum tb_direction direction);
 
-/* tb_exchange_close - the stream is over for this process. Afterwards @c may be reused. */
-void tb_exchange_close(struct tb_core *core, struct tb_conn *c, enum tb_close_how how);
+/*
+ * tb_exchange_close - the stream is over for this process. What was left open is counted: a response cut short under its status, an unanswered
+ * request as aborted; but an exchange that was open at a fork and is closed here unanswered belongs to the other side, until that
+ * side closes it unanswered too.
+ *
+ * Returns true when @c may be reused; false when another thread is inside it at this moment (then the memory must never be
+ * given to another connection).
+ */
+bool tb_exchange_close(struct tb_core *core, struct tb_conn *c, enum tb_close_how how);
 
 /* tb_exchange_is_open - a request is partly received or unanswered, or a response unfinished: close needs care. */
 bool tb_exchange_is_open(const struct tb_conn *c);
