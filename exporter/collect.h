@@ -34,6 +34,14 @@ int tb_collect(struct tb_collector *c);
 /* tb_collector_snapshot - owned by the collector; its numbers change with the next tb_collect. */
 struct tb_snapshot *tb_collector_snapshot(struct tb_collector *c);
 
+/* What happened to regions since the collector was made. */
+struct tb_collect_stats {
+    uint64_t lost_regions;     /* were served, then gone or unreadable */
+    uint64_t service_restarts; /* services whose totals therefore began at 0 again */
+    uint64_t folded_regions, fold_failures, unlinked_regions;
+};
+const struct tb_collect_stats *tb_collector_stats(const struct tb_collector *c);
+
 /* tb_collect_default_dirs - /dev/shm/tickbird, the caller's own /dev/shm/tickbird-UID, and as root all of them; those
  * that exist. Returns their number; @ret and its strings are the caller's to free. */
 size_t tb_collect_default_dirs(char ***ret);

@@ -105,6 +105,9 @@ enum tb_unreadable {
 };
 const char *tb_unreadable_name(enum tb_unreadable why);
 
+/* tb_abort_name - the reason label of an aborted series; "" when unknown. */
+const char *tb_abort_name(uint16_t status);
+
 /* One region file as last read. */
 struct tb_snap_region {
     char *path;
@@ -142,7 +145,8 @@ struct tb_snap_region {
 struct tb_snapshot {
     struct tb_snap_service **services; /* by name */
     size_t service_count, service_space;
-    struct tb_snap_series **series; /* sorted by tb_snapshot_sort: family, role, service, method, route, status, target */
+    struct tb_snap_series *
+        *series; /* sorted by tb_snapshot_sort: family, role, service, method, route, status, target */
     size_t series_count, series_space;
     struct tb_snap_region *regions; /* of this collection */
     size_t region_count, region_space;
@@ -171,8 +175,8 @@ void tb_snapshot_begin(struct tb_snapshot *s, uint64_t now_ns);
 /* tb_snapshot_region - append an entry, zeroed but for its path (copied). Valid until the next call. */
 struct tb_snap_region *tb_snapshot_region(struct tb_snapshot *s, const char *path);
 
-/* tb_snapshot_finish - restarts services whose totals would fall, notes what is served now, sorts. Returns the number of
- * services that restarted. */
+/* tb_snapshot_finish - restarts services whose totals would fall, notes what is served now, sorts. Returns the number
+ * of services that restarted. */
 size_t tb_snapshot_finish(struct tb_snapshot *s);
 
 /* Sums over values. The block of @octave is made when missing. */
@@ -184,8 +188,8 @@ void tb_values_free(struct tb_snap_values *v);
 uint64_t tb_values_timed(const struct tb_snap_values *v);
 
 /*
- * tb_values_classic - how many of the timed ones fell into each classic bucket of a set, not cumulative; the last is the
- * one above every bound. @ret has TB_BOUNDS_MAX + 1 entries. Returns their number, 0 for an unknown set.
+ * tb_values_classic - how many of the timed ones fell into each classic bucket of a set, not cumulative; the last is
+ * the one above every bound. @ret has TB_BOUNDS_MAX + 1 entries. Returns their number, 0 for an unknown set.
  */
 size_t tb_values_classic(const struct tb_snap_values *v, uint8_t bound_set, uint64_t *ret);
 

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A growing buffer that renderers write into, and checked allocation. Running out of memory ends the process (exit 1
+ * with one line): nothing in the exporter could go on truthfully without it.
+ */
+#ifndef TB_BUFFER_H
+#define TB_BUFFER_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+void *tb_alloc(size_t len);                /* zeroed */
+void *tb_realloc(void *old, size_t len);   /* what is new is not zeroed */
+char *tb_strndup(const char *s, size_t n); /* exactly n bytes and a NUL */
+char *tb_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* tb_grow - room for one more element of @size bytes in the array *@items of @count; doubles *@space. */
+void *tb_grow(void *items, size_t count, size_t *space, size_t size);
+
+struct tb_buffer {
+    char *data; /* owned; NULL while empty */
+    size_t len;
+    size_t space;
+};
+
+void tb_buffer_free(struct tb_buffer *b);
+void tb_buffer_grow(struct tb_buffer *b, size_t more);
+
+/* tb_buffer_room - where the next bytes go; there is room for @len. The caller raises b->len. */
+static inline char *tb_buffer_room(struct tb_buffer *b, size_t len)
+{
+    if (__builtin_expect(b->space - b->len < len, 0))
+        tb_buffer_grow(b, len);
+    return b->data + b->len;
+}
+
+static inline void tb_put(struct tb_buffer *b, const char *text, size_t len)
+{
+    memcpy(tb_buffer_room(b, len), text, len);
+    b->len += len;
+}
+
+static inline void tb_puts(struct tb_buffer *b, const char *text)
+{
+    tb_put(b, text, strlen(text));
+}
+
+void tb_put_u64(struct tb_buffer *b, uint64_t n);
+/* tb_put_seconds - @ns as seconds, exact, without trailing zeros: 0.0025, 3, 1.5. */
+void tb_put_seconds(struct tb_buffer *b, uint64_t ns);
+/* tb_put_escaped - a label value: backslash, quote and line feed escaped. */
+void tb_put_escaped(struct tb_buffer *b, const char *text, size_t len);
+
+/* tb_utf8_clean - copy of @len bytes with every byte that is no part of valid UTF-8, and every NUL, replaced by U+FFFD.
+ * The caller's to free. */
+char *tb_utf8_clean(const char *bytes, size_t len);
+
+#endif

@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which regions there are, which live, and what changed since the last collection. A region that was served and is gone
+ * restarts its service at 0; one that the ledger holds already is not added again. Reading a region is region_read.c,
+ * the copy region_copy.c.
+ */
+#include "collect.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "boot.h"
+#include "buffer.h"
+#include "collector.h"
+#include "log.h"
+
+/* The processes of this user; as root those of all users. */
+static bool is_own_directory(const char *name, uid_t *ret_uid)
+{
+    char *end = NULL;
+    if (strncmp(name, "tickbird-", 9) != 0 || name[9] < '0' || name[9] > '9')
+        return false;
+    unsigned long uid = strtoul(name + 9, &end, 10);
+    if (*end || uid >= UINT32_MAX)
+        return false;
+    *ret_uid = (uid_t)uid;
+    return geteuid() == 0 || geteuid() == (uid_t)uid;
+}
+
+size_t tb_collect_default_dirs(char ***ret)
+{
+    char **dirs = NULL;
+    size_t count = 0, space = 0;
+    struct stat st;
+    if (lstat("/dev/shm/tickbird", &st) == 0 && S_ISDIR(st.st_mode)) {
+        dirs = tb_grow(dirs, count, &space, sizeof *dirs);
+        dirs[count++] = tb_strndup("/dev/shm/tickbird", 17);
+    }
+    DIR *d = opendir("/dev/shm");
+    for (struct dirent *e; d && (e = readdir(d));) {
+        uid_t uid;
+        /* Anybody may make any name in /dev/shm: a directory speaks only for the user who owns it. */
+        if (!is_own_directory(e->d_name, &uid) || fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+            !S_ISDIR(st.st_mode) || st.st_uid != uid)
+            continue;
+        dirs = tb_grow(dirs, count, &space, sizeof *dirs);
+        dirs[count++] = tb_format("/dev/shm/%s", e->d_name);
+    }
+    if (d)
+        closedir(d);
+    *ret = dirs;
+    return count;
+}
+
+int tb_collector_new(const struct tb_collect_options *options, struct tb_collector **ret)
+{
+    struct tb_collector *c = tb_alloc(sizeof *c);
+    c->options = *options;
+    c->snapshot = tb_snapshot_new();
+    c->pidns_inode = tb_pidns_inode();
+    c->snapshot->now_ns = tb_clock_ns(CLOCK_REALTIME);
+    if (!options->ledger)
+        tb_boot_id(c->own_marks.boot_id);
+    c->own_marks.dir_fd = c->own_marks.lock_fd = -1;
+    c->marks = options->ledger ? options->ledger : &c->own_marks;
+    *ret = c;
+    return 0;
+}
+
+void tb_collector_free(struct tb_collector *c)
+{
+    if (!c)
+        return;
+    for (size_t i = 0; i < c->file_count; i++) {
+        tb_slot_cache_free(&c->files[i]->cache);
+        free(c->files[i]->path);
+        free(c->files[i]);
+    }
+    for (size_t i = 0; i < TB_MARK_BUCKETS; i++) {
+        for (struct tb_mark *m = c->own_marks.marks[i], *next; m; m = next) {
+            next = m->next;
+            free(m);
+        }
+    }
+    free(c->files);
+    tb_region_copy_free(&c->copy);
+    tb_snapshot_free(c->snapshot);
+    free(c);
+}
+
+struct tb_snapshot *tb_collector_snapshot(struct tb_collector *c)
+{
+    return c->snapshot;
+}
+
+const struct tb_collect_stats *tb_collector_stats(const struct tb_collector *c)
+{
+    return &c->stats;
+}
+
+/* --- one region ------------------------------------------------------------------------------------------------------
+ */
+
+static struct tb_region_file *find_file(struct tb_collector *c, const struct stat *st, const char *path)
+{
+    for (size_t i = 0; i < c->file_count; i++) {
+        /* The order of a directory rarely changes: look where the last one was found first. */
+        struct tb_region_file *f = c->files[(c->file_hint + i) % c->file_count];
+        if (f->ino == st->st_ino && f->dev == st->st_dev && strcmp(f->path, path) == 0) {
+            c->file_hint = (c->file_hint + i + 1) % c->file_count;
+            return f;
+        }
+    }
+    struct tb_region_file *f = tb_alloc(sizeof *f);
+    f->dev = st->st_dev;
+    f->ino = st->st_ino;
+    f->path = tb_strndup(path, strlen(path));
+    c->files = tb_grow(c->files, c->file_count, &c->file_space, sizeof(struct tb_region_file *));
+    c->files[c->file_count++] = f;
+    return f;
+}
+
+/* LOCK_EX is granted only when no process has the region mapped. Given back at once. */
+static bool has_owners(int fd)
+{
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+        return true;
+    flock(fd, LOCK_UN);
+    return false;
+}
+
+static void note_version(struct tb_snap_service *service, const char *version)
+{
+    const size_t count = sizeof service->agent_versions / sizeof *service->agent_versions;
+    for (size_t i = 0; i < count; i++) {
+        if (!service->agent_versions[i][0])
+            memcpy(service->agent_versions[i], version, sizeof service->agent_versions[i]);
+        if (strcmp(service->agent_versions[i], version) == 0)
+            return;
+    }
+}
+
+static void add_gauges(struct tb_snap_service *service, const struct tb_snap_region *r)
+{
+    service->regions++;
+    service->processes += r->processes;
+    service->in_flight += r->in_flight;
+    service->connections += r->connections;
+    service->unobservable |= r->unobservable;
+    if (r->oldest_ns > service->oldest_ns)
+        service->oldest_ns = r->oldest_ns;
+    if (r->is_live && r->agent_version[0])
+        note_version(service, r->agent_version);
+}
+
+/* The marks decide whether this life is new, known, in the ledger, or back from the dead. */
+static void note_life(struct tb_collector *c, struct tb_snap_region *r, bool has_counted)
+{
+    struct tb_mark *m = tb_ledger_find(c->marks, r->region_id, r->generation);
+    if (!m && has_counted)
+        m = tb_ledger_mark(c->marks, r->region_id, r->generation, TB_MARK_SERVED, r->service, c->snapshot->now_ns);
+    if (!m)
+        return;
+    m->is_seen = true;
+    if (m->kind == TB_MARK_LOST && has_counted) {
+        r->service->must_restart = true;
+        tb_ledger_mark(c->marks, r->region_id, r->generation, TB_MARK_SERVED, r->service, c->snapshot->now_ns);
+    }
+}
+
+static void add_region(struct tb_collector *c, struct tb_region_file *f, struct tb_snap_region *r)
+{
+    const struct tb_region_header *h = tb_region_copy_header(&c->copy);
+    tb_region_read_identity(&c->copy, r);
+    r->service = tb_snapshot_service(c->snapshot, h->service, tb_field_len(h->service, sizeof h->service));
+    tb_region_read_owners(&c->copy, c->pidns_inode, tb_clock_ns(CLOCK_MONOTONIC), r);
+    add_gauges(r->service, r);
+    f->region_id = r->region_id;
+    f->generation = r->generation;
+    f->state = r->state;
+
+    struct tb_mark *m = tb_ledger_find(c->marks, r->region_id, r->generation);
+    r->is_folded = m && m->kind == TB_MARK_FOLDED;
+    if (r->is_folded) {
+        m->is_seen = true;
+        return;
+    }
+    bool has_counted = r->series_used != 0;
+    tb_region_read_counters(&c->copy, r->counters);
+    for (size_t i = 0; i < TB_COUNTER_COUNT; i++) {
+        r->service->counters[i] += r->counters[i];
+        has_counted |= r->counters[i] != 0;
+    }
+    r->requests =
+        tb_region_read_series(c->snapshot, r->service, &c->copy, &f->cache, TB_READ_TOTAL, &r->series_skipped);
+    note_life(c, r, has_counted);
+}
+
+/* Errors of this process, not of the region: whatever exists would seem gone. */
+static bool is_own_shortage(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOMEM;
+}
+
+static int read_region(struct tb_collector *c, int dir_fd, const char *dir, const char *name)
+{
+    int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC), error = errno;
+    if (fd < 0 && is_own_shortage(error))
+        return -error;
+    if (fd < 0 && error == ENOENT)
+        return 0; /* removed since the directory was read */
+    char *path = tb_format("%s/%s", dir, name);
+    struct tb_snap_region *r = tb_snapshot_region(c->snapshot, path);
+    struct stat st = {0};
+    if (fd < 0) {
+        r->unreadable = error == EACCES || error == EPERM ? TB_UNREADABLE_PERMISSION
+                        : error == ELOOP                  ? TB_UNREADABLE_FORMAT
+                                                          : TB_UNREADABLE_ERROR;
+        if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+            r->file_uid = st.st_uid;
+        free(path);
+        return 0;
+    }
+    if (fstat(fd, &st) == 0)
+        r->file_uid = st.st_uid;
+    struct tb_region_file *f = find_file(c, &st, path);
+    free(path);
+    f->is_seen = true;
+    r->is_live = has_owners(fd);
+    r->unreadable = tb_region_copy_take(&c->copy, fd, &r->layout_version);
+    if (!r->unreadable)
+        add_region(c, f, r);
+    f->is_readable = !r->unreadable;
+    tb_region_file_age(f, r->is_live, tb_clock_ns(CLOCK_MONOTONIC));
+    close(fd);
+    return 0;
+}
+
+void tb_region_file_age(struct tb_region_file *f, bool is_live, uint64_t now_ns)
+{
+    if (is_live)
+        f->idle_since_ns = 0;
+    else if (!f->idle_since_ns || f->idle_generation != f->generation || f->idle_state != f->state)
+        f->idle_since_ns = now_ns;
+    f->idle_generation = f->generation;
+    f->idle_state = f->state;
+}
+
+/* --- directories -----------------------------------------------------------------------------------------------------
+ */
+
+/* Final names only: tb<layout>-…; a region being made has another one. */
+static bool is_region_name(const char *name)
+{
+    return name[0] == 't' && name[1] == 'b' && name[2] >= '1' && name[2] <= '9' && strchr(name, '-');
+}
+
+static int read_directory(struct tb_collector *c, const char *dir)
+{
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    if (!d) {
+        r = -errno;
+        if (fd >= 0)
+            close(fd);
+        if (r == -ENOENT)
+            return 0;
+        if (is_own_shortage(-r))
+            return r;
+        struct tb_snap_region *entry = tb_snapshot_region(c->snapshot, dir);
+        entry->unreadable = TB_UNREADABLE_DIRECTORY;
+        return 0;
+    }
+    for (;;) {
+        errno = 0;
+        struct dirent *e = readdir(d);
+        if (!e) {
+            r = -errno;
+            break;
+        }
+        if (is_region_name(e->d_name) && (r = read_region(c, fd, dir, e->d_name)) < 0)
+            break;
+    }
+    closedir(d);
+    return r;
+}
+
+static int read_directories(struct tb_collector *c)
+{
+    const char *const *dirs = c->options.dirs;
+    size_t count = c->options.dir_count;
+    char **found = NULL;
+    int r = 0;
+    if (!count) {
+        count = tb_collect_default_dirs(&found);
+        dirs = (const char *const *)found;
+    }
+    for (size_t i = 0; !r && i < count; i++)
+        r = read_directory(c, dirs[i]);
+    for (size_t i = 0; found && i < count; i++)
+        free(found[i]);
+    free(found);
+    return r;
+}
+
+/* --- a collection ----------------------------------------------------------------------------------------------------
+ */
+
+static void forget_seen(struct tb_collector *c)
+{
+    for (size_t i = 0; i < c->file_count; i++)
+        c->files[i]->is_seen = false;
+    for (size_t i = 0; i < TB_MARK_BUCKETS; i++)
+        for (struct tb_mark *m = c->marks->marks[i]; m; m = m->next)
+            m->is_seen = false;
+}
+
+static void drop_gone_files(struct tb_collector *c)
+{
+    for (size_t i = 0; i < c->file_count;) {
+        struct tb_region_file *f = c->files[i];
+        if (f->is_seen) {
+            i++;
+            continue;
+        }
+        tb_slot_cache_free(&f->cache);
+        free(f->path);
+        free(f);
+        c->files[i] = c->files[--c->file_count];
+    }
+    c->file_hint = 0;
+}
+
+static void find_lost(struct tb_collector *c)
+{
+    for (size_t i = 0; i < TB_MARK_BUCKETS; i++) {
+        for (struct tb_mark *m = c->marks->marks[i]; m; m = m->next) {
+            if (m->kind != TB_MARK_SERVED || m->is_seen)
+                continue;
+            m->kind = TB_MARK_LOST;
+            m->when_ns = c->snapshot->now_ns;
+            m->service->must_restart = true;
+            c->marks->is_dirty = true;
+            c->stats.lost_regions++;
+        }
+    }
+}
+
+static int refresh_ledger(struct tb_collector *c)
+{
+    struct tb_ledger *l = c->options.ledger;
+    if (!l || (l->is_loaded && (tb_ledger_is_writer(l) || !tb_ledger_has_changed(l))))
+        return 0;
+    return tb_ledger_load(l, c->snapshot);
+}
+
+static int read_all(struct tb_collector *c)
+{
+    int r = refresh_ledger(c);
+    if (r < 0 && r != -EBADMSG)
+        return r;
+    tb_snapshot_begin(c->snapshot, tb_clock_ns(CLOCK_REALTIME));
+    forget_seen(c);
+    return read_directories(c);
+}
+
+int tb_collect(struct tb_collector *c)
+{
+    struct tb_ledger *l = c->options.ledger;
+    int r = read_all(c);
+    /* Somebody else folded while the regions were read: what moved into the ledger may be missing. Once more. */
+    for (int tries = 0; !r && l && !tb_ledger_is_writer(l) && tb_ledger_has_changed(l) && tries < 5; tries++)
+        r = read_all(c);
+    if (r)
+        return r;
+    find_lost(c);
+    drop_gone_files(c);
+    size_t restarted = tb_snapshot_finish(c->snapshot);
+    c->stats.service_restarts += restarted;
+    tb_ledger_prune(c->marks, c->snapshot->now_ns);
+    /* Before it is served: what the next exporter must know to go on from these numbers. */
+    if (tb_ledger_is_writer(l) && (l->is_dirty || restarted)) {
+        r = tb_ledger_save(l, c->snapshot);
+        if (r && !c->has_warned)
+            tb_log(TB_LOG_ERROR, "ledger not written: totals may restart when the exporter does", "path", l->dir,
+                   "error", strerror(-r), NULL);
+        c->has_warned = r != 0;
+        l->is_dirty = r != 0;
+    }
+    return 0;
+}

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Copies a region out of shared memory. Word by word with 64-bit atomic loads, upwards, so that a number is always one
+ * that the region really held; only where the file has data (SEEK_DATA), since reading a hole of a mapped tmpfs file
+ * would allocate it. A region truncated meanwhile raises SIGBUS: the handler jumps back to the copier.
+ */
+#include "region_copy.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/atomics.h"
+#include "agent/region.h"
+#include "buffer.h"
+
+static sigjmp_buf guard;
+static int is_guarded; /* only this process's one collecting thread faults on purpose */
+
+static void on_sigbus(int signal_number)
+{
+    if (tb_load_relaxed(&is_guarded)) {
+        tb_store_relaxed(&is_guarded, 0);
+        siglongjmp(guard, 1);
+    }
+    /* Not ours: the instruction faults again and the default action tells. */
+    signal(signal_number, SIG_DFL);
+}
+
+bool tb_guarded(void (*run)(void *arg), void *arg)
+{
+    static bool is_installed;
+    if (!is_installed) {
+        struct sigaction action = {.sa_handler = on_sigbus, .sa_flags = SA_NODEFER};
+        sigaction(SIGBUS, &action, NULL);
+        is_installed = true;
+    }
+    if (sigsetjmp(guard, 0)) /* SA_NODEFER: the mask has not changed */
+        return false;
+    tb_store_relaxed(&is_guarded, 1);
+    run(arg);
+    tb_store_relaxed(&is_guarded, 0);
+    return true;
+}
+
+/* --- copying ---------------------------------------------------------------------------------------------------------
+ */
+
+struct job {
+    const uint8_t *from;
+    uint8_t *to;
+    size_t len; /* multiple of 8 */
+};
+
+static void copy_words(void *arg)
+{
+    const struct job *j = arg;
+    const uint64_t *from = (const uint64_t *)(const void *)j->from;
+    uint64_t *to = (uint64_t *)(void *)j->to;
+    for (size_t i = 0; i < j->len / 8; i++)
+        to[i] = tb_load_relaxed(&from[i]);
+}
+
+static bool copy_range(struct tb_region_copy *c, const uint8_t *mapped, size_t from, size_t to)
+{
+    c->written = tb_grow(c->written, c->written_count, &c->written_space, sizeof *c->written);
+    c->written[c->written_count].from = from;
+    c->written[c->written_count++].to = to;
+    struct job job = {mapped + from, c->base + from, to - from};
+    return tb_guarded(copy_words, &job);
+}
+
+/* The parts of [from, to) that hold data. Offsets are multiples of 8; what lies past the last whole word is left out.
+ */
+static bool copy_data(struct tb_region_copy *c, int fd, const uint8_t *mapped, size_t from, size_t to)
+{
+    while (from < to) {
+        off_t data = lseek(fd, (off_t)from, SEEK_DATA);
+        if (data < 0 && errno == ENXIO)
+            return true; /* a hole up to the end */
+        off_t hole = data < 0 ? -1 : lseek(fd, data, SEEK_HOLE);
+        size_t start = data < 0 ? from : (size_t)data & ~(size_t)7;
+        size_t end = hole < 0 || (size_t)hole > to ? to : (size_t)hole & ~(size_t)7;
+        if (start >= to)
+            return true;
+        if (end <= start) /* the file changes under us; always get on */
+            end = start + 8 > to ? to : start + 8;
+        if (!copy_range(c, mapped, start, end))
+            return false;
+        from = end;
+    }
+    return true;
+}
+
+static bool is_wanted(uint32_t type)
+{
+    return type != TB_SEC_LEARNER && type != TB_SEC_INDEX && type >= TB_SEC_COUNTERS && type <= TB_SEC_RULES;
+}
+
+static enum tb_unreadable check_header(struct tb_region_copy *c, uint32_t *ret_version)
+{
+    const struct tb_region_header *h = tb_region_copy_header(c);
+    if (h->magic != TB_LAYOUT_MAGIC)
+        return TB_UNREADABLE_FORMAT;
+    *ret_version = h->layout_version;
+    if (h->layout_version <= TB_LAYOUT_VERSION && h->file_size > c->len)
+        return TB_UNREADABLE_TRUNCATED;
+    switch (tb_region_validate(h, c->len)) {
+    case 0:
+        return TB_READABLE;
+    case -EPROTO:
+        return TB_UNREADABLE_FORMAT;
+    case -EPROTONOSUPPORT:
+        return TB_UNREADABLE_NEWER;
+    default:
+        return TB_UNREADABLE_INVALID;
+    }
+}
+
+static enum tb_unreadable copy_mapped(struct tb_region_copy *c, int fd, const uint8_t *mapped, uint32_t *ret_version)
+{
+    if (!copy_range(c, mapped, 0, sizeof(struct tb_region_header) & ~(size_t)7))
+        return TB_UNREADABLE_TRUNCATED;
+    enum tb_unreadable why = check_header(c, ret_version);
+    if (why)
+        return why;
+    const struct tb_region_header *h = tb_region_copy_header(c);
+    uint32_t done = 0; /* bit per type: only the first section of a type is ever read */
+    for (uint32_t i = 0; i < h->section_count && i < TB_SECTIONS_MAX; i++) {
+        size_t from = h->sections[i].offset, len = h->sections[i].reserved;
+        if (!is_wanted(h->sections[i].type) || done >> h->sections[i].type & 1)
+            continue;
+        done |= 1u << h->sections[i].type;
+        if (h->sections[i].type == TB_SEC_RULES)
+            len = len < sizeof(struct tb_rules_head) ? len : sizeof(struct tb_rules_head);
+        /* No section may cover the header, which was validated and must stay as it is. */
+        if (from < sizeof *h || from % 8 || from > c->len || len > c->len - from)
+            return TB_UNREADABLE_INVALID;
+        if (!copy_data(c, fd, mapped, from, from + (len & ~(size_t)7)))
+            return TB_UNREADABLE_TRUNCATED;
+    }
+    return TB_READABLE;
+}
+
+static bool make_room(struct tb_region_copy *c)
+{
+    if (!c->base) {
+        void *p =
+            mmap(NULL, TB_REGION_BYTES_MAX, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (p == MAP_FAILED)
+            return false;
+        c->base = p;
+    }
+    for (size_t i = 0; i < c->written_count; i++)
+        memset(c->base + c->written[i].from, 0, c->written[i].to - c->written[i].from);
+    c->written_count = 0;
+    return true;
+}
+
+enum tb_unreadable tb_region_copy_take(struct tb_region_copy *c, int fd, uint32_t *ret_version)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return TB_UNREADABLE_ERROR;
+    if (!S_ISREG(st.st_mode))
+        return TB_UNREADABLE_FORMAT;
+    if (st.st_size < (off_t)sizeof(struct tb_region_header))
+        return TB_UNREADABLE_TRUNCATED;
+    if (st.st_size > (off_t)TB_REGION_BYTES_MAX)
+        return TB_UNREADABLE_TOO_LARGE;
+    if (!make_room(c))
+        return TB_UNREADABLE_ERROR;
+    c->len = (size_t)st.st_size;
+    void *mapped = mmap(NULL, c->len, PROT_READ, MAP_SHARED, fd, 0);
+    if (mapped == MAP_FAILED)
+        return TB_UNREADABLE_ERROR;
+    enum tb_unreadable why = copy_mapped(c, fd, mapped, ret_version);
+    munmap(mapped, c->len);
+    return why;
+}
+
+const void *tb_region_copy_section(const struct tb_region_copy *c, uint32_t type, size_t need, size_t *ret_len)
+{
+    uint64_t offset, len;
+    if (tb_region_section(tb_region_copy_header(c), type, &offset, &len) < 0)
+        return NULL;
+    if (offset > c->len || len > c->len - offset || len < need)
+        return NULL;
+    *ret_len = (size_t)len;
+    return c->base + offset;
+}
+
+void tb_region_copy_free(struct tb_region_copy *c)
+{
+    if (c->base)
+        munmap(c->base, TB_REGION_BYTES_MAX);
+    free(c->written);
+    *c = (struct tb_region_copy){0};
+}

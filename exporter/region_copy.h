@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A private copy of a region file, taken under a guard: the file may shrink or change while it is copied. The copy is
+ * what gets validated and read; nothing is read from the file twice.
+ */
+#ifndef TB_REGION_COPY_H
+#define TB_REGION_COPY_H
+
+#include "snapshot.h"
+
+#define TB_REGION_BYTES_MAX ((size_t)32 << 20) /* larger files are refused: a copy needs that much address space */
+
+/* One buffer, used for one region after another. Memory: what the largest region used, page by page. */
+struct tb_region_copy {
+    uint8_t *base; /* mapped; NULL before the first use */
+    size_t len;    /* of the region in it */
+    struct {
+        size_t from, to;
+    } * written; /* what must be zeroed before the next region */
+    size_t written_count, written_space;
+};
+
+void tb_region_copy_free(struct tb_region_copy *c);
+
+/*
+ * tb_region_copy_take - copy what readers need of the region behind @fd: header, counters, owners, in-flight table,
+ * rules head, strings, series and cells. Holes are not touched, so that reading costs the tmpfs no page. The header in
+ * the copy is validated.
+ *
+ * Returns TB_READABLE, or why not. *ret_version is set as soon as the magic is right.
+ * Context: one thread; installs a SIGBUS handler at first use.
+ */
+enum tb_unreadable tb_region_copy_take(struct tb_region_copy *c, int fd, uint32_t *ret_version);
+
+/* tb_region_copy_section - bytes of a section in the copy; NULL when it has none of that type or less than @need. */
+const void *tb_region_copy_section(const struct tb_region_copy *c, uint32_t type, size_t need, size_t *ret_len);
+
+static inline const struct tb_region_header *tb_region_copy_header(const struct tb_region_copy *c)
+{
+    return (const struct tb_region_header *)(const void *)c->base;
+}
+
+/*
+ * tb_guarded - run @run(@arg), which touches memory that may raise SIGBUS. Returns false when it did; @run then ended
+ * in the middle and must own nothing.
+ */
+bool tb_guarded(void (*run)(void *arg), void *arg);
+
+#endif

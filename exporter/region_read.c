@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reads the copy of one region: series, counters, identity, owners and their requests in flight. Every value is hostile
+ * until checked; a slot that makes no sense is skipped and counted, never half used.
+ */
+#include "region_read.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "agent/region.h"
+#include "agent/series.h"
+#include "agent/series_read.h"
+#include "boot.h"
+#include "buffer.h"
+
+void tb_slot_cache_free(struct tb_slot_cache *cache)
+{
+    free(cache->slots);
+    *cache = (struct tb_slot_cache){0};
+}
+
+static void prepare_cache(struct tb_slot_cache *cache, const struct tb_region_header *h, uint32_t count)
+{
+    if (cache->region_id != h->region_id || cache->generation != h->generation)
+        tb_slot_cache_free(cache);
+    cache->region_id = h->region_id;
+    cache->generation = h->generation;
+    if (count <= cache->count)
+        return;
+    cache->slots = tb_realloc(cache->slots, count * sizeof *cache->slots);
+    memset(cache->slots + cache->count, 0, (count - cache->count) * sizeof *cache->slots);
+    cache->count = count;
+}
+
+static bool is_sensible(const struct tb_series_key *key)
+{
+    const uint64_t *bounds;
+    if (key->role > TB_ROLE_CLIENT || tb_histogram_bounds(key->bound_set, &bounds) == 0)
+        return false;
+    if (key->family == TB_FAMILY_ABORTED)
+        return key->status >= 1 && key->status <= TB_ABORT_NEVER_ANSWERED;
+    if (key->family == TB_FAMILY_REQUESTS || key->family == TB_FAMILY_STREAM)
+        return key->status >= 100 && key->status <= 999;
+    return key->family == TB_FAMILY_RULE;
+}
+
+static char *string_of(const struct tb_region_copy *copy, uint32_t ref)
+{
+    size_t len = 0;
+    const uint8_t *strings = tb_region_copy_section(copy, TB_SEC_STRINGS, sizeof(struct tb_strings_head), &len);
+    struct tb_bytes text = {0};
+    if (ref && strings)
+        text = tb_string_get(strings, len, ref);
+    return tb_utf8_clean(text.len ? (const char *)text.ptr : "", text.len);
+}
+
+static struct tb_snap_series *look_up(struct tb_snapshot *s, struct tb_snap_service *service,
+                                      const struct tb_region_copy *copy, const struct tb_series_key *key)
+{
+    if (!is_sensible(key))
+        return NULL;
+    char *route = string_of(copy, key->route);
+    char *target = string_of(copy, key->target);
+    char *ext = string_of(copy, key->ext);
+    struct tb_snap_key k = {key->family, key->role, key->method, key->bound_set, key->status, *route ? route : "_other",
+                            target,      ext};
+    struct tb_snap_series *e = tb_snapshot_series(s, service, &k);
+    free(route);
+    free(target);
+    free(ext);
+    return e;
+}
+
+static void add_sum(struct tb_snap_values *to, const struct tb_series_sum *sum)
+{
+    to->sum_ns += sum->sum_ns;
+    to->first_byte_ns += sum->first_byte_ns;
+    to->rx_bytes += sum->rx_bytes;
+    to->tx_bytes += sum->tx_bytes;
+    to->incomplete += sum->incomplete;
+    to->untimed += sum->untimed;
+    for (uint32_t octave = 0; octave < TB_OCTAVES; octave++) {
+        uint64_t any = 0;
+        for (size_t i = 0; i < TB_BLOCK_CELLS; i++)
+            any |= sum->cells[octave][i];
+        if (!any)
+            continue;
+        uint64_t *cells = tb_values_block(to, octave);
+        for (size_t i = 0; i < TB_BLOCK_CELLS; i++)
+            cells[i] += sum->cells[octave][i];
+    }
+}
+
+uint64_t tb_region_read_series(struct tb_snapshot *s, struct tb_snap_service *service,
+                               const struct tb_region_copy *copy, struct tb_slot_cache *cache, enum tb_read_into into,
+                               uint32_t *ret_skipped)
+{
+    const struct tb_region_header *h = tb_region_copy_header(copy);
+    uint32_t slots = tb_series_slots(h), skipped = 0;
+    uint64_t requests = 0;
+    prepare_cache(cache, h, slots);
+    for (uint32_t i = 0; i < slots; i++) {
+        struct tb_series_key key;
+        struct tb_series_sum sum;
+        int r = tb_series_read(copy->base, copy->len, h, i, &key, &sum);
+        if (r) {
+            skipped += r == -EINVAL;
+            continue;
+        }
+        struct tb_slot *slot = &cache->slots[i];
+        if (!slot->series || memcmp(&slot->key, &key, sizeof key) != 0) {
+            slot->key = key;
+            slot->series = look_up(s, service, copy, &key);
+        }
+        if (!slot->series) {
+            skipped++;
+            continue;
+        }
+        add_sum(into == TB_READ_BASE ? &slot->series->base : &slot->series->total, &sum);
+        if (sum.created_ns && sum.created_ns < slot->series->created_ns && !slot->series->is_served)
+            slot->series->created_ns = sum.created_ns;
+        if (key.family == TB_FAMILY_REQUESTS && key.role == TB_ROLE_SERVER)
+            requests += sum.count;
+    }
+    *ret_skipped = skipped;
+    return requests;
+}
+
+void tb_region_read_counters(const struct tb_region_copy *copy, uint64_t ret[TB_COUNTER_COUNT])
+{
+    size_t len = 0;
+    const uint64_t *counters = tb_region_copy_section(copy, TB_SEC_COUNTERS, 0, &len);
+    for (size_t i = 0; i < TB_COUNTER_COUNT; i++)
+        ret[i] = counters && (i + 1) * sizeof *counters <= len ? counters[i] : 0;
+}
+
+size_t tb_field_len(const char *field, size_t space)
+{
+    return strnlen(field, space);
+}
+
+static void copy_field(char *to, const char *field, size_t space)
+{
+    size_t len = tb_field_len(field, space);
+    memcpy(to, field, len < space ? len : space - 1);
+}
+
+void tb_region_read_identity(const struct tb_region_copy *copy, struct tb_snap_region *r)
+{
+    const struct tb_region_header *h = tb_region_copy_header(copy);
+    r->layout_version = h->layout_version;
+    r->region_id = h->region_id;
+    r->generation = h->generation;
+    r->state = h->state;
+    r->uid = h->uid;
+    r->pid = h->pid;
+    r->created_ns = h->created_ns;
+    r->adopted_ns = h->adopted_ns;
+    r->series_used = tb_series_slots(h);
+    copy_field(r->agent_version, h->agent_version, sizeof r->agent_version);
+    copy_field(r->host, h->host, sizeof r->host);
+    copy_field(r->program, h->program, sizeof r->program);
+    size_t len;
+    const struct tb_rules_head *rules = tb_region_copy_section(copy, TB_SEC_RULES, sizeof *rules, &len);
+    r->is_off = rules && rules->off;
+}
+
+static void read_in_flight(const struct tb_region_copy *copy, const bool is_alive[TB_OWNERS], uint64_t now_ns,
+                           struct tb_snap_region *r)
+{
+    size_t len = 0;
+    const struct tb_inflight *table = tb_region_copy_section(copy, TB_SEC_INFLIGHT, 0, &len);
+    for (size_t i = 0; table && i < len / sizeof *table; i++) {
+        const struct tb_inflight *f = &table[i];
+        if (!f->start_ns || f->owner >= TB_OWNERS || !is_alive[f->owner] || f->start_ns > now_ns)
+            continue;
+        if (now_ns - f->start_ns > r->oldest_ns)
+            r->oldest_ns = now_ns - f->start_ns;
+    }
+}
+
+void tb_region_read_owners(const struct tb_region_copy *copy, uint64_t pidns_inode, uint64_t now_ns,
+                           struct tb_snap_region *r)
+{
+    const struct tb_region_header *h = tb_region_copy_header(copy);
+    bool is_alive[TB_OWNERS] = {false}, is_near = pidns_inode && h->pidns_inode == pidns_inode;
+    size_t len = 0;
+    const struct tb_owner *owners = tb_region_copy_section(copy, TB_SEC_OWNERS, 0, &len);
+    for (size_t i = 0; r->is_live && owners && i < TB_OWNERS && i < len / sizeof *owners; i++) {
+        const struct tb_owner *o = &owners[i];
+        if (!o->pid)
+            continue;
+        /* A slot that several processes share outlives each of them. */
+        if (is_near && !(o->flags & TB_OWNER_SHARED) && !tb_process_is_alive(o->pid, o->start_ns))
+            continue;
+        is_alive[i] = true;
+        if (r->processes < sizeof r->pids / sizeof *r->pids)
+            r->pids[r->processes] = o->pid;
+        r->processes++;
+        r->in_flight += o->in_flight > 0 ? (uint64_t)o->in_flight : 0;
+        r->connections += o->connections;
+        r->unobservable |= o->unobservable;
+    }
+    read_in_flight(copy, is_alive, now_ns, r);
+    if (r->in_flight == 0)
+        r->oldest_ns = 0;
+}
