@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Pairs the requests and responses of one connection and counts each exchange when its response is complete (exchange.h).
+ * Pairs the requests and responses of one connection and counts each exchange when its response is complete
+ * (exchange.h).
  *
- * The life of an exchange: request_bytes() reads a head, asks route.c for its route and queues it; response_bytes() reads the
- * response head, takes the oldest queued request, skips the body by the framing that both decide, and finish() adds one
- * observation to the region. Closing counts what was left open.
+ * The life of an exchange: request_bytes() reads a head, asks route.c for its route and queues it; response_bytes()
+ * reads the response head, takes the oldest queued request, skips the body by the framing that both decide, and
+ * finish() adds one observation to the region. Closing counts what was left open.
  *
- * Threads: the direction that carries requests touches only fields of the request half of struct tb_conn, the other only
- * those of the response half; each is guarded by a try-flag that is never waited for.
- * Fork story: connections are private memory; a queued request remembers in which life of the process it was queued.
+ * Threads: the direction that carries requests touches only fields of the request half of struct tb_conn, the other
+ * only those of the response half; each is guarded by a try-flag that is never waited for. Fork story: connections are
+ * private memory; a queued request remembers in which life of the process it was queued.
  */
 #include "exchange.h"
 #include "conn.h"
@@ -31,7 +32,7 @@ enum {
 
 /* response_flags */
 enum {
-    RESPONSE_CURRENT = 1,  /* a final response head is complete, its body is not; the oldest entry is its request */
+    RESPONSE_CURRENT = 1,    /* a final response head is complete, its body is not; the oldest entry is its request */
     RESPONSE_NO_REQUEST = 2, /* ... but it answers bytes that are no request */
     RESPONSE_EARLY = 4,      /* ... or its request was not seen yet */
     RESPONSE_WAITS = 8,      /* a whole early response is kept */
@@ -70,7 +71,8 @@ static void drop_flag(uint8_t *flag)
     tb_store_release(flag, 0);
 }
 
-/* Nothing more will be counted on this connection; that it was HTTP is lost and said. Called with one of the halves held. */
+/* Nothing more will be counted on this connection; that it was HTTP is lost and said. Called with one of the halves
+ * held. */
 static void give_up(struct call *call, enum tb_counter why)
 {
     if (tb_swap_acquire(&call->c->role, ROLE_GIVEN_UP) != ROLE_GIVEN_UP)
@@ -113,7 +115,8 @@ static void observe(struct call *call, uint8_t family, uint16_t status, uint32_t
                     struct tb_observation *o)
 {
     struct tb_series_key key = {.family = family,
-                                .role = tb_load_relaxed(&call->c->role) == TB_ROLE_CLIENT ? TB_ROLE_CLIENT : TB_ROLE_SERVER,
+                                .role =
+                                    tb_load_relaxed(&call->c->role) == TB_ROLE_CLIENT ? TB_ROLE_CLIENT : TB_ROLE_SERVER,
                                 .method = p->method,
                                 .status = status,
                                 .route = route,
@@ -156,7 +159,7 @@ static void finish_current(struct call *call, bool is_incomplete)
     struct tb_pending p;
     uint8_t flags = c->response_flags;
 
-    c->response_flags &= (uint8_t)~(RESPONSE_CURRENT | RESPONSE_NO_REQUEST);
+    c->response_flags &= (uint8_t) ~(RESPONSE_CURRENT | RESPONSE_NO_REQUEST);
     if (flags & RESPONSE_NO_REQUEST) {
         finish_unknown(call, c->response.extra, is_incomplete);
     } else if (tb_queue_peek(call->core, c, &p)) {
@@ -210,8 +213,8 @@ static void note_in_flight(struct call *call, struct tb_pending *p)
     tb_add_relaxed(&core->owner->in_flight, 1);
     p->owner = (uint16_t)(core->owner_slot + 1);
     if (p->start_ns)
-        p->inflight =
-            tb_inflight_claim(core, p->start_ns, (uint32_t)((uintptr_t)call->c / sizeof(struct tb_conn)), p->route, p->method);
+        p->inflight = tb_inflight_claim(core, p->start_ns, (uint32_t)((uintptr_t)call->c / sizeof(struct tb_conn)),
+                                        p->route, p->method);
 }
 
 /* A response came before its request: does it wait, or is it still being sent? Needs the response half. */
@@ -225,7 +228,7 @@ static void meet_early_response(struct call *call)
         return;
     }
     if ((c->response_flags & RESPONSE_WAITS) && tb_queue_peek(call->core, c, &p)) {
-        c->response_flags &= (uint8_t)~(RESPONSE_WAITS | RESPONSE_EARLY);
+        c->response_flags &= (uint8_t) ~(RESPONSE_WAITS | RESPONSE_EARLY);
         tb_queue_pop(call->core, c);
         finish(call, &p, c->response.extra, true, false);
     }
@@ -277,7 +280,8 @@ static enum tb_parse request_line(struct call *call, struct tb_bytes *b)
     }
     enum tb_parse r = tb_http1_request_line(m, b, &line);
     if (TB_UNLIKELY(r == TB_PARSE_PARTIAL)) {
-        if (!c->path_block)
+        /* not in the middle of a path whose first part is lost already */
+        if (!c->path_block && (m->phase < TB_PHASE_TARGET || m->extra == 0))
             c->path_block = tb_path_take(call->core);
         uint8_t *block = c->path_block ? call->core->path_blocks[c->path_block - 1] : NULL;
         r = tb_http1_request_line_cut(m, b, block, &line);
@@ -364,8 +368,8 @@ static void request_bytes(struct call *call, struct tb_bytes b)
 /* ---- the response half ---- */
 
 /*
- * A response head is complete and no whole request waits. It answers a request whose head is still being received, or bytes
- * that are no request, or a request that this process has not read yet.
+ * A response head is complete and no whole request waits. It answers a request whose head is still being received, or
+ * bytes that are no request, or a request that this process has not read yet.
  */
 static void match_without_request(struct call *call)
 {
@@ -481,7 +485,7 @@ static void response_bytes(struct call *call, struct tb_bytes b)
             if (m->phase == TB_PHASE_START) {
                 if (TB_UNLIKELY(c->response_flags & RESPONSE_WAITS)) {
                     /* the one before answers no request that we will ever see */
-                    c->response_flags &= (uint8_t)~(RESPONSE_WAITS | RESPONSE_EARLY);
+                    c->response_flags &= (uint8_t) ~(RESPONSE_WAITS | RESPONSE_EARLY);
                     finish_unknown(call, m->extra, false);
                 }
                 c->first_ns = now(call);
@@ -622,7 +626,8 @@ static bool head_is_cut(const struct tb_message *m)
     return m->phase >= TB_PHASE_METHOD && m->phase <= TB_PHASE_HEADER_CR;
 }
 
-/* Does another process hold the exchange since a fork? The first of the two to close it unanswered leaves it to the other. */
+/* Does another process hold the exchange since a fork? The first of the two to close it unanswered leaves it to the
+ * other. */
 static bool is_others(struct tb_core *core, const struct tb_pending *p)
 {
     return p->fork_generation != (uint8_t)core->fork_generation && !was_handed_over(core, p);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The header section: where it ends, and the three headers that decide framing (RFC 9112 section 6): Content-Length,
- * Transfer-Encoding, and Content-Type for streams without end. Whole lines are walked by a mask of line feeds, 32 bytes a
- * step; a line that is cut goes on byte by byte. Both end in the same three value machines.
+ * Transfer-Encoding, and Content-Type for streams without end. Whole lines are walked by a mask of line feeds, 32 bytes
+ * a step; a line that is cut goes on byte by byte. Both end in the same three value machines.
  */
 #include "http1.h"
 
@@ -59,12 +59,16 @@ static void coding_byte(struct tb_message *m, uint8_t c)
     }
 }
 
-/* Content-Type: the high bit of pos says which candidate, the rest how far; 127 none, 126 matched. */
+/* Content-Type: the high bit of pos says which candidate, the rest how far; 127 none, 126 matched, 125 so and ended. */
 static void type_byte(struct tb_message *m, uint8_t c)
 {
     uint8_t at = m->pos & 0x7f;
 
-    if (at >= 126 || (at == 0 && is_blank(c)))
+    if (at == 126 && c != ';' && !is_blank(c))
+        m->pos = 127; /* a longer name */
+    else if (at == 126)
+        m->pos = 125; /* parameters follow */
+    if (at >= 125 || (at == 0 && is_blank(c)))
         return;
     c = tb_lower(c);
     if (at == 0)
@@ -116,7 +120,7 @@ static void value_end(struct tb_message *m)
         if (m->pos == 7 || m->pos == 8)
             m->flags |= TB_MSG_IS_CHUNKED;
         m->flags |= TB_MSG_WATCH_FOLD;
-    } else if (m->pos == 126) {
+    } else if (m->pos == 125 || m->pos == 126) {
         m->flags |= TB_MSG_IS_STREAM;
     }
     m->header = 0;
@@ -175,8 +179,8 @@ static __attribute__((noinline)) void framing_line(struct tb_message *m, const u
 #define SHORTEST_FRAMING_LINE 12 /* "content-type" */
 
 /*
- * Walk whole header lines from a line's start. OK: *at is behind the empty line. PARTIAL: *at is the start of the cut line. The body is
- * compiled once per instruction set: a call per line would cost more than the search.
+ * Walk whole header lines from a line's start. OK: *at is behind the empty line. PARTIAL: *at is the start of the cut
+ * line. The body is compiled once per instruction set: a call per line would cost more than the search.
  */
 #define WALK_BODY(MASK)                                                                                                \
     const uint8_t *line = *at, *q = line;                                                                              \
@@ -218,7 +222,8 @@ static __attribute__((noinline)) void framing_line(struct tb_message *m, const u
         q += left < TB_SCAN_STEP ? left : TB_SCAN_STEP;                                                                \
     }
 
-/* Does a continuation (obs-fold, RFC 9112 section 5.2) follow a framing header? Recipients differ in what it then means. */
+/* Does a continuation (obs-fold, RFC 9112 section 5.2) follow a framing header? Recipients differ in what it then
+ * means. */
 static void watch_fold(struct tb_message *m, const uint8_t *next, const uint8_t *end)
 {
     if (next == end)

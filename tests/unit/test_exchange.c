@@ -1,0 +1,609 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Pairing and counting on one connection, against vectors.h. What the exchange hands to route.c and series.c is
+ * recorded here instead, so that thousands of cuts run quickly; the whole core together is tested with real servers.
+ *
+ * LDFLAGS:
+ * -Wl,--wrap=tb_series_observe,--wrap=tb_route_begin,--wrap=tb_route_end,--wrap=tb_owner_claim,--wrap=tb_inflight_claim
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "conn.h"
+#include "exchange.h"
+#include "methods.h"
+#include "queue.h"
+#include "region.h"
+#include "route.h"
+#include "series.h"
+#include "vectors.h"
+
+static struct tb_core core;
+static struct tb_rules_head rules;
+static struct tb_owner owners[2];
+static uint64_t counters[TB_COUNTERS_MAX];
+static struct tb_inflight inflight[64];
+static uint64_t clock_ns, clock_reads;
+
+static char routes[70000][24];
+static uint32_t routes_used;
+static char lines[70000][64];
+static size_t lines_used;
+static struct tb_observation last_observation;
+
+static uint64_t read_clock(void)
+{
+    clock_reads++;
+    return clock_ns;
+}
+
+uint32_t __wrap_tb_route_begin(struct tb_core *, uint8_t, struct tb_bytes, bool);
+uint32_t __wrap_tb_route_end(struct tb_core *, uint32_t, uint8_t, uint16_t);
+void __wrap_tb_series_observe(struct tb_core *, const struct tb_series_key *, const struct tb_observation *);
+bool __wrap_tb_owner_claim(struct tb_core *);
+uint16_t __wrap_tb_inflight_claim(struct tb_core *, uint64_t, uint32_t, uint32_t, uint8_t);
+
+uint32_t __wrap_tb_route_begin(struct tb_core *k, uint8_t method, struct tb_bytes path, bool is_cut)
+{
+    (void)k;
+    (void)method;
+    char *r = routes[++routes_used];
+    snprintf(r, sizeof(routes[0]), "%.*s%s", (int)(path.len > 16 ? 16 : path.len), (const char *)path.ptr,
+             is_cut ? "!" : "");
+    return routes_used;
+}
+
+uint32_t __wrap_tb_route_end(struct tb_core *k, uint32_t handle, uint8_t method, uint16_t status)
+{
+    (void)k;
+    (void)method;
+    (void)status;
+    return handle + 1000000;
+}
+
+void __wrap_tb_series_observe(struct tb_core *k, const struct tb_series_key *key, const struct tb_observation *o)
+{
+    static const char *const reasons[] = {"?", "client_closed", "server_closed", "incomplete_request",
+                                          "never_answered"};
+    const char *route = "_unmatched";
+    char *line = lines[lines_used++];
+    const char *client = key->role == TB_ROLE_CLIENT ? "client " : "";
+
+    (void)k;
+    if (key->route == TB_STR_OTHER || key->route == 1000000)
+        route = "_other";
+    else if (key->route > 1000000)
+        route = routes[key->route - 1000000];
+    last_observation = *o;
+    if (key->family == TB_FAMILY_STREAM)
+        snprintf(line, sizeof(lines[0]), "%sstream %u\n", client, key->status);
+    else if (key->family == TB_FAMILY_ABORTED)
+        snprintf(line, sizeof(lines[0]), "%sabort %s %s %s\n", client, tb_method_name(key->method), route,
+                 reasons[key->status]);
+    else
+        snprintf(line, sizeof(lines[0]), "%s%s %s %u%s\n", client, tb_method_name(key->method), route, key->status,
+                 o->is_incomplete ? " incomplete" : "");
+}
+
+bool __wrap_tb_owner_claim(struct tb_core *k)
+{
+    k->owner = &owners[0];
+    k->owner_slot = 0;
+    return true;
+}
+
+uint16_t __wrap_tb_inflight_claim(struct tb_core *k, uint64_t start_ns, uint32_t hint, uint32_t route, uint8_t method)
+{
+    (void)hint;
+    (void)route;
+    (void)method;
+    for (uint16_t i = 0; i < 64; i++)
+        if (!k->inflight[i].start_ns) {
+            k->inflight[i] = (struct tb_inflight){.start_ns = start_ns};
+            return (uint16_t)(i + 1);
+        }
+    return 0;
+}
+
+static void fresh(void)
+{
+    memset(&core, 0, offsetof(struct tb_core, path_blocks));
+    memset(owners, 0, sizeof(owners));
+    memset(counters, 0, sizeof(counters));
+    memset(inflight, 0, sizeof(inflight));
+    core.base = (uint8_t *)&core;
+    core.counters = counters;
+    core.owners = owners;
+    core.inflight = inflight;
+    core.rules = &rules;
+    core.env.monotonic_ns = read_clock;
+    clock_ns = 1000;
+    clock_reads = 0;
+    lines_used = 0;
+    routes_used = 0;
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+static const char *counted(void)
+{
+    static char text[70000];
+    text[0] = 0;
+    qsort(lines, lines_used, sizeof(lines[0]), by_text);
+    for (size_t i = 0, at = 0; i < lines_used && at < sizeof(text) - 100; i++)
+        at += (size_t)snprintf(text + at, sizeof(text) - at, "%s", lines[i]);
+    return text;
+}
+
+/* How a step's bytes are handed over. */
+enum way { WHOLE, EACH_BYTE, CUT_AT, TWO_RANGES, GUARDED };
+
+static uint8_t *guard_end; /* the byte behind this address's last is not readable */
+
+static void feed(struct tb_conn *c, enum tb_direction d, const uint8_t *p, size_t n, enum way way, size_t at)
+{
+    struct tb_bytes one[2] = {{p, n}, {NULL, 0}};
+
+    if (way == EACH_BYTE) {
+        for (size_t i = 0; i < n; i++) {
+            one[0] = tb_bytes(p + i, 1);
+            tb_exchange_io(&core, c, d, one, 1, 1);
+        }
+    } else if ((way == CUT_AT || way == TWO_RANGES) && at > 0 && at < n) {
+        one[0].len = at;
+        one[1] = tb_bytes(p + at, n - at);
+        if (way == TWO_RANGES) {
+            tb_exchange_io(&core, c, d, one, 2, n);
+        } else {
+            tb_exchange_io(&core, c, d, one, 1, at);
+            tb_exchange_io(&core, c, d, one + 1, 1, n - at);
+        }
+    } else if (way == GUARDED) {
+        memcpy(guard_end - n, p, n);
+        one[0].ptr = guard_end - n;
+        tb_exchange_io(&core, c, d, one, 1, n);
+    } else {
+        tb_exchange_io(&core, c, d, one, 1, n);
+    }
+}
+
+static const char *run(const struct vector *v, enum way way, size_t at)
+{
+    struct tb_conn c;
+
+    fresh();
+    tb_conn_open(&c);
+    for (size_t i = 0; i < sizeof(v->steps) / sizeof(v->steps[0]) && v->steps[i]; i++) {
+        const char *s = v->steps[i];
+        clock_ns += 1000;
+        switch (s[0]) {
+        case '>':
+        case '<':
+            feed(&c, s[0] == '>' ? TB_RECEIVED : TB_SENT, (const uint8_t *)s + 1, strlen(s + 1), way, at);
+            break;
+        case 'z':
+        case 'y': {
+            struct tb_bytes lengths = {NULL, (size_t)strtoull(s + 1, NULL, 10)};
+            tb_exchange_io(&core, &c, s[0] == 'z' ? TB_SENT : TB_RECEIVED, &lengths, 1, lengths.len);
+            break;
+        }
+        case 'E':
+            tb_exchange_io(&core, &c, TB_RECEIVED, NULL, 0, 0);
+            break;
+        case 'S':
+            tb_exchange_shutdown(&core, &c, TB_SENT);
+            break;
+        default:
+            assert_true(tb_exchange_close(&core, &c, TB_CLOSE_LOCAL));
+        }
+    }
+    if (owners[0].in_flight != 0)
+        return "in_flight is not back at 0";
+    for (int i = 0; i < 64; i++)
+        if (inflight[i].start_ns)
+            return "an in-flight entry was left";
+    if (core.path_taken || core.queue_taken[0] || core.queue_taken[1])
+        return "a pool block was left";
+    return counted();
+}
+
+#define EACH(v) for (const struct vector *v = vectors; v < vectors + sizeof(vectors) / sizeof(vectors[0]); v++)
+
+static void check(const struct vector *v, enum way way, size_t at)
+{
+    /* A first byte "H" sent before anything was received is taken for a client's HEAD (docs/limits.md). */
+    if (strncmp(v->steps[0], "<HTTP", 5) == 0 && (way == EACH_BYTE || (way == CUT_AT && at == 1)))
+        return;
+    const char *got = run(v, way, at);
+    if (strcmp(got, v->expect))
+        fail_msg("%s, way %d, cut at %zu: counted\n%sinstead of\n%s", v->name, way, at, got, v->expect);
+}
+
+static void every_vector_whole(void **state)
+{
+    (void)state;
+    EACH(v) check(v, WHOLE, 0);
+}
+
+static void every_vector_byte_by_byte(void **state)
+{
+    (void)state;
+    EACH(v) check(v, EACH_BYTE, 0);
+}
+
+static size_t longest(const struct vector *v)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof(v->steps) / sizeof(v->steps[0]) && v->steps[i]; i++)
+        if (strlen(v->steps[i]) > n)
+            n = strlen(v->steps[i]);
+    return n;
+}
+
+static void every_vector_cut_everywhere(void **state)
+{
+    (void)state;
+    for (enum tb_simd simd = TB_SIMD_PORTABLE; simd <= tb_scan_best(); simd++) {
+        tb_http1_select(simd);
+        EACH(v) for (size_t at = 0; at < longest(v); at++)
+        {
+            check(v, CUT_AT, at);
+            check(v, TWO_RANGES, at);
+        }
+    }
+}
+
+static void every_vector_beside_an_unreadable_page(void **state)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    uint8_t *p = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    (void)state;
+    assert_true(p != MAP_FAILED && mprotect(p + page, page, PROT_NONE) == 0);
+    guard_end = p + page;
+    for (enum tb_simd simd = TB_SIMD_PORTABLE; simd <= tb_scan_best(); simd++) {
+        tb_http1_select(simd);
+        EACH(v) check(v, GUARDED, 0);
+    }
+    munmap(p, 2 * page);
+}
+
+static void io(struct tb_conn *c, enum tb_direction d, const void *p, size_t n)
+{
+    struct tb_bytes b = {p, n};
+    tb_exchange_io(&core, c, d, &b, 1, n);
+}
+
+#define RECEIVE(c, text) io(c, TB_RECEIVED, text, sizeof(text) - 1)
+#define SEND(c, text) io(c, TB_SENT, text, sizeof(text) - 1)
+
+static void proxy_v2_head_is_skipped_at_any_cut(void **state)
+{
+    static const char stream[] = "\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"
+                                 "\x7f\0\0\1\x7f\0\0\1\x12\x34\x56\x78"
+                                 "GET /p HTTP/1.1\r\n\r\n";
+    size_t n = sizeof(stream) - 1;
+
+    (void)state;
+    for (size_t at = 0; at <= n; at++) {
+        struct tb_conn c;
+        fresh();
+        tb_conn_open(&c);
+        io(&c, TB_RECEIVED, stream, at);
+        io(&c, TB_RECEIVED, stream + at, n - at);
+        SEND(&c, OK_EMPTY);
+        tb_exchange_close(&core, &c, TB_CLOSE_LOCAL);
+        assert_string_equal(counted(), "GET /p 200\n");
+    }
+}
+
+static void durations_run_from_first_byte_in_to_last_byte_out(void **state)
+{
+    struct tb_conn c;
+
+    (void)state;
+    fresh();
+    tb_conn_open(&c);
+    clock_ns = 100;
+    RECEIVE(&c, "GET");
+    clock_ns = 200;
+    RECEIVE(&c, " / HTTP/1.1\r\n\r\n");
+    clock_ns = 1000;
+    SEND(&c, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n");
+    clock_ns = 5000;
+    SEND(&c, "abcd");
+    assert_int_equal(last_observation.duration_ns, 4900);
+    assert_int_equal(last_observation.first_byte_ns, 900);
+    assert_int_equal(last_observation.tx_bytes, 4);
+    /* the next one on the connection, its body counted */
+    clock_ns = 10000;
+    RECEIVE(&c, "POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc");
+    clock_ns = 10070;
+    SEND(&c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    assert_int_equal(last_observation.duration_ns, 70);
+    assert_int_equal(last_observation.rx_bytes, 3);
+    assert_int_equal(last_observation.tx_bytes, 0);
+}
+
+static void a_blank_line_after_a_body_does_not_start_the_next_request(void **state)
+{
+    struct tb_conn c;
+
+    (void)state;
+    fresh();
+    tb_conn_open(&c);
+    RECEIVE(&c, "POST / HTTP/1.1\r\nContent-Length: 1\r\n\r\nx\r\n");
+    SEND(&c, OK_EMPTY);
+    clock_ns = 50000;
+    RECEIVE(&c, "GET / HTTP/1.1\r\n\r\n");
+    clock_ns = 50040;
+    SEND(&c, OK_EMPTY);
+    assert_int_equal(last_observation.duration_ns, 40);
+}
+
+static void clock_is_read_twice_or_three_times(void **state)
+{
+    struct tb_conn c;
+
+    (void)state;
+    fresh();
+    tb_conn_open(&c);
+    RECEIVE(&c, "GET / HTTP/1.1\r\n\r\n");
+    SEND(&c, OK_EMPTY);
+    assert_int_equal(clock_reads, 2);
+    RECEIVE(&c, "GET / HTTP/1.1\r\n\r\n");
+    SEND(&c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n");
+    SEND(&c, "a");
+    SEND(&c, "b");
+    assert_int_equal(clock_reads, 5);
+}
+
+static void no_clock_counts_untimed(void **state)
+{
+    struct tb_conn c;
+
+    (void)state;
+    fresh();
+    clock_ns = 0;
+    tb_conn_open(&c);
+    RECEIVE(&c, "GET / HTTP/1.1\r\n\r\n");
+    SEND(&c, OK_EMPTY);
+    assert_false(last_observation.is_timed);
+    assert_string_equal(counted(), "GET / 200\n");
+    assert_int_equal(owners[0].in_flight, 0);
+}
+
+static void long_pipelines_are_all_counted(void **state)
+{
+    struct tb_conn c;
+
+    (void)state;
+    fresh();
+    tb_conn_open(&c);
+    /* deeper than the pool (128 blocks of 21), answered in between, several times round */
+    for (int round = 0; round < 30; round++) {
+        for (int i = 0; i < 4000; i++)
+            RECEIVE(&c, "GET /x HTTP/1.1\r\n\r\n");
+        assert_int_equal(owners[0].in_flight, round == 0 ? 1 + 128 * TB_QUEUE_PER_BLOCK : owners[0].in_flight);
+        lines_used = 0;
+        routes_used = 0;
+        for (int i = 0; i < 4000; i++)
+            SEND(&c, OK_EMPTY);
+        assert_int_equal(lines_used, 4000);
+        assert_int_equal(owners[0].in_flight, 0);
+    }
+    for (int i = 0; i < 200; i++)
+        RECEIVE(&c, "HEAD /x HTTP/1.1\r\n\r\nGET /y HTTP/1.1\r\n\r\n");
+    lines_used = 0;
+    for (int i = 0; i < 200; i++)
+        SEND(&c, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    assert_int_equal(lines_used, 400);
+    tb_exchange_close(&core, &c, TB_CLOSE_LOCAL);
+    assert_int_equal(core.queue_taken[0] | core.queue_taken[1], 0);
+}
+
+static void more_than_65536_requests_keep_their_order_in_a_queue_that_never_empties(void **state)
+{
+    struct tb_conn c;
+
+    (void)state;
+    fresh();
+    tb_conn_open(&c);
+    RECEIVE(&c, "GET /g HTTP/1.1\r\n\r\nHEAD /h HTTP/1.1\r\n\r\n");
+    for (int i = 0; i < 100000; i++) {
+        SEND(&c, OK_EMPTY);
+        RECEIVE(&c, "GET /g HTTP/1.1\r\n\r\n");
+        SEND(&c, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"); /* the answer to HEAD */
+        RECEIVE(&c, "HEAD /h HTTP/1.1\r\n\r\n");
+        assert_int_equal(lines_used, 2);
+        assert_true(strncmp(lines[0], "GET /g 200", 10) == 0 && strncmp(lines[1], "HEAD /h 200", 11) == 0);
+        lines_used = 0;
+        if (i % 1000 == 0)
+            routes_used = routes_used > 60000 ? 10 : routes_used;
+        routes_used %= 60000;
+    }
+    assert_int_equal(owners[0].in_flight, 2);
+    tb_exchange_close(&core, &c, TB_CLOSE_LOCAL);
+}
+
+static void long_paths_are_cut_the_same_way_whole_and_in_pieces(void **state)
+{
+    (void)state;
+    for (size_t extra = 0; extra < 3; extra++) {
+        for (int query = 0; query < 2; query++) {
+            char request[3000];
+            size_t path = TB_PATH_MAX - 1 + extra;
+            char fill[TB_PATH_MAX + 8];
+            memset(fill, 'p', sizeof(fill));
+            int n = snprintf(request, sizeof(request), "GET /%.*s%s HTTP/1.1\r\n\r\n", (int)(path - 1), fill,
+                             query ? "?q" : "");
+            const char *want = path > TB_PATH_MAX ? "GET /ppppppppppppppp! 200\n" : "GET /ppppppppppppppp 200\n";
+            for (size_t at = 0; at < (size_t)n; at += 7) {
+                struct tb_conn c;
+                fresh();
+                tb_conn_open(&c);
+                io(&c, TB_RECEIVED, request, at);
+                io(&c, TB_RECEIVED, request + at, (size_t)n - at);
+                SEND(&c, OK_EMPTY);
+                assert_string_equal(counted(), want);
+                tb_exchange_close(&core, &c, TB_CLOSE_LOCAL);
+            }
+        }
+    }
+}
+
+static void an_empty_path_pool_costs_the_route_not_the_request(void **state)
+{
+    struct tb_conn c[TB_PATH_BLOCKS + 1];
+
+    (void)state;
+    fresh();
+    for (size_t i = 0; i <= TB_PATH_BLOCKS; i++) {
+        tb_conn_open(&c[i]);
+        RECEIVE(&c[i], "GET /pa");
+    }
+    for (size_t i = 0; i <= TB_PATH_BLOCKS; i++) {
+        RECEIVE(&c[i], "th HTTP/1.1\r\n\r\n");
+        SEND(&c[i], OK_EMPTY);
+        tb_exchange_close(&core, &c[i], TB_CLOSE_LOCAL);
+    }
+    assert_int_equal(lines_used, TB_PATH_BLOCKS + 1);
+    counted();
+    assert_string_equal(lines[TB_PATH_BLOCKS], "GET _other 200\n");
+    assert_string_equal(lines[0], "GET /path 200\n");
+    assert_int_equal(counters[TB_COUNTER_POOL_PATH], 1);
+    assert_int_equal(core.path_taken, 0);
+}
+
+static void two_threads_on_one_half_give_up_and_say_so(void **state)
+{
+    struct tb_conn c;
+
+    (void)state;
+    fresh();
+    tb_conn_open(&c);
+    RECEIVE(&c, "GET /1 HTTP/1.1\r\n\r\n");
+    c.request_busy = 1; /* another thread is inside */
+    RECEIVE(&c, "GET /2 HTTP/1.1\r\n\r\n");
+    assert_int_equal(counters[TB_COUNTER_GIVEUP_RACE], 1);
+    assert_true(tb_exchange_is_done(&c));
+    assert_false(tb_exchange_close(&core, &c, TB_CLOSE_LOCAL));
+    c.request_busy = 0;
+    assert_true(tb_exchange_close(&core, &c, TB_CLOSE_LOCAL));
+    assert_int_equal(owners[0].in_flight, 0);
+    assert_string_equal(counted(), "");
+}
+
+static void an_exchange_open_at_a_fork_is_counted_by_one_side(void **state)
+{
+    struct tb_conn parent, child;
+
+    (void)state;
+    fresh();
+    tb_conn_open(&parent);
+    RECEIVE(&parent, "GET /f HTTP/1.1\r\n\r\n");
+    child = parent;
+    core.fork_generation++;
+    tb_exchange_close(&core, &parent, TB_CLOSE_LOCAL);
+    assert_int_equal(owners[0].in_flight, 1);
+    assert_string_equal(counted(), "");
+    SEND(&child, OK_EMPTY);
+    assert_int_equal(owners[0].in_flight, 0);
+    tb_exchange_close(&core, &child, TB_CLOSE_LOCAL);
+    assert_string_equal(counted(), "GET /f 200\n");
+
+    /* neither side answers: aborted once */
+    fresh();
+    tb_conn_open(&parent);
+    RECEIVE(&parent, "GET /f HTTP/1.1\r\n\r\n");
+    child = parent;
+    core.fork_generation++;
+    tb_exchange_close(&core, &parent, TB_CLOSE_LOCAL);
+    tb_exchange_close(&core, &child, TB_CLOSE_LOCAL);
+    assert_string_equal(counted(), "abort GET /f server_closed\n");
+    assert_int_equal(owners[0].in_flight, 0);
+}
+
+static void switched_off_counts_nothing_and_never_resumes_in_the_middle(void **state)
+{
+    struct tb_conn c, d;
+
+    (void)state;
+    fresh();
+    tb_conn_open(&c);
+    tb_conn_open(&d);
+    RECEIVE(&c, "GET /1 HTTP/1.1\r\n\r\n");
+    rules.off = 1;
+    SEND(&c, OK_EMPTY);
+    rules.off = 0;
+    RECEIVE(&c, "GET /2 HTTP/1.1\r\n\r\n");
+    SEND(&c, OK_EMPTY);
+    tb_exchange_close(&core, &c, TB_CLOSE_LOCAL);
+    assert_int_equal(counters[TB_COUNTER_GIVEUP_OFF], 1);
+    assert_int_equal(owners[0].in_flight, 0);
+    RECEIVE(&d, "GET /3 HTTP/1.1\r\n\r\n");
+    SEND(&d, OK_EMPTY);
+    assert_string_equal(counted(), "GET /3 200\n");
+}
+
+static void only_http_looks_like_http(void **state)
+{
+    static const struct {
+        const char *text;
+        bool is_http;
+    } cases[] = {{"GET / HTTP/1.1\r\n", true},
+                 {"G", true},
+                 {"POST", true},
+                 {"HTTP/1.1 200 OK", true},
+                 {"PROXY TCP4 1", true},
+                 {"HEAD ", true},
+                 {"12345", false},
+                 {"get / ", false},
+                 {"{\"a\":1}", false},
+                 {"\x16\x03", false},
+                 {"Hello world", false},
+                 {"ABCDEFGHIJKLMNOPQRSTUVWXYZ", false},
+                 {"", false},
+                 {"HTTQ/1", false},
+                 {"\r\n\r\n", false}};
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        if (tb_exchange_looks_http(tb_bytes(cases[i].text, strlen(cases[i].text))) != cases[i].is_http)
+            fail_msg("%s", cases[i].text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_vector_whole),
+        cmocka_unit_test(every_vector_byte_by_byte),
+        cmocka_unit_test(every_vector_cut_everywhere),
+        cmocka_unit_test(every_vector_beside_an_unreadable_page),
+        cmocka_unit_test(proxy_v2_head_is_skipped_at_any_cut),
+        cmocka_unit_test(durations_run_from_first_byte_in_to_last_byte_out),
+        cmocka_unit_test(a_blank_line_after_a_body_does_not_start_the_next_request),
+        cmocka_unit_test(clock_is_read_twice_or_three_times),
+        cmocka_unit_test(no_clock_counts_untimed),
+        cmocka_unit_test(long_pipelines_are_all_counted),
+        cmocka_unit_test(more_than_65536_requests_keep_their_order_in_a_queue_that_never_empties),
+        cmocka_unit_test(long_paths_are_cut_the_same_way_whole_and_in_pieces),
+        cmocka_unit_test(an_empty_path_pool_costs_the_route_not_the_request),
+        cmocka_unit_test(two_threads_on_one_half_give_up_and_say_so),
+        cmocka_unit_test(an_exchange_open_at_a_fork_is_counted_by_one_side),
+        cmocka_unit_test(switched_off_counts_nothing_and_never_resumes_in_the_middle),
+        cmocka_unit_test(only_http_looks_like_http),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
