@@ -140,27 +140,33 @@ uint64_t tb_values_timed(const struct tb_snap_values *v)
     return n;
 }
 
-/* For every cell of a bound set the classic bucket that holds it; made once per set. */
-static const uint8_t (*classic_table(uint8_t bound_set))[TB_BLOCK_CELLS]
+/* Where a cell lies: above @lower ns, up to @upper, in a classic bucket. */
+struct cell_place {
+    uint64_t lower, upper;
+    uint8_t bucket;
+};
+
+/* All cells of a bound set, octave by octave; made once per set and kept. */
+static const struct cell_place *cell_places(uint8_t bound_set)
 {
-    static uint8_t tables[256][TB_OCTAVES][TB_BLOCK_CELLS];
-    static bool is_made[256];
-    if (is_made[bound_set])
-        return (const uint8_t(*)[TB_BLOCK_CELLS])tables[bound_set];
+    static struct cell_place *made[256];
+    if (made[bound_set])
+        return made[bound_set];
+    struct cell_place *places = tb_alloc(TB_OCTAVES * TB_BLOCK_CELLS * sizeof *places);
     const uint64_t *bounds;
     size_t count = tb_histogram_bounds(bound_set, &bounds);
-    for (uint32_t octave = 0; octave < TB_OCTAVES; octave++) {
-        for (uint32_t cell = 0; cell < TB_BLOCK_CELLS; cell++) {
-            uint64_t upper = tb_histogram_cell_bound(bound_set, octave, cell);
-            uint8_t bucket = 0;
-            while (bucket < count && upper > bounds[bucket])
-                bucket++;
-            /* A cell that does not exist counts nothing in a sound region; a hostile one's go above every bound. */
-            tables[bound_set][octave][cell] = upper ? bucket : (uint8_t)count;
-        }
+    uint64_t lower = 0;
+    for (uint32_t i = 0; i < TB_OCTAVES * TB_BLOCK_CELLS; i++) {
+        uint64_t upper = tb_histogram_cell_bound(bound_set, i / TB_BLOCK_CELLS, i % TB_BLOCK_CELLS);
+        uint8_t bucket = 0;
+        while (bucket < count && upper > bounds[bucket])
+            bucket++;
+        /* A cell that does not exist counts nothing in a sound region; a hostile one's goes above every bound. */
+        places[i] = (struct cell_place){lower, upper ? upper : UINT64_MAX, upper ? bucket : (uint8_t)count};
+        lower = upper ? upper : lower;
     }
-    is_made[bound_set] = true;
-    return (const uint8_t(*)[TB_BLOCK_CELLS])tables[bound_set];
+    made[bound_set] = places;
+    return places;
 }
 
 size_t tb_values_classic(const struct tb_snap_values *v, uint8_t bound_set, uint64_t *ret)
@@ -169,12 +175,28 @@ size_t tb_values_classic(const struct tb_snap_values *v, uint8_t bound_set, uint
     size_t count = tb_histogram_bounds(bound_set, &bounds);
     if (!count || count > TB_BOUNDS_MAX)
         return 0;
-    const uint8_t(*table)[TB_BLOCK_CELLS] = classic_table(bound_set);
+    const struct cell_place *places = cell_places(bound_set);
     memset(ret, 0, (count + 1) * sizeof *ret);
-    for (const struct tb_snap_block *b = v->blocks; b; b = b->next)
-        for (size_t i = 0; b->octave < TB_OCTAVES && i < TB_BLOCK_CELLS; i++)
-            ret[table[b->octave][i]] += b->cells[i];
+    for (const struct tb_snap_block *b = v->blocks; b && b->octave < TB_OCTAVES; b = b->next)
+        for (size_t i = 0; i < TB_BLOCK_CELLS; i++)
+            ret[places[b->octave * TB_BLOCK_CELLS + i].bucket] += b->cells[i];
     return count + 1;
+}
+
+uint64_t tb_values_sum_ns(const struct tb_snap_values *v, uint8_t bound_set)
+{
+    const struct cell_place *places = cell_places(bound_set);
+    unsigned __int128 low = 0, high = 0;
+    for (const struct tb_snap_block *b = v->blocks; b && b->octave < TB_OCTAVES; b = b->next) {
+        for (size_t i = 0; i < TB_BLOCK_CELLS; i++) {
+            const struct cell_place *p = &places[b->octave * TB_BLOCK_CELLS + i];
+            low += (unsigned __int128)b->cells[i] * p->lower;
+            high += (unsigned __int128)b->cells[i] * p->upper;
+        }
+    }
+    if (v->sum_ns < low)
+        return low > UINT64_MAX ? UINT64_MAX : (uint64_t)low;
+    return v->sum_ns > high ? (uint64_t)high : v->sum_ns;
 }
 
 /* --- entries ---------------------------------------------------------------------------------------------------------
@@ -217,6 +239,16 @@ static void put_label(struct tb_buffer *b, const char *name, const char *value)
     tb_puts(b, "=\"");
     tb_put_escaped(b, value, strlen(value));
     tb_puts(b, "\"");
+}
+
+const char *tb_unobservable_name(unsigned bit)
+{
+    static const char *const names[] = {
+#define UNOBSERVABLE(id, reason, help) reason,
+#include "agent/unobservable.def"
+#undef UNOBSERVABLE
+    };
+    return bit < sizeof names / sizeof *names ? names[bit] : "other";
 }
 
 const char *tb_abort_name(uint16_t status)

@@ -105,6 +105,9 @@ enum tb_unreadable {
 };
 const char *tb_unreadable_name(enum tb_unreadable why);
 
+/* tb_unobservable_name - the reason of a bit of tb_owner.unobservable; "other" for one of a newer agent. */
+const char *tb_unobservable_name(unsigned bit);
+
 /* tb_abort_name - the reason label of an aborted series; "" when unknown. */
 const char *tb_abort_name(uint16_t status);
 
@@ -192,5 +195,12 @@ uint64_t tb_values_timed(const struct tb_snap_values *v);
  * the one above every bound. @ret has TB_BOUNDS_MAX + 1 entries. Returns their number, 0 for an unknown set.
  */
 size_t tb_values_classic(const struct tb_snap_values *v, uint8_t bound_set, uint64_t *ret);
+
+/*
+ * tb_values_sum_ns - the sum of durations as the cells allow it. A writer adds to cell and sum one after the other, so
+ * that a copy between the two is off by one exchange; then the nearest possible sum is given. It never falls while the
+ * values rise, since both limits only rise.
+ */
+uint64_t tb_values_sum_ns(const struct tb_snap_values *v, uint8_t bound_set);
 
 #endif
