@@ -24,7 +24,8 @@ struct tb_verb {
     int (*run)(int argc, char **argv); /* argv[0] is the verb; returns the exit code */
 };
 
-extern const struct tb_verb tb_verb_run, tb_verb_doctor;
+extern const struct tb_verb tb_verb_run, tb_verb_status, tb_verb_doctor, tb_verb_series, tb_verb_routes, tb_verb_top,
+    tb_verb_off, tb_verb_on;
 
 /* tb_cli_message - one line on standard error, prefixed; control characters become '?'. */
 void tb_cli_message(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -42,6 +43,9 @@ void tb_cli_message(const char *format, ...) __attribute__((format(printf, 1, 2)
  * table has {"help", no_argument, NULL, TB_OPTION_HELP}.
  */
 int tb_cli_option(int argc, char **argv, const char *letters, const struct option *options);
+
+/* tb_cli_operands - for verbs that take none: 0, or -1 after reporting the first one left behind the options. */
+int tb_cli_operands(int argc, char **argv);
 
 /* tb_cli_number - a decimal number from @min to @max. Returns 0, or -1 after reporting @what. */
 int tb_cli_number(const char *what, const char *text, unsigned long min, unsigned long max, unsigned long *ret_number);

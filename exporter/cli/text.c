@@ -90,6 +90,14 @@ int tb_cli_option(int argc, char **argv, const char *letters, const struct optio
     return TB_OPTION_BAD;
 }
 
+int tb_cli_operands(int argc, char **argv)
+{
+    if (optind >= argc)
+        return 0;
+    tb_cli_message("%s: %s takes no operand: see tickbird %s --help", argv[optind], argv[0], argv[0]);
+    return -1;
+}
+
 int tb_cli_number(const char *what, const char *text, unsigned long min, unsigned long max, unsigned long *ret_number)
 {
     char *end = NULL;

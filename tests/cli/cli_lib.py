@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tests of the tickbird command share: a private region directory, the built programs, one line per test."""
+import contextlib
+import os
+import re
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.path.join(ROOT, os.environ.get("B", "build"))
+TICKBIRD = os.path.join(BUILD, "tickbird")
+OBJECT = os.path.join(BUILD, "libtickbird.so")
+TIMEOUT = 30  # seconds for one command; a hang is a failure
+
+tests = []
+
+
+class Skip(Exception):
+    pass
+
+
+def test(function):
+    tests.append(function)
+    return function
+
+
+class Result:
+    def __init__(self, done):
+        self.code, self.out, self.err = done.returncode, done.stdout.decode(), done.stderr.decode()
+
+    def __repr__(self):
+        return f"exit {self.code}\nstdout: {self.out}\nstderr: {self.err}"
+
+
+def clean_environment(scratch):
+    env = {k: v for k, v in os.environ.items() if not k.startswith("TICKBIRD_") and k != "LD_PRELOAD"}
+    env.update(TICKBIRD_DIR=os.path.join(scratch, "regions"), TICKBIRD_STORAGE_PATH=os.path.join(scratch, "ledger"),
+               LC_ALL="C.UTF-8")
+    return env
+
+
+class Scratch:
+    """A directory on a tmpfs for one test, and the command run in its environment."""
+
+    def __init__(self):
+        self.path = tempfile.mkdtemp(prefix="tb-cli-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
+        self.env = clean_environment(self.path)
+        self.regions = self.env["TICKBIRD_DIR"]
+        self.processes = []
+
+    def file(self, name, content=b"", mode=0o644):
+        path = os.path.join(self.path, name)
+        with open(path, "wb") as out:
+            out.write(content)
+        os.chmod(path, mode)
+        return path
+
+    def run(self, *argv, env=None, stdin=b"", program=TICKBIRD, **more):
+        done = subprocess.run([program, *argv], env={**self.env, **(env or {})}, input=stdin, capture_output=True,
+                              timeout=TIMEOUT, **more)
+        return Result(done)
+
+    def start(self, argv, env=None, **more):
+        process = subprocess.Popen(argv, env={**self.env, **(env or {})}, **more)
+        self.processes.append(process)
+        return process
+
+    def close(self):
+        for process in self.processes:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+            for stream in (process.stdin, process.stdout, process.stderr):
+                if stream:
+                    with contextlib.suppress(OSError):
+                        stream.close()
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def one_line(text):
+    """Messages are one line, `tickbird: what: why: what to do`."""
+    assert text.startswith("tickbird: ") and text.endswith("\n") and text.count("\n") == 1, text
+    assert text.count(": ") >= 2, text
+    return text
+
+
+def check(condition, *about):
+    if not condition:
+        raise AssertionError(" ".join(str(a) for a in about))
+
+
+def wait_for(what, condition, seconds=20):
+    """Polls until @condition is true; for states of other processes that announce nothing."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        value = condition()
+        if value:
+            return value
+        select.select([], [], [], 0.02)
+    raise AssertionError(f"{what}: not within {seconds} s")
+
+
+def read_line(stream, seconds=20):
+    """The next line of a child's pipe."""
+    ready, _, _ = select.select([stream], [], [], seconds)
+    check(ready, f"no line within {seconds} s")
+    return stream.readline().decode().rstrip("\n")
+
+
+def need(*programs):
+    for program in programs:
+        if not shutil.which(program):
+            raise Skip(f"{program} is not installed")
+
+
+def main():
+    if not os.access(TICKBIRD, os.X_OK):
+        print(f"{TICKBIRD} is not built")
+        sys.exit(1)
+    failed = False
+    only = sys.argv[1:]
+    for function in tests:
+        name = function.__name__
+        if only and not any(re.search(word, name) for word in only):
+            continue
+        scratch = Scratch()
+        try:
+            function(scratch)
+            print(f"ok {name}", flush=True)
+        except Skip as reason:
+            print(f"skip {name} {reason}", flush=True)
+        except Exception:  # whatever it is, it is a failed test
+            failed = True
+            traceback.print_exc(file=sys.stdout)
+            print(f"not ok {name}", flush=True)
+        finally:
+            scratch.close()
+    sys.exit(failed)
