@@ -115,7 +115,9 @@ struct tb_owner {
 };
 TB_SIZE(struct tb_owner, 64); /* one cache line: two workers never write the same */
 #define TB_OWNERS 256u
-#define TB_OWNER_SHARED 1u /* flags: several processes share this slot; in_flight cannot be cleaned */
+/* flags */
+#define TB_OWNER_SHARED 1u  /* several processes share this slot; in_flight cannot be cleaned */
+#define TB_OWNER_FOREIGN 2u /* in another pid namespace than header.pidns_inode: the pid means nothing there */
 
 /*
  * One request being answered. start_ns 0 = free; claimed by compare-and-swap of start_ns, freed by storing 0. Its low

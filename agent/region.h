@@ -33,7 +33,7 @@ struct tb_identity {
     const char *host;
     const char *version;
     uint64_t command_hash;
-    uint64_t pidns_inode;
+    uint64_t pidns_inode;  /* 0 = tb_region_open asks */
     uint32_t series_limit; /* 0 = TB_SERIES_LIMIT */
     uint32_t bound_set;    /* 0 = default */
     int allow_disk;        /* TICKBIRD_DIR_FORCE: accept a file system that is not tmpfs */

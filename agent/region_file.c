@@ -1,0 +1,528 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Region files: choose the directory, adopt a dead region of the same service or make one, and map it. Entry point:
+ * tb_region_open. Every system call goes through the core's environment; every path of failure closes, unmaps and
+ * unlinks what it made.
+ *
+ * Order matters in both ways of getting a region, because the process may be killed, and folders and other starting
+ * programs may act, between any two calls:
+ * - made: temporary name, lock, format, then the final name. A file under a final name is whole and was locked.
+ * - adopted: LOCK_EX proves that all owners are gone; cleaning happens under it. Going from LOCK_EX to LOCK_SH is not
+ *   atomic in Linux, so the state is looked at again under LOCK_SH, under which no folder can work.
+ */
+#include "region.h"
+#include "region_private.h"
+#include "syscalls.h"
+
+/* The kernel's own headers: their structs are what the system calls fill. */
+#include <asm/stat.h>
+#include <asm/statfs.h>
+#include <linux/falloc.h>
+#include <linux/fcntl.h>
+#include <linux/magic.h>
+#include <linux/mman.h>
+#include <linux/resource.h>
+
+#ifndef AT_EMPTY_PATH
+#define AT_EMPTY_PATH 0x1000
+#endif
+#define RENAME_NO_REPLACE 1
+#define RANDOM_NONBLOCK 1
+#define MODE_TYPE 0170000u
+#define MODE_FILE 0100000u
+#define MODE_STICKY 01000u
+#define MODE_OTHERS_WRITE 0002u
+#define REALTIME_CLOCK 0
+
+/* Files of one uid and service that are tried: so many programs of one service may run at once. */
+#define FILES_MAX 256u
+/* Address space that must be left to a program with RLIMIT_AS when the region is mapped. */
+#define ADDRESS_SPACE_MARGIN ((uint64_t)16 << 20)
+#define NAME_BYTES 64u
+
+struct opening {
+    struct tb_core *core;
+    const struct tb_identity *id;
+    uint32_t uid;
+    int dir;      /* O_PATH descriptor of the directory */
+    uint8_t *map; /* the region while it is being prepared */
+    uint64_t pidns;
+    uint64_t realtime_ns;
+    uint8_t boot_id[16];
+    char name[NAME_BYTES];
+    enum tb_inert why;
+};
+
+/* ---- small pieces ---- */
+
+static long call3(const struct opening *o, long nr, long a, long b, long c)
+{
+    return tb_syscall(o->core, nr, a, b, c, 0, 0, 0);
+}
+
+static void close_fd(const struct opening *o, long fd)
+{
+    if (fd >= 0)
+        (void)call3(o, SYS_close, fd, 0, 0);
+}
+
+static char *put_text(char *to, const char *text)
+{
+    while (*text)
+        *to++ = *text++;
+    *to = 0;
+    return to;
+}
+
+static char *put_decimal(char *to, uint32_t value)
+{
+    char digits[10];
+    int n = 0;
+    do
+        digits[n++] = (char)('0' + value % 10);
+    while (value /= 10);
+    while (n)
+        *to++ = digits[--n];
+    *to = 0;
+    return to;
+}
+
+static char *put_hex(char *to, uint64_t value)
+{
+    for (int shift = 60; shift >= 0; shift -= 4)
+        *to++ = "0123456789abcdef"[value >> shift & 15];
+    *to = 0;
+    return to;
+}
+
+/* FNV-1a of the service as the header can hold it. */
+static uint64_t service_hash(const char *service)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    size_t len = tb_strnlen(service, sizeof(((struct tb_region_header *)0)->service) - 1);
+    for (size_t i = 0; i < len; i++)
+        hash = (hash ^ (uint8_t)service[i]) * UINT64_C(0x100000001b3);
+    return hash;
+}
+
+static void set_name(struct opening *o, uint32_t number)
+{
+    char *at = put_text(o->name, "tb1-");
+    at = put_text(put_decimal(at, o->uid), "-");
+    at = put_text(put_hex(at, service_hash(o->id->service)), "-");
+    put_decimal(at, number);
+}
+
+static uint64_t random_id(const struct opening *o)
+{
+    uint64_t id = 0;
+    if (call3(o, SYS_getrandom, (long)&id, sizeof(id), RANDOM_NONBLOCK) != sizeof(id) || id == 0)
+        id = (o->realtime_ns ^ (uint64_t)o->core->env.pid << 44) * UINT64_C(0x9e3779b97f4a7c15) | 1;
+    return id;
+}
+
+static uint64_t realtime_ns(const struct opening *o)
+{
+    struct {
+        int64_t seconds;
+        int64_t ns;
+    } now = {0, 0};
+    (void)call3(o, SYS_clock_gettime, REALTIME_CLOCK, (long)&now, 0);
+    return (uint64_t)now.seconds * UINT64_C(1000000000) + (uint64_t)now.ns;
+}
+
+/* The start of a small file of procfs; bytes read, 0 when there is none. */
+static size_t read_proc(const struct opening *o, const char *path, char *buf, size_t len)
+{
+    long fd = tb_syscall(o->core, SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0, 0);
+    if (fd < 0)
+        return 0;
+    long got = call3(o, SYS_read, fd, (long)buf, (long)len);
+    close_fd(o, fd);
+    return got > 0 ? (size_t)got : 0;
+}
+
+/* Stays zero (unknown) where procfs is missing. */
+static void read_boot_id(struct opening *o)
+{
+    char text[40];
+    size_t len = read_proc(o, "/proc/sys/kernel/random/boot_id", text, sizeof(text)), nibbles = 0;
+    for (size_t i = 0; i < len && nibbles < 32; i++) {
+        uint8_t c = tb_lower((uint8_t)text[i]), digit = (uint8_t)(c - '0');
+        if (digit > 9)
+            digit = (uint8_t)(c - 'a' + 10);
+        if (c == '-' || digit > 15)
+            continue;
+        o->boot_id[nibbles / 2] = (uint8_t)(o->boot_id[nibbles / 2] << 4 | digit);
+        nibbles++;
+    }
+}
+
+static uint64_t soft_limit(const struct opening *o, long resource)
+{
+    struct rlimit64 limit = {0, 0};
+    if (tb_syscall(o->core, SYS_prlimit64, 0, resource, 0, (long)&limit, 0, 0) < 0)
+        return 0;
+    return limit.rlim_cur;
+}
+
+/* Before ftruncate (SIGXFSZ kills past RLIMIT_FSIZE) and before mmap (what we map the program cannot). */
+static bool limits_leave_room(const struct opening *o)
+{
+    if (soft_limit(o, RLIMIT_FSIZE) < TB_REGION_BYTES)
+        return false;
+    uint64_t space = soft_limit(o, RLIMIT_AS), pages = 0;
+    if (space == RLIM64_INFINITY)
+        return true;
+    char text[24];
+    size_t len = read_proc(o, "/proc/self/statm", text, sizeof(text));
+    if (len == 0)
+        return false;
+    for (size_t i = 0; i < len && (uint8_t)(text[i] - '0') < 10; i++)
+        pages = pages * 10 + (uint8_t)(text[i] - '0');
+    uint64_t used = pages * tb_region_page_bytes(o->core);
+    return used < space && space - used >= TB_REGION_BYTES + ADDRESS_SPACE_MARGIN;
+}
+
+static int fail(struct opening *o, enum tb_inert why, long error)
+{
+    o->why = why;
+    return (int)error;
+}
+
+static int fail_from(struct opening *o, long error)
+{
+    return fail(o, error == -ENOSPC || error == -EDQUOT ? TB_INERT_FULL : TB_INERT_SYSCALL, error);
+}
+
+/* ---- the directory ---- */
+
+static int check_dir(struct opening *o, const char *path)
+{
+    struct stat st;
+    struct statfs fs;
+    long r = tb_syscall(o->core, SYS_newfstatat, o->dir, (long)"", (long)&st, AT_EMPTY_PATH, 0, 0);
+    if (r < 0)
+        return fail_from(o, r);
+    if ((st.st_uid != 0 && st.st_uid != o->uid) ||
+        (st.st_mode & (MODE_OTHERS_WRITE | MODE_STICKY)) == MODE_OTHERS_WRITE)
+        return fail(o, TB_INERT_BAD_DIRECTORY, -EPERM);
+    r = call3(o, SYS_fstatfs, o->dir, (long)&fs, 0);
+    if (r == -EBADF) /* O_PATH descriptors before Linux 3.12 */
+        r = call3(o, SYS_statfs, (long)path, (long)&fs, 0);
+    if (r < 0)
+        return fail_from(o, r);
+    if (fs.f_type != TMPFS_MAGIC && fs.f_type != RAMFS_MAGIC && !o->id->allow_disk)
+        return fail(o, TB_INERT_NOT_TMPFS, -ENOTSUP);
+    return 0;
+}
+
+/* O_PATH: the shared directory may be entered and written by everyone, but listed only by its group. */
+static int open_dir(struct opening *o, const char *path, bool may_make)
+{
+    long flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    long fd = tb_syscall(o->core, SYS_openat, AT_FDCWD, (long)path, flags, 0, 0, 0);
+    if (fd == -ENOENT && may_make) {
+        if (call3(o, SYS_mkdirat, AT_FDCWD, (long)path, 0700) == 0)
+            (void)call3(o, SYS_fchmodat, AT_FDCWD, (long)path, 0700); /* whatever the umask */
+        fd = tb_syscall(o->core, SYS_openat, AT_FDCWD, (long)path, flags, 0, 0, 0);
+    }
+    if (fd == -ENOTDIR || fd == -ELOOP)
+        return fail(o, TB_INERT_BAD_DIRECTORY, fd);
+    if (fd == -ENOENT || fd == -EACCES || fd == -EROFS)
+        return fail(o, TB_INERT_NO_DIRECTORY, fd);
+    if (fd < 0)
+        return fail_from(o, fd);
+    o->dir = (int)fd;
+    int r = check_dir(o, path);
+    if (r) {
+        close_fd(o, fd);
+        o->dir = -1;
+    }
+    return r;
+}
+
+/* ---- the file ---- */
+
+static long open_file(const struct opening *o, long flags)
+{
+    flags |= O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+    return tb_syscall(o->core, SYS_openat, o->dir, (long)o->name, flags, 0600, 0, 0);
+}
+
+static void unlink_file(const struct opening *o)
+{
+    (void)call3(o, SYS_unlinkat, o->dir, (long)o->name, 0);
+}
+
+static long map_file(struct opening *o, long fd)
+{
+    long at = tb_syscall(o->core, SYS_mmap, 0, TB_REGION_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (at < 0 && at > -4096)
+        return at;
+    o->map = (uint8_t *)at;
+    return 0;
+}
+
+static void unmap_file(struct opening *o)
+{
+    if (o->map)
+        (void)call3(o, SYS_munmap, (long)o->map, TB_REGION_BYTES, 0);
+    o->map = NULL;
+}
+
+/* A region file of this user's that is still what its name says? */
+static bool is_named(const struct opening *o, long fd)
+{
+    struct stat st, named;
+    if (tb_syscall(o->core, SYS_newfstatat, fd, (long)"", (long)&st, AT_EMPTY_PATH, 0, 0) < 0 ||
+        tb_syscall(o->core, SYS_newfstatat, o->dir, (long)o->name, (long)&named, AT_SYMLINK_NOFOLLOW, 0, 0) < 0)
+        return false;
+    return (st.st_mode & MODE_TYPE) == MODE_FILE && st.st_uid == o->uid && st.st_size == TB_REGION_BYTES &&
+           st.st_nlink > 0 && st.st_ino == named.st_ino && st.st_dev == named.st_dev;
+}
+
+/* The pages that every process of a region needs: header, counters, first owners, rules, head and fixed strings. */
+static const uint64_t first_pages[] = {
+    0, TB_OFF_COUNTERS, TB_OFF_OWNERS, TB_OFF_RULES, TB_OFF_STRINGS, TB_OFF_STRINGS + TB_STR_FIRST / TB_PAGE *TB_PAGE};
+#define FIRST_PAGES (sizeof(first_pages) / sizeof(first_pages[0]))
+_Static_assert(TB_STR_FIRST / TB_PAGE == (TB_STR_FREE - 1) / TB_PAGE, "the fixed strings are in one page");
+
+static bool populate_first_pages(const struct opening *o)
+{
+    uint64_t page_bytes = tb_region_page_bytes(o->core), previous = UINT64_MAX;
+    for (size_t i = 0; i < FIRST_PAGES; i++) {
+        uint64_t at = first_pages[i] & ~(page_bytes - 1);
+        if (at != previous && !tb_region_populate(o->core, o->map, at))
+            return false;
+        previous = at;
+    }
+    return true;
+}
+
+/* Does the lock outlive the descriptor? On overlayfs it does not. Call when the locked descriptor is closed. */
+static int probe_lock(struct opening *o)
+{
+    long fd = open_file(o, 0);
+    if (fd < 0)
+        return fail_from(o, fd);
+    long r = call3(o, SYS_flock, fd, LOCK_EX | LOCK_NB, 0);
+    if (r == 0)
+        (void)call3(o, SYS_flock, fd, LOCK_UN, 0);
+    close_fd(o, fd);
+    return r == -EWOULDBLOCK ? 0 : fail(o, TB_INERT_LOCK_LOST, r < 0 ? r : -ENOLCK);
+}
+
+/* ---- adopting ---- */
+
+/* A dead region of this service that this version can write, with counters inside their bounds. */
+static bool is_adoptable(const struct opening *o)
+{
+    const struct tb_region_header *h = (const struct tb_region_header *)(void *)o->map;
+    if (tb_region_validate(h, TB_REGION_BYTES) || !tb_region_is_default(h) || h->uid != o->uid ||
+        !tb_region_is_service(h, o->id->service))
+        return false;
+    if (h->state != TB_REGION_LIVE && h->state != TB_REGION_FREE)
+        return false;
+    if (!populate_first_pages(o))
+        return false;
+    uint32_t strings_used = ((const struct tb_strings_head *)(void *)(o->map + TB_OFF_STRINGS))->used;
+    return h->cells_used % TB_CHUNK_BYTES == 0 && strings_used >= TB_STR_FREE && strings_used <= TB_LEN_STRINGS;
+}
+
+static int punch(const struct opening *o, long fd, uint64_t offset, uint64_t len)
+{
+    long mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+    return (int)tb_syscall(o->core, SYS_fallocate, fd, mode, (long)offset, (long)len, 0, 0);
+}
+
+/* Under LOCK_EX: nobody is in flight, the identity is ours, a FREE region lives again. */
+static bool refresh(const struct opening *o, long fd)
+{
+    struct tb_region_header *h = (struct tb_region_header *)(void *)o->map;
+    uint64_t reset = TB_OFF_OWNERS + TB_PAGE; /* owners behind the first page, and all in flight */
+    _Static_assert(TB_OFF_INFLIGHT == TB_OFF_OWNERS + TB_LEN_OWNERS, "one hole");
+    if (punch(o, fd, reset, TB_OFF_INFLIGHT + TB_LEN_INFLIGHT - reset) < 0)
+        return false;
+    tb_zero(o->map + TB_OFF_OWNERS, TB_PAGE);
+    tb_region_set_identity(h, o->id);
+    h->pidns_inode = o->pidns;
+    h->pid = o->core->env.pid;
+    h->adopted_ns = o->realtime_ns;
+    tb_copy(h->boot_id, o->boot_id, sizeof(h->boot_id));
+    if (h->state == TB_REGION_FREE) {
+        h->series_used = 0;
+        h->cells_used = 0;
+        tb_zero(h->arena_at, sizeof(h->arena_at));
+        h->created_ns = o->realtime_ns;
+        tb_store_release(&h->state, TB_REGION_LIVE);
+    }
+    return true;
+}
+
+/* The file at o->name: adopted (0), free to be made (-ENOENT), or not for us (another error). */
+static int try_adopt(struct opening *o)
+{
+    long fd = open_file(o, 0);
+    if (fd < 0)
+        return (int)fd;
+    long r = -EBUSY;
+    bool is_ours = false;
+    if (!is_named(o, fd) || call3(o, SYS_flock, fd, LOCK_EX | LOCK_NB, 0) < 0)
+        goto out;
+    /* Again under the lock: a folder may have unlinked it in between. */
+    if (is_named(o, fd) && map_file(o, fd) == 0 && tb_region_populate(o->core, o->map, 0) && is_adoptable(o))
+        is_ours = refresh(o, fd);
+    if (!is_ours || call3(o, SYS_flock, fd, LOCK_SH | LOCK_NB, 0) < 0) {
+        (void)call3(o, SYS_flock, fd, LOCK_UN, 0); /* a mapping would keep the lock */
+        goto out;
+    }
+    const struct tb_region_header *h = (const struct tb_region_header *)(void *)o->map;
+    if (tb_load_acquire(&h->state) != TB_REGION_LIVE || !is_named(o, fd)) {
+        (void)call3(o, SYS_flock, fd, LOCK_UN, 0);
+        goto out;
+    }
+    r = 0;
+out:
+    if (r)
+        unmap_file(o);
+    close_fd(o, fd);
+    return (int)r;
+}
+
+/* ---- making ---- */
+
+static int give_name(struct opening *o, const char *temporary, uint32_t number)
+{
+    for (; number < FILES_MAX; number++) {
+        set_name(o, number);
+        long r =
+            tb_syscall(o->core, SYS_renameat2, o->dir, (long)temporary, o->dir, (long)o->name, RENAME_NO_REPLACE, 0);
+        if (r == -EINVAL || r == -ENOSYS) { /* an older kernel or file system: a link does not replace either */
+            r = tb_syscall(o->core, SYS_linkat, o->dir, (long)temporary, o->dir, (long)o->name, 0, 0);
+            if (r == 0)
+                (void)call3(o, SYS_unlinkat, o->dir, (long)temporary, 0);
+        }
+        if (r != -EEXIST)
+            return r < 0 ? fail_from(o, r) : 0;
+    }
+    return fail(o, TB_INERT_SYSCALL, -EMFILE);
+}
+
+/* Locks, sizes, maps and formats a new file. */
+static int prepare(struct opening *o, long fd, uint64_t region_id)
+{
+    long r = call3(o, SYS_fchmod, fd, 0660, 0); /* whatever the umask; the group comes from the directory */
+    if (r == 0)
+        r = call3(o, SYS_flock, fd, LOCK_SH | LOCK_NB, 0);
+    if (r == 0)
+        r = call3(o, SYS_ftruncate, fd, TB_REGION_BYTES, 0);
+    if (r == 0)
+        r = map_file(o, fd);
+    if (r < 0)
+        return fail_from(o, r);
+    if (!populate_first_pages(o))
+        return fail(o, TB_INERT_FULL, -ENOSPC);
+    tb_region_format(o->map, o->id, region_id, o->realtime_ns);
+    struct tb_region_header *h = (struct tb_region_header *)(void *)o->map;
+    h->uid = o->uid;
+    h->pid = o->core->env.pid;
+    h->pidns_inode = o->pidns;
+    tb_copy(h->boot_id, o->boot_id, sizeof(h->boot_id));
+    return 0;
+}
+
+static int make(struct opening *o, uint32_t number)
+{
+    char temporary[NAME_BYTES];
+    uint64_t region_id = random_id(o);
+    put_hex(put_text(put_decimal(put_text(temporary, ".tb1-"), o->uid), "-"), region_id);
+    tb_copy(o->name, temporary, NAME_BYTES);
+    long fd = open_file(o, O_CREAT | O_EXCL);
+    if (fd < 0)
+        return fd == -EACCES || fd == -EROFS ? fail(o, TB_INERT_NO_DIRECTORY, fd) : fail_from(o, fd);
+    int r = prepare(o, fd, region_id);
+    close_fd(o, fd);
+    if (r == 0)
+        r = probe_lock(o);
+    if (r == 0)
+        r = give_name(o, temporary, number);
+    if (r) {
+        unmap_file(o);
+        tb_copy(o->name, temporary, NAME_BYTES);
+        unlink_file(o);
+    }
+    return r;
+}
+
+/* ---- opening ---- */
+
+static int open_in(struct opening *o, const char *path, bool may_make)
+{
+    int r = open_dir(o, path, may_make);
+    if (r)
+        return r;
+    uint32_t number = 0;
+    r = -EBUSY;
+    for (; number < FILES_MAX && r != 0 && r != -ENOENT; number++) {
+        set_name(o, number);
+        r = try_adopt(o);
+        if (r == 0 && (r = probe_lock(o)) != 0) {
+            unmap_file(o);
+            break;
+        }
+        if (r == -EMFILE || r == -ENFILE || r == -ENOMEM || r == -ENOSYS) {
+            r = fail(o, TB_INERT_SYSCALL, r);
+            break;
+        }
+    }
+    if (r == -ENOENT)
+        r = make(o, number - 1);
+    else if (r == -EBUSY)
+        o->why = TB_INERT_SYSCALL;
+    close_fd(o, o->dir);
+    o->dir = -1;
+    return r;
+}
+
+/* The default directories: the shared one if it will have us, else one of our own. */
+static int open_default(struct opening *o)
+{
+    int r = open_in(o, "/dev/shm/tickbird", false);
+    if (r == 0 || (o->why != TB_INERT_NO_DIRECTORY && o->why != TB_INERT_BAD_DIRECTORY && o->why != TB_INERT_NOT_TMPFS))
+        return r;
+    char path[40];
+    put_decimal(put_text(path, "/dev/shm/tickbird-"), o->uid);
+    return open_in(o, path, true);
+}
+
+int tb_region_open(struct tb_core *core, const char *dir, const struct tb_identity *id, enum tb_inert *ret_why)
+{
+    struct opening o = {.core = core, .id = id, .dir = -1, .why = TB_INERT_SYSCALL};
+    long uid = call3(&o, SYS_geteuid, 0, 0, 0);
+    if (uid < 0 && uid > -4096) {
+        *ret_why = TB_INERT_SYSCALL;
+        return (int)uid;
+    }
+    if (!limits_leave_room(&o)) {
+        *ret_why = TB_INERT_LIMIT;
+        return -EFBIG;
+    }
+    o.uid = (uint32_t)uid;
+    o.realtime_ns = realtime_ns(&o);
+    o.pidns = id->pidns_inode ? id->pidns_inode : tb_owner_pidns(core);
+    read_boot_id(&o);
+    int r = dir ? open_in(&o, dir, false) : open_default(&o);
+    if (r) {
+        *ret_why = o.why;
+        return r;
+    }
+    uint64_t monotonic_ns = tb_monotonic_ns(core);
+    core->realtime_offset_ns = monotonic_ns && o.realtime_ns ? o.realtime_ns - monotonic_ns : 0;
+    tb_zero(core->reserved_pages, sizeof(core->reserved_pages));
+    for (size_t i = 0; i < FIRST_PAGES; i++)
+        tb_region_note_reserved(core, first_pages[i] & ~(tb_region_page_bytes(core) - 1));
+    tb_region_attach(core, o.map);
+    (void)tb_owner_claim(core);
+    return 0;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the region's own files share: region.c, region_memory.c, region_file.c, owner.c. Nothing else includes it. */
+#ifndef TB_REGION_PRIVATE_H
+#define TB_REGION_PRIVATE_H
+
+#include "region.h"
+
+/* tb_region_set_identity - the strings and settings of a starting program; the maker's or adopter's. */
+void tb_region_set_identity(struct tb_region_header *header, const struct tb_identity *id);
+
+/* tb_region_is_service - is @service, cut to the header's field, the region's? */
+bool tb_region_is_service(const struct tb_region_header *header, const char *service);
+
+/* tb_region_is_default - does a validated header have exactly the sections that this version writes? */
+bool tb_region_is_default(const struct tb_region_header *header);
+
+/* tb_region_attach - section pointers of @core for a default region at @base; base last. */
+void tb_region_attach(struct tb_core *core, void *base);
+
+/* tb_region_populate - one page of a mapping that @core need not have: false = no room, or no system call allowed. */
+bool tb_region_populate(const struct tb_core *core, uint8_t *base, uint64_t offset);
+
+/* tb_region_page_bytes - of the machine, at least TB_PAGE. */
+uint64_t tb_region_page_bytes(const struct tb_core *core);
+
+/* tb_region_note_reserved - the machine page at @at has memory. */
+void tb_region_note_reserved(struct tb_core *core, uint64_t at);
+
+/* tb_owner_pidns - the inode of this process's pid namespace, 0 = unknown. One system call. */
+uint64_t tb_owner_pidns(const struct tb_core *core);
+
+#endif

@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Series: one exchange is added here. tb_series_observe holds the path of a known key, a few dozen instructions without
+ * a call; whatever else may be needed (first use of the region, a new key, a new record or block, an untimed or
+ * incomplete exchange, no memory) is observe_slow().
+ *
+ * Crash-safety: an object (slot, record, block) is complete before the compare-and-swap that makes it reachable, and
+ * nothing that is reachable is ever taken back. A writer killed in between leaks the object. Losing such a race gives
+ * the object back if nobody has taken one since. Objects come from pages that were reserved before, and fresh pages are
+ * zero, so a reachable object never raises SIGBUS and needs no clearing.
+ *
+ * Fork story: nothing here is private but core->ready_index, which tb_core_forked() clears.
+ */
+#include "series.h"
+#include "histogram.h"
+#include "region.h"
+#include "syscalls.h"
+
+#define INDEX_PROBES 128u /* at most half of the index is used; a key whose places are all taken overflows */
+#define INDEX_SHIFT 19u   /* the top 13 bits of a hash choose its first place */
+_Static_assert(1u << (32 - INDEX_SHIFT) == TB_INDEX_SLOTS, "the index is addressed by the top bits");
+_Static_assert((TB_SERIES_MAX & (TB_SERIES_MAX - 1)) == 0, "slot numbers are masked, never trusted");
+#define ALLOC_TRIES 64u
+
+/*
+ * Slots from 0 up. Exact keys stop at the region's limit; _OTHER/_other with its status stops before the last slots,
+ * which are for whole classes of statuses, so that a server of 900 statuses cannot make the sum inexact.
+ */
+#define OVERFLOW_LIMIT (TB_SERIES_MAX - 72u)
+_Static_assert(TB_SERIES_LIMIT < OVERFLOW_LIMIT, "slots are reserved for overflow");
+
+typedef uint64_t __attribute__((may_alias, aligned(4))) key_word;
+
+struct key_words {
+    uint64_t a, b, c;
+};
+
+static inline struct key_words words_of(const struct tb_series_key *key)
+{
+    const key_word *w = (const key_word *)(const void *)key;
+    return (struct key_words){w[0], w[1], w[2]};
+}
+
+static inline bool is_key(const struct tb_series *s, struct key_words k)
+{
+    struct key_words w = words_of(&s->key);
+    return ((w.a ^ k.a) | (w.b ^ k.b) | (w.c ^ k.c)) == 0;
+}
+
+static inline uint32_t hash_of(struct key_words k)
+{
+    uint64_t hash = (k.a ^ k.c) * UINT64_C(0x9e3779b97f4a7c15);
+    hash = ((hash >> 32) ^ hash ^ k.b) * UINT64_C(0xbf58476d1ce4e5b9);
+    return (uint32_t)(hash >> 32);
+}
+
+uint32_t tb_series_hash(const struct tb_series_key *key)
+{
+    return hash_of(words_of(key));
+}
+
+/* @bound_set in its byte of the key's first word. */
+static inline struct key_words with_bound_set(struct key_words k, uint32_t bound_set)
+{
+    _Static_assert(offsetof(struct tb_series_key, bound_set) == 3, "byte 3, little-endian");
+    k.a = (k.a & ~(UINT64_C(0xff) << 24)) | (uint64_t)bound_set << 24;
+    return k;
+}
+
+/* ---- objects in the arenas ---- */
+
+/* A fresh chunk for @shard, @bytes of it taken at once. Returns the offset, 0 when there is none, 1 to try again. */
+static uint32_t open_chunk(struct tb_core *core, uint32_t shard, uint32_t at, uint32_t bytes)
+{
+    struct tb_region_header *header = core->header;
+    uint32_t used = tb_load_relaxed(&header->cells_used), start;
+    do {
+        start = used < TB_CHUNK_BYTES ? TB_CHUNK_BYTES : (used + TB_CHUNK_BYTES - 1) & ~(TB_CHUNK_BYTES - 1);
+        if (used > TB_LEN_CELLS || start > TB_LEN_CELLS - TB_CHUNK_BYTES ||
+            !tb_region_reserve(core, TB_OFF_CELLS + start, TB_CHUNK_BYTES))
+            return 0;
+    } while (!tb_cas_relaxed(&header->cells_used, &used, start + TB_CHUNK_BYTES));
+    if (tb_cas_acq_rel(&header->arena_at[shard], &at, start + bytes))
+        return start;
+    uint32_t top = start + TB_CHUNK_BYTES; /* another writer of the shard was faster: give the chunk back */
+    (void)tb_cas_relaxed(&header->cells_used, &top, start);
+    return 1;
+}
+
+/* @bytes (a multiple of 8) of zeroes from the shard's arena: their offset, or 0. */
+static uint32_t take_object(struct tb_core *core, uint32_t bytes)
+{
+    uint32_t shard = core->shard % TB_SHARDS, *arena = &core->header->arena_at[shard];
+    uint32_t at = tb_load_relaxed(arena);
+    for (uint32_t i = 0; i < ALLOC_TRIES; i++) {
+        uint32_t inside = at % TB_CHUNK_BYTES;
+        if (inside && inside % 8 == 0 && at < TB_LEN_CELLS && bytes <= TB_CHUNK_BYTES - inside) {
+            if (tb_cas_acq_rel(arena, &at, at + bytes))
+                return at;
+            continue;
+        }
+        uint32_t start = open_chunk(core, shard, at, bytes);
+        if (start != 1)
+            return start;
+        at = tb_load_relaxed(arena);
+    }
+    return 0;
+}
+
+/* Gives back what take_object() gave if it is still the last (not the first of a chunk: that would lose the chunk). */
+static void give_back_object(struct tb_core *core, uint32_t offset, uint32_t bytes)
+{
+    uint32_t top = offset + bytes;
+    if (offset % TB_CHUNK_BYTES)
+        (void)tb_cas_acq_rel(&core->header->arena_at[core->shard % TB_SHARDS], &top, offset);
+}
+
+/* Offsets come from shared memory: anything outside of the arenas is refused. */
+static inline bool is_inside(uint32_t offset, uint32_t bytes)
+{
+    return offset - 1 < TB_LEN_CELLS - bytes && offset % 8 == 0;
+}
+
+/* Sets *@link to a new object unless it is set already; the value then in force, or 0 when there is no memory. */
+static uint32_t link_object(struct tb_core *core, uint32_t *link, uint32_t bytes)
+{
+    uint32_t linked = tb_load_acquire(link);
+    if (linked)
+        return linked;
+    uint32_t fresh = take_object(core, bytes);
+    if (!fresh)
+        return 0;
+    if (tb_cas_acq_rel(link, &linked, fresh))
+        return fresh;
+    give_back_object(core, fresh, bytes);
+    return linked;
+}
+
+/* The record of this shard; without memory for one, another shard's: shared cache lines, but the right series. */
+static struct tb_record *record_of(struct tb_core *core, struct tb_series *s)
+{
+    uint32_t offset = link_object(core, &s->records[core->shard % TB_SHARDS], sizeof(struct tb_record));
+    for (uint32_t i = 0; i < TB_SHARDS && !is_inside(offset, sizeof(struct tb_record)); i++)
+        offset = tb_load_acquire(&s->records[i]);
+    if (!is_inside(offset, sizeof(struct tb_record)))
+        return NULL;
+    return (struct tb_record *)(void *)(core->cells + offset);
+}
+
+/* Looks for @octave in @count entries, adding its block at the first free one. *ret_block stays NULL without memory or
+ * when the entries hold other octaves. Returns false when looking further makes sense. */
+static bool find_block(struct tb_core *core, uint32_t *entries, size_t count, uint32_t octave, uint64_t **ret_block)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint32_t entry = tb_load_acquire(&entries[i]);
+        if (entry == 0) {
+            uint32_t fresh = take_object(core, TB_BLOCK_CELLS * 8);
+            if (!fresh)
+                return true;
+            if (tb_cas_acq_rel(&entries[i], &entry, TB_BLOCK(octave, fresh)))
+                entry = TB_BLOCK(octave, fresh);
+            else
+                give_back_object(core, fresh, TB_BLOCK_CELLS * 8);
+        }
+        if (TB_BLOCK_OCTAVE(entry) != octave)
+            continue;
+        if (is_inside(TB_BLOCK_OFFSET(entry), TB_BLOCK_CELLS * 8))
+            *ret_block = (uint64_t *)(void *)(core->cells + TB_BLOCK_OFFSET(entry));
+        return true;
+    }
+    return false;
+}
+
+/* The cells of a record's octave, made when new. NULL without memory. */
+static uint64_t *block_of(struct tb_core *core, struct tb_record *r, uint32_t octave)
+{
+    uint64_t *block = NULL;
+    uint32_t *entries = r->blocks, *more = &r->more;
+    size_t count = sizeof(r->blocks) / sizeof(r->blocks[0]);
+    for (uint32_t step = 0; step < TB_OCTAVES && !find_block(core, entries, count, octave, &block); step++) {
+        uint32_t offset = link_object(core, more, sizeof(struct tb_record_more));
+        if (!is_inside(offset, sizeof(struct tb_record_more)))
+            return NULL;
+        struct tb_record_more *next = (struct tb_record_more *)(void *)(core->cells + offset);
+        entries = next->blocks;
+        count = sizeof(next->blocks) / sizeof(next->blocks[0]);
+        more = &next->more;
+    }
+    return block;
+}
+
+/* ---- slots ---- */
+
+/* CLOCK_REALTIME without a system call: none may be allowed any more. */
+static uint64_t realtime_ns(const struct tb_core *core)
+{
+    uint64_t monotonic_ns = tb_monotonic_ns(core);
+    if (!monotonic_ns || !core->realtime_offset_ns)
+        return core->header->adopted_ns;
+    return core->realtime_offset_ns + monotonic_ns;
+}
+
+/* Fills and publishes a slot below @limit; it is in no index yet. Returns its number + 1, or 0. */
+static uint32_t make_slot(struct tb_core *core, struct key_words k, uint32_t hash, uint32_t limit)
+{
+    uint32_t *used = &core->header->series_used, slot = tb_load_relaxed(used);
+    do {
+        if (slot >= limit || slot >= TB_SERIES_MAX ||
+            !tb_region_reserve(core, TB_OFF_SERIES + slot * sizeof(struct tb_series), sizeof(struct tb_series)))
+            return 0;
+    } while (!tb_cas_acq_rel(used, &slot, slot + 1));
+    struct tb_series *s = &core->series[slot];
+    tb_store_release(&s->state, TB_SLOT_CLAIMED);
+    key_word *w = (key_word *)(void *)&s->key;
+    w[0] = k.a;
+    w[1] = k.b;
+    w[2] = k.c;
+    s->hash = hash;
+    s->created_ns = realtime_ns(core);
+    /* release: a reader that sees PUBLISHED sees the key; writers get here through the index, set later still */
+    tb_store_release(&s->state, TB_SLOT_PUBLISHED);
+    return slot + 1;
+}
+
+static void unmake_slot(struct tb_core *core, uint32_t slot)
+{
+    uint32_t top = slot + 1;
+    tb_store_release(&core->series[slot].state, TB_SLOT_EMPTY);
+    (void)tb_cas_acq_rel(&core->header->series_used, &top, slot);
+}
+
+/* The series of a key, made when new and below @limit. NULL when it cannot be. */
+static struct tb_series *find_or_make(struct tb_core *core, struct key_words k, uint32_t limit)
+{
+    uint32_t hash = hash_of(k), made = 0;
+    struct tb_series *found = NULL;
+    for (uint32_t i = 0; i < INDEX_PROBES && !found; i++) {
+        uint16_t *place = &core->index[((hash >> INDEX_SHIFT) + i) % TB_INDEX_SLOTS];
+        uint16_t entry = tb_load_acquire(place);
+        if (entry == 0) {
+            if (!made)
+                made = make_slot(core, k, hash, limit);
+            if (!made)
+                return NULL;
+            if (tb_cas_acq_rel(place, &entry, (uint16_t)made))
+                return &core->series[made - 1];
+        }
+        struct tb_series *s = &core->series[(entry - 1u) % TB_SERIES_MAX];
+        if (is_key(s, k))
+            found = s;
+    }
+    if (made)
+        unmake_slot(core, made - 1);
+    return found;
+}
+
+/* The reserved series that takes an exchange whose own cannot be had. */
+static struct tb_series *overflow_series(struct tb_core *core, struct tb_series_key key)
+{
+    key.method = 0;
+    key.route = key.route ? TB_STR_OTHER : 0;
+    key.target = key.target ? TB_STR_OTHER : 0;
+    if (key.family != TB_FAMILY_RULE)
+        key.ext = 0;
+    struct tb_series *s = find_or_make(core, with_bound_set(words_of(&key), core->bound_set), OVERFLOW_LIMIT);
+    if (s || key.family == TB_FAMILY_ABORTED)
+        return s ? s : find_or_make(core, with_bound_set(words_of(&key), core->bound_set), TB_SERIES_MAX);
+    key.status = (uint16_t)(key.status / 100 * 100);
+    return find_or_make(core, with_bound_set(words_of(&key), core->bound_set), TB_SERIES_MAX);
+}
+
+/* ---- observing ---- */
+
+/* The region's index is usable by this process: an owner slot (it chooses the shard) and the index's pages. */
+static bool get_ready(struct tb_core *core)
+{
+    if (tb_load_acquire(&core->ready_index))
+        return true;
+    if (!tb_owner_claim(core) || !tb_region_reserve(core, TB_OFF_INDEX, TB_LEN_INDEX))
+        return false;
+    tb_store_release(&core->ready_index, core->index);
+    return true;
+}
+
+static void add(struct tb_core *core, struct tb_record *r, const struct tb_series_key *key,
+                const struct tb_observation *o)
+{
+    uint64_t *block = NULL;
+    if (o->is_timed) {
+        struct tb_cell_at at = tb_histogram_cell((uint8_t)core->bound_set, o->duration_ns);
+        block = block_of(core, r, at.octave);
+        if (block)
+            block += at.cell;
+    }
+    if (block) {
+        tb_add_relaxed(block, 1);
+        tb_add_relaxed(&r->sum_ns, o->duration_ns);
+        tb_add_relaxed(&r->first_byte_ns, o->first_byte_ns);
+    } else {
+        tb_add_relaxed(&r->untimed, 1);
+        if (key->family != TB_FAMILY_ABORTED) /* those have no duration by nature */
+            tb_count(core, TB_COUNTER_UNTIMED);
+    }
+    tb_add_relaxed(&r->rx_bytes, o->rx_bytes);
+    tb_add_relaxed(&r->tx_bytes, o->tx_bytes);
+    if (o->is_incomplete)
+        tb_add_relaxed(&r->incomplete, 1);
+}
+
+static __attribute__((noinline, cold)) void observe_slow(struct tb_core *core, const struct tb_series_key *key,
+                                                         const struct tb_observation *o)
+{
+    if (!core->base)
+        return;
+    struct tb_series *s = NULL;
+    struct tb_record *r = NULL;
+    if (get_ready(core)) {
+        uint32_t limit = tb_load_relaxed(&core->header->series_limit);
+        s = find_or_make(core, with_bound_set(words_of(key), core->bound_set),
+                         limit < TB_SERIES_LIMIT ? limit : TB_SERIES_LIMIT);
+        r = s ? record_of(core, s) : NULL;
+        if (!r) {
+            s = overflow_series(core, *key);
+            r = s ? record_of(core, s) : NULL;
+            if (r)
+                tb_count(core, TB_COUNTER_SERIES_OVERFLOW);
+        }
+    }
+    if (r)
+        add(core, r, key, o);
+    else
+        tb_count(core, TB_COUNTER_LOST);
+}
+
+/* The block of @octave among a record's first entries: its offset, or 0. */
+static inline uint32_t known_block(const struct tb_record *r, uint32_t octave)
+{
+    uint32_t entry = tb_load_acquire(&r->blocks[0]);
+    if (TB_BLOCK_OCTAVE(entry) != octave)
+        entry = tb_load_acquire(&r->blocks[1]);
+    if (TB_BLOCK_OCTAVE(entry) != octave)
+        entry = tb_load_acquire(&r->blocks[2]);
+    return TB_BLOCK_OCTAVE(entry) == octave ? TB_BLOCK_OFFSET(entry) : 0;
+}
+
+void tb_series_observe(struct tb_core *core, const struct tb_series_key *key, const struct tb_observation *o)
+{
+    /* acquire: pairs with the release in get_ready() */
+    const uint16_t *index = tb_load_acquire(&core->ready_index);
+    if (TB_UNLIKELY(!index || !o->is_timed || o->is_incomplete))
+        goto slow;
+    struct key_words k = with_bound_set(words_of(key), core->bound_set);
+    uint32_t place = hash_of(k) >> INDEX_SHIFT, last = (place + INDEX_PROBES) % TB_INDEX_SLOTS;
+    struct tb_series *s;
+    for (;;) {
+        uint16_t entry = tb_load_acquire(&index[place]);
+        if (TB_UNLIKELY(entry == 0))
+            goto slow;
+        s = &core->series[(entry - 1u) % TB_SERIES_MAX];
+        if (TB_LIKELY(is_key(s, k)))
+            break;
+        place = (place + 1) % TB_INDEX_SLOTS;
+        if (place == last)
+            goto slow;
+    }
+    uint32_t offset = tb_load_acquire(&s->records[core->shard % TB_SHARDS]);
+    if (TB_UNLIKELY(!is_inside(offset, sizeof(struct tb_record))))
+        goto slow;
+    struct tb_record *r = (struct tb_record *)(void *)(core->cells + offset);
+    struct tb_cell_at at = tb_histogram_cell((uint8_t)core->bound_set, o->duration_ns);
+    offset = known_block(r, at.octave);
+    if (TB_UNLIKELY(!is_inside(offset, TB_BLOCK_CELLS * 8)))
+        goto slow;
+    tb_add_relaxed((uint64_t *)(void *)(core->cells + offset) + at.cell, 1);
+    tb_add_relaxed(&r->sum_ns, o->duration_ns);
+    tb_add_relaxed(&r->first_byte_ns, o->first_byte_ns);
+    tb_add_relaxed(&r->rx_bytes, o->rx_bytes);
+    tb_add_relaxed(&r->tx_bytes, o->tx_bytes);
+    return;
+slow:
+    observe_slow(core, key, o);
+}
