@@ -106,7 +106,7 @@ static bool was_handed_over(struct tb_core *core, const struct tb_pending *p)
     if (!p->inflight)
         return true;
     struct tb_inflight *slot = &core->inflight[p->inflight - 1];
-    if (tb_load_acquire(&slot->start_ns) != p->start_ns)
+    if (tb_load_acquire(&slot->start_ns) != tb_inflight_word(p->start_ns, p->owner - 1u))
         return false; /* the other side finished it; the slot is somebody else's by now */
     return tb_fetch_or_relaxed(&slot->flags, TB_INFLIGHT_HANDED) & TB_INFLIGHT_HANDED;
 }
@@ -208,10 +208,14 @@ static void note_in_flight(struct call *call, struct tb_pending *p)
 {
     struct tb_core *core = call->core;
 
-    if (TB_UNLIKELY(!core->owner) && !tb_owner_claim(core))
+    if (TB_UNLIKELY(!tb_load_relaxed(&core->owner)) && !tb_owner_claim(core))
         return;
-    tb_add_relaxed(&core->owner->in_flight, 1);
-    p->owner = (uint16_t)(core->owner_slot + 1);
+    /* Once, and the slot's number from it: another thread may be exiting (NULL) or claiming (owner_slot not yet set). */
+    struct tb_owner *owner = tb_load_acquire(&core->owner);
+    if (TB_UNLIKELY(!owner))
+        return;
+    tb_add_relaxed(&owner->in_flight, 1);
+    p->owner = (uint16_t)(owner - core->owners + 1);
     if (p->start_ns)
         p->inflight = tb_inflight_claim(core, p->start_ns, (uint32_t)((uintptr_t)call->c / sizeof(struct tb_conn)),
                                         p->route, p->method);

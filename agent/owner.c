@@ -76,8 +76,10 @@ static int claim_on_page(struct tb_core *core, uint32_t page, uint32_t *checks)
         struct tb_owner *owner = &core->owners[slot];
         uint32_t pid = tb_load_acquire(&owner->pid);
         if (pid == 0) {
-            if (mine < 0 && tb_cas_acq_rel(&owner->pid, &pid, core->env.pid))
-                mine = (int)slot;
+            if (mine >= 0 || !tb_cas_acq_rel(&owner->pid, &pid, core->env.pid))
+                continue;
+            clean_slot(core, slot); /* a process forked off the last owner may have finished requests after it left */
+            mine = (int)slot;
         } else if (*checks && is_dead(core, owner, pid)) {
             (*checks)--;
             if (!tb_cas_acq_rel(&owner->pid, &pid, core->env.pid))
@@ -154,7 +156,7 @@ uint16_t tb_inflight_claim(struct tb_core *core, uint64_t start_ns, uint32_t hin
     if (!owner || start_ns == 0)
         return 0;
     uint32_t slot = (uint32_t)(owner - core->owners); /* owner_slot may not be set yet when two threads claim at once */
-    uint64_t claimed = (start_ns < 256 ? 256 : start_ns & ~UINT64_C(0xff)) | slot;
+    uint64_t claimed = tb_inflight_word(start_ns, slot);
     uint32_t first = slot % TB_SHARDS * TB_INFLIGHT_PER_SHARD;
     hint += slot * PROBES_PER_PAGE; /* workers of one shard start at different places */
     for (uint32_t page = 0; page < TB_INFLIGHT_PAGES_PER_SHARD; page++, first += TB_INFLIGHT_PER_PAGE) {

@@ -99,6 +99,13 @@ void tb_core_forked(struct tb_core *core, uint32_t pid);
  */
 uint16_t tb_inflight_claim(struct tb_core *core, uint64_t start_ns, uint32_t hint, uint32_t route, uint8_t method);
 
+/* tb_inflight_word - what start_ns of an entry holds for a request that started then and is counted at that owner slot.
+ */
+static inline uint64_t tb_inflight_word(uint64_t start_ns, uint32_t owner_slot)
+{
+    return (start_ns < 256 ? 256 : start_ns & ~UINT64_C(0xff)) | owner_slot;
+}
+
 /* tb_inflight_release - frees what tb_inflight_claim returned; 0 is ignored. */
 static inline void tb_inflight_release(struct tb_core *core, uint16_t claimed)
 {

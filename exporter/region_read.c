@@ -173,7 +173,7 @@ static void read_in_flight(const struct tb_region_copy *copy, const bool is_aliv
     const struct tb_inflight *table = tb_region_copy_section(copy, TB_SEC_INFLIGHT, 0, &len);
     for (size_t i = 0; table && i < len / sizeof *table; i++) {
         const struct tb_inflight *f = &table[i];
-        if (!f->start_ns || f->owner >= TB_OWNERS || !is_alive[f->owner] || f->start_ns > now_ns)
+        if (!f->start_ns || !is_alive[TB_INFLIGHT_OWNER(f->start_ns)] || f->start_ns > now_ns)
             continue;
         if (now_ns - f->start_ns > r->oldest_ns)
             r->oldest_ns = now_ns - f->start_ns;
@@ -191,8 +191,9 @@ void tb_region_read_owners(const struct tb_region_copy *copy, uint64_t pidns_ino
         const struct tb_owner *o = &owners[i];
         if (!o->pid)
             continue;
-        /* A slot that several processes share outlives each of them. */
-        if (is_near && !(o->flags & TB_OWNER_SHARED) && !tb_process_is_alive(o->pid, o->start_ns))
+        /* A slot that several processes share outlives each of them; a pid of another namespace tells nothing. */
+        bool is_telling = is_near && !(o->flags & (TB_OWNER_SHARED | TB_OWNER_FOREIGN));
+        if (is_telling && !tb_process_is_alive(o->pid, o->start_ns))
             continue;
         is_alive[i] = true;
         if (r->processes < sizeof r->pids / sizeof *r->pids)
