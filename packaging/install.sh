@@ -84,7 +84,7 @@ uninstall_files()
     done
 }
 
-trap 'rm -f "$DESTDIR$libdir/.$object".*"new.$$" "$DESTDIR$libdir/.$object.new.$$" "$DESTDIR$bindir/.tickbird"*".new.$$"' EXIT
+trap 'rm -f "$DESTDIR$libdir/.$object"*".new.$$" "$DESTDIR$bindir/.tickbird"*".new.$$"' EXIT
 case ${1-} in
 install) install_files ;;
 uninstall) uninstall_files ;;
