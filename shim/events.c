@@ -1,0 +1,539 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What descriptors do, told to the core (events.h). Three parts: identities (birth, promotion to a connection, close),
+ * bytes (one function, io(), that all receiving and sending hooks end in), and whole-table walks.
+ *
+ * An identity is taken up when it is certain to matter: an accepted socket at its first bytes, a socket made by the
+ * program, or a number of unseen birth, only when its first bytes look like HTTP. pipe(), open() and socketpair() are
+ * not hooked: what they make is unknown, and a few looks later ignored.
+ */
+#include "events.h"
+
+#include "raw.h"
+#include "resolve.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <sys/stat.h>
+
+_Static_assert(sizeof(struct tb_bytes) == sizeof(struct iovec) && offsetof(struct iovec, iov_base) == 0 &&
+                   offsetof(struct iovec, iov_len) == offsetof(struct tb_bytes, len),
+               "an iovec is a list of ranges");
+
+/* Looks at a number of unseen birth that were not HTTP, after which it is ignored until a birth. */
+#define LOOKS_MAX 8u
+#define NO_FLAGS 0
+
+static const struct tb_bytes *ranges_of(const struct iovec *iov)
+{
+    return (const struct tb_bytes *)iov;
+}
+
+/* ---- identities ---- */
+
+static void count_no_state(void)
+{
+    tb_count(&tb_core, TB_COUNTER_GIVEUP_NO_STATE);
+}
+
+/* Ends the stream of a word that was taken out of the table (or that the last user leaves). */
+static void end_conn(uint64_t word, enum tb_close_how how)
+{
+    uint32_t conn = tb_fd_conn(word);
+    if (tb_exchange_close(&tb_core, tb_conn_at(conn), word & TB_FD_SHARED ? TB_CLOSE_FORGET : how))
+        tb_conn_free(conn);
+}
+
+/*
+ * Takes the identity at @slot out of the table. A connection with another number only loses this one; one with users
+ * inside is left to the last of them when @may_wait, else its memory is given up (the number is needed now).
+ */
+static void end_identity(uint64_t *slot, enum tb_close_how how, bool may_wait)
+{
+    uint64_t word = tb_load_acquire(slot), next;
+    do {
+        if (!word || word & TB_FD_CLOSING)
+            return;
+        bool is_used = tb_fd_state(word) == TB_FD_CONN && word & TB_FD_USERS;
+        next = is_used && may_wait ? word | TB_FD_CLOSING : 0;
+    } while (!tb_cas_acq_rel(slot, &word, next));
+    if (tb_fd_state(word) != TB_FD_CONN || word & TB_FD_USERS)
+        return;
+    if (!(word & TB_FD_DUP) || !tb_fd_has_other(slot, tb_fd_conn(word)))
+        end_conn(word, how);
+}
+
+/* A new identity for @fd: whatever stood there is over, seen or not. */
+static void birth(int fd, uint64_t state_and_flags)
+{
+    uint64_t *slot = tb_fd_slot_make(fd);
+    if (!slot) {
+        if (tb_fd_state(state_and_flags) == TB_FD_BORN)
+            count_no_state();
+        return;
+    }
+    if (TB_UNLIKELY(tb_fd_state(tb_load_relaxed(slot)) == TB_FD_CONN))
+        end_identity(slot, TB_CLOSE_FORGET, false);
+    tb_store_release(slot, state_and_flags | tb_fd_new_birth(tb_core.fork_generation & 0x3ff));
+}
+
+/* From born to connection. Returns the word, or 0 when there is no state to be had (then it is ignored). */
+static uint64_t promote(uint64_t *slot, uint64_t word)
+{
+    uint32_t conn = tb_process_region() ? tb_conn_alloc() : 0;
+    if (!conn) {
+        count_no_state();
+        tb_cas_acq_rel(slot, &word, (word & ~TB_FD_STATE) | TB_FD_IGNORED);
+        return 0;
+    }
+    conn--;
+    tb_process_owner();
+    tb_conn_open(tb_conn_at(conn));
+    uint64_t next = (word & ~(TB_FD_STATE | TB_FD_CONN_MASK)) | TB_FD_CONN | (uint64_t)conn << TB_FD_CONN_SHIFT;
+    if (tb_cas_acq_rel(slot, &word, next))
+        return next;
+    tb_conn_free(conn); /* another thread was faster, or it was closed */
+    return tb_fd_state(word) == TB_FD_CONN ? word : 0;
+}
+
+/* Is it a stream socket? One system call for each descriptor of unseen birth whose bytes look like HTTP. */
+static bool is_stream(int fd)
+{
+    int type = 0;
+    socklen_t len = sizeof(type);
+    return tb_core.env.syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, (long)&type, (long)&len, 0) == 0 &&
+           type == SOCK_STREAM;
+}
+
+static bool looks_http(const struct tb_bytes *ranges, size_t count, size_t total)
+{
+    while (count && !ranges->len)
+        ranges++, count--;
+    if (!count || !total || !ranges->ptr)
+        return false;
+    return tb_exchange_looks_http(tb_bytes(ranges->ptr, ranges->len < total ? ranges->len : total));
+}
+
+/* Bytes on a number of unseen birth. Returns its word when it was taken up now. */
+static uint64_t take_up(int fd, const struct tb_bytes *ranges, size_t count, size_t total)
+{
+    bool is_http = looks_http(ranges, count, total);
+    uint64_t *slot = tb_fd_slot_make(fd);
+    if (!slot || !total)
+        return 0;
+    uint64_t word = tb_load_acquire(slot);
+    if (tb_fd_state(word) != TB_FD_UNKNOWN)
+        return 0;
+    if (!is_http) {
+        uint64_t looks = (word >> TB_FD_BIRTH_SHIFT) + 1;
+        tb_cas_acq_rel(slot, &word, looks < LOOKS_MAX ? looks << TB_FD_BIRTH_SHIFT : TB_FD_IGNORED);
+        return 0;
+    }
+    if (!is_stream(fd)) {
+        tb_cas_acq_rel(slot, &word, TB_FD_IGNORED);
+        return 0;
+    }
+    uint64_t next = TB_FD_BORN | TB_FD_UNSEEN | tb_fd_new_birth(tb_core.fork_generation & 0x3ff);
+    return tb_cas_acq_rel(slot, &word, next) ? next : 0;
+}
+
+/* ---- bytes ---- */
+
+/* A user leaves; the last one of a closed descriptor ends its connection. */
+static void leave(uint64_t *slot, uint64_t entered)
+{
+    uint64_t word = tb_load_relaxed(slot), next;
+    do {
+        if (TB_UNLIKELY(!tb_fd_same_birth(word, entered) || tb_fd_state(word) != TB_FD_CONN))
+            return; /* the number has another identity; the memory was given up */
+        next = word - TB_FD_USER;
+        if (TB_UNLIKELY(word & TB_FD_CLOSING) && !(next & TB_FD_USERS))
+            next = 0;
+    } while (!tb_cas_acq_rel(slot, &word, next));
+    if (TB_UNLIKELY(!next) && (!(word & TB_FD_DUP) || !tb_fd_has_other(slot, tb_fd_conn(word))))
+        end_conn(word, TB_CLOSE_LOCAL);
+}
+
+/* Nothing will be counted on this stream any more: free its memory, pass through from now on. */
+static void ignore_done(uint64_t *slot, uint64_t entered)
+{
+    uint64_t expected = entered;
+    if (entered & (TB_FD_DUP | TB_FD_CLOSING) || (entered & TB_FD_USERS) != TB_FD_USER)
+        return leave(slot, entered);
+    if (!tb_cas_acq_rel(slot, &expected, TB_FD_IGNORED | (entered & TB_FD_BIRTH_MASK)))
+        return leave(slot, entered);
+    if (tb_exchange_close(&tb_core, tb_conn_at(tb_fd_conn(entered)), TB_CLOSE_FORGET))
+        tb_conn_free(tb_fd_conn(entered));
+}
+
+static uint64_t inode_of(int fd)
+{
+    struct stat st;
+    return tb_core.env.syscall(SYS_fstat, fd, (long)&st, 0, 0, 0, 0) == 0 && S_ISSOCK(st.st_mode) ? st.st_ino : 0;
+}
+
+/* A program started by a super-server reads the request on fd 0 and answers on fd 1: numbers of one socket share a
+ * stream. */
+static void join_standard(int fd)
+{
+    uint64_t inode = inode_of(fd);
+    for (int other = 0; inode && other <= 2; other++)
+        if (other != fd && tb_fd_word(other) == 0 && inode_of(other) == inode)
+            tb_on_dup(fd, other);
+}
+
+/* First bytes of a socket that the program made itself: followed only when they look like HTTP. Returns the word or 0.
+ */
+static uint64_t prove_client(uint64_t *slot, uint64_t word, const struct tb_bytes *ranges, size_t count, size_t total)
+{
+    if (looks_http(ranges, count, total)) {
+        uint64_t next = word & ~TB_FD_CLIENT;
+        return tb_cas_acq_rel(slot, &word, next) ? next : 0;
+    }
+    if (total && tb_fd_state(word) == TB_FD_BORN)
+        tb_cas_acq_rel(slot, &word, TB_FD_IGNORED | (word & TB_FD_BIRTH_MASK));
+    return 0;
+}
+
+/* Everything but the common case: returns a word of a connection, or 0 when there is nothing to do. */
+static __attribute__((noinline)) uint64_t reach_conn(int fd, uint64_t before, const struct tb_bytes *ranges,
+                                                     size_t count, size_t total)
+{
+    uint64_t word = tb_fd_word(fd);
+    if (tb_fd_state(before) == TB_FD_UNKNOWN) {
+        if (tb_fd_state(word) == TB_FD_UNKNOWN)
+            word = take_up(fd, ranges, count, total);
+        else if (!(word & TB_FD_UNSEEN))
+            return 0;
+    } else if (!tb_fd_same_birth(before, word)) {
+        return 0;
+    }
+    if (!word || tb_fd_state(word) == TB_FD_IGNORED)
+        return 0;
+    uint64_t *slot = tb_fd_slot(fd);
+    if (word & TB_FD_CLIENT)
+        word = prove_client(slot, word, ranges, count, total);
+    if (word && tb_fd_state(word) == TB_FD_BORN)
+        word = total ? promote(slot, word) : 0;
+    if (word & TB_FD_UNSEEN && fd <= 2 && !(word & TB_FD_DUP)) {
+        join_standard(fd);
+        word = tb_load_acquire(slot);
+    }
+    return word;
+}
+
+/* @total bytes crossed. The hot path: a connection that is not being closed and has at most a few users. */
+static void io(int fd, uint64_t before, enum tb_direction direction, const struct tb_bytes *ranges, size_t count,
+               size_t total)
+{
+    tb_process_check_fork();
+    uint64_t word = before;
+    if (TB_UNLIKELY((word & (TB_FD_STATE | TB_FD_CLIENT)) != TB_FD_CONN)) {
+        word = reach_conn(fd, before, ranges, count, total);
+        if (!word)
+            return;
+    }
+    uint64_t *slot = tb_fd_slot(fd), found = word;
+    while (TB_UNLIKELY(!tb_cas_acq_rel(slot, &found, found + TB_FD_USER)))
+        if (!tb_fd_same_birth(found, word) || tb_fd_state(found) != TB_FD_CONN || found & TB_FD_CLOSING ||
+            (found & TB_FD_USERS) == TB_FD_USERS)
+            return;
+    struct tb_conn *conn = tb_conn_at(tb_fd_conn(found));
+    tb_exchange_io(&tb_core, conn, direction, ranges, count, total);
+    if (TB_UNLIKELY(tb_exchange_is_done(conn)))
+        ignore_done(slot, found + TB_FD_USER);
+    else
+        leave(slot, found);
+}
+
+/* A call failed. When the peer is gone for good that is the end of what it sends, and nobody will read it from us. */
+static void io_error(int fd, uint64_t before)
+{
+    if (tb_fd_state(before) != TB_FD_CONN || !__errno_location)
+        return;
+    int error = *__errno_location();
+    if (error == ECONNRESET || error == EPIPE || error == ETIMEDOUT)
+        io(fd, before, TB_RECEIVED, NULL, 0, 0);
+}
+
+void tb_on_rx(int fd, uint64_t word, const void *buf, ssize_t ret, size_t len, int flags)
+{
+    if (TB_UNLIKELY(flags & (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE | MSG_TRUNC))) {
+        if (flags & (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE))
+            return;
+        buf = NULL; /* MSG_TRUNC on a stream: the bytes were thrown away */
+    }
+    struct tb_bytes range = {buf, (size_t)ret};
+    if (TB_LIKELY(ret > 0))
+        io(fd, word, TB_RECEIVED, &range, 1, (size_t)ret);
+    else if (ret < 0)
+        io_error(fd, word);
+    else if (len)
+        io(fd, word, TB_RECEIVED, NULL, 0, 0);
+}
+
+void tb_on_tx(int fd, uint64_t word, const void *buf, ssize_t ret, int flags)
+{
+    struct tb_bytes range = {buf, (size_t)ret};
+    if (TB_UNLIKELY(flags & MSG_OOB))
+        return;
+    if (TB_LIKELY(ret > 0))
+        io(fd, word, TB_SENT, &range, 1, (size_t)ret);
+    else if (ret < 0)
+        io_error(fd, word);
+}
+
+void tb_on_rxv(int fd, uint64_t word, const struct iovec *iov, size_t count, ssize_t ret)
+{
+    if (TB_LIKELY(ret > 0)) {
+        io(fd, word, TB_RECEIVED, ranges_of(iov), count, (size_t)ret);
+    } else if (ret < 0) {
+        io_error(fd, word);
+    } else {
+        for (size_t i = 0; i < count; i++)
+            if (iov[i].iov_len) {
+                io(fd, word, TB_RECEIVED, NULL, 0, 0);
+                return;
+            }
+    }
+}
+
+void tb_on_txv(int fd, uint64_t word, const struct iovec *iov, size_t count, ssize_t ret)
+{
+    if (TB_LIKELY(ret > 0))
+        io(fd, word, TB_SENT, ranges_of(iov), count, (size_t)ret);
+    else if (ret < 0)
+        io_error(fd, word);
+}
+
+/* Calls @visit for each descriptor in the control data of a message (cmsg(3), SCM_RIGHTS). */
+static void each_right(const struct msghdr *msg, void (*visit)(int fd))
+{
+    const uint8_t *at = msg->msg_control;
+    size_t left = at ? msg->msg_controllen : 0;
+    while (left >= sizeof(struct cmsghdr)) {
+        const struct cmsghdr *c = (const struct cmsghdr *)(const void *)at;
+        size_t len = c->cmsg_len;
+        if (len < sizeof(*c) || len > left)
+            return;
+        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+            for (size_t i = sizeof(*c); i + sizeof(int) <= len; i += sizeof(int))
+                visit(*(const int *)(const void *)(at + i));
+        size_t step = (len + sizeof(size_t) - 1) & ~(sizeof(size_t) - 1);
+        if (step > left)
+            return;
+        at += step;
+        left -= step;
+    }
+}
+
+/* A descriptor of any kind came from another process: whatever had this number is over. */
+static void right_received(int fd)
+{
+    if (!tb_wake())
+        return;
+    uint64_t *slot = tb_fd_slot(fd);
+    if (slot && tb_load_relaxed(slot))
+        end_identity(slot, TB_CLOSE_FORGET, false);
+}
+
+/* The connection lives on elsewhere: closing it here is no end. */
+static void right_sent(int fd)
+{
+    uint64_t *slot = tb_fd_slot(fd);
+    if (slot && tb_fd_state(tb_load_relaxed(slot)) == TB_FD_CONN)
+        tb_fetch_or_relaxed(slot, TB_FD_SHARED);
+}
+
+void tb_on_rxmsg(int fd, uint64_t word, const struct msghdr *msg, ssize_t ret, int flags)
+{
+    if (ret >= 0 && TB_UNLIKELY(msg->msg_controllen) && !(flags & MSG_ERRQUEUE))
+        each_right(msg, right_received);
+    if (flags & (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE))
+        return;
+    if (flags & MSG_TRUNC)
+        tb_on_rx(fd, word, NULL, ret, 1, NO_FLAGS);
+    else
+        tb_on_rxv(fd, word, msg->msg_iov, msg->msg_iovlen, ret);
+}
+
+void tb_on_txmsg(int fd, uint64_t word, const struct msghdr *msg, ssize_t ret, int flags)
+{
+    if (ret >= 0 && TB_UNLIKELY(msg->msg_controllen))
+        each_right(msg, right_sent);
+    if (!(flags & MSG_OOB))
+        tb_on_txv(fd, word, msg->msg_iov, msg->msg_iovlen, ret);
+}
+
+void tb_on_rxmmsg(int fd, uint64_t word, const struct mmsghdr *vec, long ret, int flags)
+{
+    for (long i = 0; i < ret; i++)
+        tb_on_rxmsg(fd, word, &vec[i].msg_hdr, (ssize_t)vec[i].msg_len, flags);
+    if (ret < 0)
+        io_error(fd, word);
+}
+
+void tb_on_txmmsg(int fd, uint64_t word, const struct mmsghdr *vec, long ret, int flags)
+{
+    for (long i = 0; i < ret; i++)
+        tb_on_txmsg(fd, word, &vec[i].msg_hdr, (ssize_t)vec[i].msg_len, flags);
+    if (ret < 0)
+        io_error(fd, word);
+}
+
+void tb_on_tx_length(int fd, uint64_t word, ssize_t ret)
+{
+    tb_on_tx(fd, word, NULL, ret, NO_FLAGS);
+}
+
+void tb_on_splice(int from, uint64_t from_word, int to, uint64_t to_word, ssize_t ret, size_t len)
+{
+    if (tb_fd_state(from_word) == TB_FD_CONN || tb_fd_state(from_word) == TB_FD_BORN)
+        tb_on_rx(from, from_word, NULL, ret, len, NO_FLAGS);
+    if (ret > 0 && (tb_fd_state(to_word) == TB_FD_CONN || tb_fd_state(to_word) == TB_FD_BORN))
+        tb_on_tx(to, to_word, NULL, ret, NO_FLAGS);
+}
+
+/* ---- births and ends ---- */
+
+void tb_on_socket(int fd, int domain, int type)
+{
+    if (fd < 0)
+        return;
+    bool is_followed = (type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) == SOCK_STREAM &&
+                       (domain == AF_INET || domain == AF_INET6 || domain == AF_UNIX);
+    if (is_followed ? !tb_wake() : !tb_load_relaxed(&tb_awake))
+        return;
+    tb_process_check_fork();
+    birth(fd, is_followed ? TB_FD_BORN | TB_FD_CLIENT : TB_FD_IGNORED);
+}
+
+void tb_on_accept(int listener, int fd)
+{
+    if (fd < 0 || !tb_wake())
+        return;
+    tb_process_check_birth();
+    bool is_other_kind = tb_fd_state(tb_fd_word(listener)) == TB_FD_IGNORED;
+    if (!is_other_kind)
+        tb_process_region();
+    birth(fd, is_other_kind ? TB_FD_IGNORED : TB_FD_BORN);
+}
+
+void tb_on_listen(int fd, int ret)
+{
+    if (ret == 0 && tb_wake() && tb_fd_state(tb_fd_word(fd)) != TB_FD_IGNORED)
+        tb_process_region();
+}
+
+void tb_on_connect(int fd, int ret)
+{
+    if (ret < 0 && (!__errno_location || *__errno_location() != EINPROGRESS))
+        return;
+    /* A socket that was joined to a peer before starts over; one of unseen birth stays unknown, it may be no stream. */
+    uint64_t *slot = tb_load_relaxed(&tb_awake) ? tb_fd_slot(fd) : NULL;
+    if (slot && tb_fd_state(tb_load_relaxed(slot)) == TB_FD_CONN)
+        birth(fd, TB_FD_BORN | TB_FD_CLIENT);
+}
+
+void tb_on_shutdown(int fd, int how, int ret)
+{
+    uint64_t *slot = tb_fd_slot(fd);
+    uint64_t word = slot ? tb_load_acquire(slot) : 0, found = word;
+    if (ret || tb_fd_state(word) != TB_FD_CONN)
+        return;
+    while (!tb_cas_acq_rel(slot, &found, found + TB_FD_USER))
+        if (!tb_fd_same_birth(found, word) || tb_fd_state(found) != TB_FD_CONN || (found & TB_FD_USERS) == TB_FD_USERS)
+            return;
+    if (how == SHUT_WR || how == SHUT_RDWR)
+        tb_exchange_shutdown(&tb_core, tb_conn_at(tb_fd_conn(found)), TB_SENT);
+    if (how == SHUT_RD || how == SHUT_RDWR)
+        tb_exchange_shutdown(&tb_core, tb_conn_at(tb_fd_conn(found)), TB_RECEIVED);
+    leave(slot, found);
+}
+
+/*
+ * @to is now @from. dup2 closes the old @to and puts the new one there in one step, so that its old identity can be
+ * ended afterwards: nobody else can have been given the number in between.
+ */
+void tb_on_dup(int from, int to)
+{
+    if (to < 0 || from == to)
+        return;
+    tb_process_check_fork();
+    uint64_t *source = tb_fd_slot(from), word = source ? tb_load_acquire(source) : 0;
+    uint64_t *target = tb_fd_slot(to);
+    bool has_old = target && tb_load_relaxed(target);
+    if (!has_old && !word)
+        return;
+    if (tb_process_is_other()) /* a vfork child arranges its own descriptors */
+        return;
+    if (has_old)
+        end_identity(target, TB_CLOSE_LOCAL, false);
+    target = tb_fd_slot_make(to);
+    if (!target || tb_fd_state(word) == TB_FD_UNKNOWN)
+        return;
+    if (tb_fd_state(word) == TB_FD_BORN && tb_core.base)
+        word = promote(source, word);
+    while (tb_fd_state(word) == TB_FD_CONN && !tb_cas_acq_rel(source, &word, word | TB_FD_DUP))
+        ;
+    if (tb_fd_state(word) == TB_FD_CONN)
+        word |= TB_FD_DUP;
+    tb_store_release(target, word & ~(TB_FD_USERS | TB_FD_CLOSING));
+}
+
+/* Before the real call: afterwards the number may be another thread's. */
+void tb_on_close(int fd, uint64_t word)
+{
+    uint64_t *slot = tb_fd_slot(fd);
+    if (tb_fd_state(word) == TB_FD_CONN) {
+        tb_process_check_fork();
+        if ((word & TB_FD_DUP || tb_exchange_is_open(tb_conn_at(tb_fd_conn(word)))) && tb_process_is_other())
+            return;
+    }
+    end_identity(slot, TB_CLOSE_LOCAL, true);
+}
+
+void tb_on_close_range(unsigned first, unsigned last, unsigned flags)
+{
+    uint32_t end = tb_fd_limit();
+    if (flags & 4u /* CLOSE_RANGE_CLOEXEC */ || first > last || first >= end)
+        return;
+    tb_process_check_fork();
+    bool is_asked = false;
+    for (uint32_t fd = first; fd < end && fd <= last; fd++) {
+        uint64_t *slot = tb_fd_slot((int)fd);
+        if (!slot) {
+            fd |= TB_FD_PER_LEAF - 1;
+            continue;
+        }
+        if (!tb_load_relaxed(slot))
+            continue;
+        if (!is_asked && tb_process_is_other())
+            return;
+        is_asked = true;
+        end_identity(slot, TB_CLOSE_LOCAL, true);
+    }
+}
+
+/* ---- the whole table ---- */
+
+void tb_fds_close_all(bool is_exec)
+{
+    uint32_t end = tb_fd_limit();
+    for (uint32_t fd = 0; fd < end; fd++) {
+        uint64_t *slot = tb_fd_slot((int)fd);
+        if (!slot) {
+            fd |= TB_FD_PER_LEAF - 1;
+            continue;
+        }
+        uint64_t word = tb_load_acquire(slot);
+        if (tb_fd_state(word) != TB_FD_CONN || word & TB_FD_USERS)
+            continue;
+        if (is_exec && tb_exchange_is_open(tb_conn_at(tb_fd_conn(word)))) {
+            long flags = tb_core.env.syscall(SYS_fcntl, fd, F_GETFD, 0, 0, 0, 0);
+            end_identity(slot, flags >= 0 && flags & FD_CLOEXEC ? TB_CLOSE_LOCAL : TB_CLOSE_FORGET, true);
+        } else if (!is_exec) {
+            end_identity(slot, TB_CLOSE_LOCAL, true);
+        }
+    }
+}

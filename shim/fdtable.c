@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The descriptor table and the memory of connections. Two levels of words above the low numbers, chunks of connections
+ * with a free list whose head carries a tag (a list head that was taken and put back in between is noticed).
+ * It knows nothing of sockets or HTTP; events.c gives the words their meaning. Memory comes from tb_core's system call,
+ * so none is taken once the program has installed a filter.
+ */
+#include "fdtable.h"
+
+#include <sys/mman.h>
+
+#include "process.h"
+#include "raw.h"
+
+#define CHUNK_BYTES 65536u
+#define SLOT_BITS 10 /* of a connection index; chunk above */
+
+_Static_assert(TB_CHUNK_CONNS *TB_CONN_BYTES <= CHUNK_BYTES && TB_CHUNK_CONNS <= 1u << SLOT_BITS, "a chunk");
+_Static_assert((UINT64_C(1) << 21) == (uint64_t)TB_CHUNKS << SLOT_BITS, "an index fits the word's 21 bits");
+
+uint64_t tb_fd_low[TB_FD_LOW];
+static uint64_t *leaves[TB_FD_MAX / TB_FD_PER_LEAF]; /* [0 .. TB_FD_LOW) is unused */
+static uint32_t limit;
+static uint32_t births;
+
+static _Alignas(64) uint8_t first_chunk[CHUNK_BYTES];
+static uint8_t *chunks[TB_CHUNKS]; /* [0] is first_chunk, not stored here */
+static uint32_t fresh;             /* connections ever handed out for the first time */
+static uint64_t free_head;         /* tag << 32 | index + 1; the next one's index + 1 is in the freed memory */
+
+uint64_t *tb_fd_high_slot(uint32_t fd)
+{
+    if (fd >= TB_FD_MAX)
+        return NULL;
+    uint64_t *leaf = tb_load_acquire(&leaves[fd / TB_FD_PER_LEAF]);
+    return leaf ? &leaf[fd % TB_FD_PER_LEAF] : NULL;
+}
+
+/* Maps @len bytes and publishes them in *@at; when another thread was first, its mapping stays and ours goes. */
+static void *map_once(void **at, size_t len)
+{
+    long got = tb_core.env.syscall(SYS_mmap, 0, (long)len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (got < 0 && got > -4096)
+        return NULL;
+    void *mine = (void *)got, *found = NULL;
+    if (tb_cas_acq_rel(at, &found, mine))
+        return mine;
+    tb_core.env.syscall(SYS_munmap, got, (long)len, 0, 0, 0, 0);
+    return found;
+}
+
+static void raise_limit(uint32_t to)
+{
+    uint32_t seen = tb_load_relaxed(&limit);
+    while (seen < to && !tb_cas_relaxed(&limit, &seen, to))
+        ;
+}
+
+uint64_t *tb_fd_slot_make(int fd)
+{
+    if ((uint32_t)fd >= TB_FD_MAX)
+        return NULL;
+    uint64_t *slot = tb_fd_slot(fd);
+    if (TB_UNLIKELY(!slot)) {
+        uint64_t *leaf = map_once((void **)&leaves[(uint32_t)fd / TB_FD_PER_LEAF], TB_FD_PER_LEAF * sizeof(uint64_t));
+        if (!leaf)
+            return NULL;
+        slot = &leaf[(uint32_t)fd % TB_FD_PER_LEAF];
+    }
+    if (TB_UNLIKELY((uint32_t)fd >= tb_load_relaxed(&limit)))
+        raise_limit((uint32_t)fd + 1);
+    return slot;
+}
+
+uint64_t tb_fd_new_birth(uint32_t fork_generation)
+{
+    uint64_t birth;
+    do /* 0 is never a birth: an unknown number has it */
+        birth = (uint64_t)(tb_fetch_add_relaxed(&births, 1) + 1) << TB_FD_BIRTH_SHIFT & TB_FD_BIRTH_MASK;
+    while (!birth);
+    return birth | (uint64_t)fork_generation << TB_FD_FORK_SHIFT;
+}
+
+uint32_t tb_fd_limit(void)
+{
+    return tb_load_relaxed(&limit);
+}
+
+bool tb_fd_has_other(const uint64_t *slot, uint32_t conn)
+{
+    uint32_t end = tb_fd_limit();
+    for (uint32_t fd = 0; fd < end; fd++) {
+        const uint64_t *other = tb_fd_slot((int)fd);
+        if (!other) {
+            fd |= TB_FD_PER_LEAF - 1;
+            continue;
+        }
+        uint64_t word = tb_load_relaxed(other);
+        if (other != slot && tb_fd_state(word) == TB_FD_CONN && tb_fd_conn(word) == conn)
+            return true;
+    }
+    return false;
+}
+
+struct tb_conn *tb_conn_at(uint32_t conn)
+{
+    uint8_t *chunk = conn >> SLOT_BITS ? tb_load_acquire(&chunks[conn >> SLOT_BITS]) : first_chunk;
+    return (struct tb_conn *)(void *)(chunk + (conn & ((1u << SLOT_BITS) - 1)) * TB_CONN_BYTES);
+}
+
+static uint32_t take_freed(void)
+{
+    uint64_t head = tb_load_acquire(&free_head);
+    while ((uint32_t)head) {
+        /* May read memory that another thread has taken meanwhile: then the tag differs and the swap fails. */
+        uint32_t next = tb_load_relaxed((uint32_t *)(void *)tb_conn_at((uint32_t)head - 1));
+        if (tb_cas_acq_rel(&free_head, &head, ((head >> 32) + 1) << 32 | next))
+            return (uint32_t)head;
+    }
+    return 0;
+}
+
+uint32_t tb_conn_alloc(void)
+{
+    uint32_t freed = take_freed();
+    if (freed)
+        return freed;
+    uint32_t n = tb_load_relaxed(&fresh);
+    do {
+        uint32_t chunk = n / TB_CHUNK_CONNS;
+        if (chunk >= TB_CHUNKS)
+            return 0;
+        if (chunk && !tb_load_acquire(&chunks[chunk]) && !map_once((void **)&chunks[chunk], CHUNK_BYTES))
+            return 0;
+    } while (!tb_cas_relaxed(&fresh, &n, n + 1));
+    return ((n / TB_CHUNK_CONNS) << SLOT_BITS | n % TB_CHUNK_CONNS) + 1;
+}
+
+void tb_conn_free(uint32_t conn)
+{
+    uint32_t *link = (uint32_t *)(void *)tb_conn_at(conn);
+    uint64_t head = tb_load_relaxed(&free_head);
+    do
+        tb_store_relaxed(link, (uint32_t)head);
+    while (!tb_cas_acq_rel(&free_head, &head, ((head >> 32) + 1) << 32 | (conn + 1)));
+}

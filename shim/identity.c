@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Names: the settings (from libc's environment, or from procfs in a process without libc) and the service that the
+ * region is made for. Everything is copied, because programs overwrite their arguments and environment.
+ * The two parsers are pure and tested apart.
+ */
+#include "identity.h"
+
+#include "raw.h"
+#include "resolve.h"
+
+#include <sys/stat.h>
+#include <sys/utsname.h>
+
+struct tb_settings tb_settings;
+
+/* ---- small strings ---- */
+
+static size_t copy_text(char *to, size_t size, const char *from, size_t len)
+{
+    if (len > size - 1)
+        len = size - 1;
+    tb_copy(to, from, len);
+    to[len] = 0;
+    return len;
+}
+
+static bool is_text(const char *a, const char *b)
+{
+    size_t len = tb_strnlen(b, 64);
+    return tb_strnlen(a, 64) == len && tb_equal(a, b, len);
+}
+
+static bool starts(const char *a, const char *b)
+{
+    size_t len = tb_strnlen(b, 64);
+    return tb_strnlen(a, len) == len && tb_equal(a, b, len);
+}
+
+static bool ends(const char *a, size_t len, const char *end)
+{
+    size_t n = tb_strnlen(end, 64);
+    return len > n && tb_equal(a + len - n, end, n);
+}
+
+/* The part behind the last '/'. */
+static const char *base_name(const char *path, size_t len)
+{
+    const char *base = path;
+    for (size_t i = 0; i + 1 < len; i++)
+        if (path[i] == '/')
+            base = path + i + 1;
+    return base;
+}
+
+static long read_file(const struct tb_core *core, const char *path, char *to, size_t size)
+{
+    long fd = core->env.syscall(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0, 0);
+    if (fd < 0)
+        return fd;
+    size_t got = 0;
+    for (int tries = 0; tries < 64 && got < size; tries++) {
+        long n = core->env.syscall(SYS_read, fd, (long)(to + got), (long)(size - got), 0, 0, 0);
+        if (n <= 0)
+            break;
+        got += (size_t)n;
+    }
+    core->env.syscall(SYS_close, fd, 0, 0, 0, 0, 0);
+    return (long)got;
+}
+
+/* ---- settings ---- */
+
+static struct setting {
+    const char *name;
+    char *to;
+    size_t size;
+} text_settings[] = {
+    {"TICKBIRD_DIR", tb_settings.dir, sizeof(tb_settings.dir)},
+    {"TICKBIRD_SERVICE", tb_settings.service, sizeof(tb_settings.service)},
+    {"OTEL_SERVICE_NAME", tb_settings.otel_service, sizeof(tb_settings.otel_service)},
+    {"TICKBIRD_LABELS", tb_settings.labels, sizeof(tb_settings.labels)},
+};
+
+static struct {
+    const char *name;
+    bool *to;
+} switch_settings[] = {
+    {"TICKBIRD_DISABLE", &tb_settings.is_disabled},
+    {"TICKBIRD_DEBUG", &tb_settings.is_debug},
+    {"TICKBIRD_DIR_FORCE", &tb_settings.is_disk_allowed},
+    {"LISTEN_FDS", &tb_settings.has_listen_fds},
+};
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static bool is_on(const char *value)
+{
+    return value[0] && !is_text(value, "0") && !is_text(value, "no") && !is_text(value, "off") &&
+           !is_text(value, "false");
+}
+
+static void set(const char *name, size_t name_len, const char *value)
+{
+    for (size_t i = 0; i < COUNT(text_settings); i++)
+        if (tb_strnlen(text_settings[i].name, 64) == name_len && tb_equal(text_settings[i].name, name, name_len))
+            copy_text(text_settings[i].to, text_settings[i].size, value, tb_strnlen(value, text_settings[i].size));
+    for (size_t i = 0; i < COUNT(switch_settings); i++)
+        if (tb_strnlen(switch_settings[i].name, 64) == name_len && tb_equal(switch_settings[i].name, name, name_len))
+            *switch_settings[i].to = is_on(value);
+}
+
+/* A process without libc: the environment as it was at exec, in pieces (a variable longer than the buffer is skipped).
+ */
+static void read_procfs(void)
+{
+    static char buffer[4096];
+    long fd = TB_RAW4(SYS_openat, AT_FDCWD, "/proc/self/environ", O_RDONLY | O_CLOEXEC, 0);
+    if (fd < 0)
+        return;
+    size_t have = 0;
+    bool is_skipped = false;
+    for (int tries = 0; tries < 1024; tries++) { /* 4 MiB of environment */
+        long got = TB_RAW3(SYS_read, fd, buffer + have, sizeof(buffer) - have);
+        if (got <= 0)
+            break;
+        have += (size_t)got;
+        size_t start = 0;
+        for (size_t i = 0; i < have; i++) {
+            if (buffer[i])
+                continue;
+            for (size_t eq = start; eq < i && !is_skipped; eq++)
+                if (buffer[eq] == '=') {
+                    set(buffer + start, eq - start, buffer + eq + 1);
+                    break;
+                }
+            start = i + 1;
+            is_skipped = false;
+        }
+        if (start == 0 && have == sizeof(buffer)) {
+            is_skipped = true;
+            start = have;
+        }
+        have -= start;
+        for (size_t i = 0; i < have; i++)
+            buffer[i] = buffer[start + i];
+    }
+    TB_RAW1(SYS_close, fd);
+}
+
+void tb_settings_read(void)
+{
+    if (!getenv) {
+        read_procfs();
+        return;
+    }
+    for (size_t i = 0; i < COUNT(text_settings); i++) {
+        const char *value = getenv(text_settings[i].name);
+        if (value)
+            copy_text(text_settings[i].to, text_settings[i].size, value, tb_strnlen(value, text_settings[i].size));
+    }
+    for (size_t i = 0; i < COUNT(switch_settings); i++) {
+        const char *value = getenv(switch_settings[i].name);
+        *switch_settings[i].to = value && is_on(value);
+    }
+}
+
+/* ---- the service ---- */
+
+void tb_identity_unit(const char *cgroup, size_t len, char *ret, size_t size)
+{
+    ret[0] = 0;
+    for (size_t at = 0; at < len;) {
+        size_t end = at;
+        while (end < len && cgroup[end] != '\n')
+            end++;
+        /* hierarchy:controllers:path; the unified one, or systemd's own */
+        size_t path = at;
+        for (int colons = 0; path < end && colons < 2; path++)
+            colons += cgroup[path] == ':';
+        bool is_ours = (at + 3 <= end && tb_equal(cgroup + at, "0::", 3)) ||
+                       (path - at > 14 && ends(cgroup + at, path - at, ":name=systemd:"));
+        for (size_t from = path; is_ours && from < end;) {
+            size_t to = from;
+            while (to < end && cgroup[to] != '/')
+                to++;
+            /* user@1000.service holds a whole session, not one service */
+            if (ends(cgroup + from, to - from, ".service") && !(to - from > 5 && tb_equal(cgroup + from, "user@", 5)))
+                copy_text(ret, size, cgroup + from, to - from - 8);
+            from = to + 1;
+        }
+        if (ret[0])
+            return;
+        at = end + 1;
+    }
+}
+
+/* Interpreters by the start of their name; their options that take a value; options after which there is no script. */
+static const struct interpreter {
+    const char *name;
+    const char *with_value; /* words separated by blanks, the text begins and ends with one */
+    const char *no_script;
+    const char *module;  /* the option whose value is the name */
+    const char *command; /* first words that are not the script */
+} interpreters[] = {
+    {"python", " -W -X -Q ", " -c ", " -m ", " "},
+    {"pypy", " -W -X ", " -c ", " -m ", " "},
+    {"node", " -r --require --import --loader --experimental-loader -C --conditions ", " -e -p --eval --print ", " ",
+     " "},
+    {"bun", " -r --preload ", " -e --eval ", " ", " run "},
+    {"deno", " -c --config --import-map ", " eval ", " ", " run serve "},
+    {"java", " -cp -classpath --class-path -p --module-path --add-modules --add-opens --add-exports -d ", " ",
+     " -jar -m --module ", " "},
+    {"ruby", " -C -r -I -E ", " -e ", " ", " "},
+    {"perl", " -I -M ", " -e -E ", " ", " "},
+    {"php", " -S -t -d -c -z ", " -r -B -R ", " -f -F ", " "},
+    {"lua", " -l ", " -e ", " ", " "},
+    {"dotnet", " ", " ", " ", " exec run "},
+};
+
+static bool has_word(const char *words, const char *word)
+{
+    size_t len = tb_strnlen(word, 64);
+    for (const char *at = words; len && *at; at++)
+        if (*at == ' ' && tb_strnlen(at + 1, len) == len && tb_equal(at + 1, word, len) && at[1 + len] == ' ')
+            return true;
+    return false;
+}
+
+/* What a script, jar, module or class is called: no directory, no known extension. */
+static void name_script(const char *arg, char *ret, size_t size)
+{
+    static const char *const extensions[] = {".py", ".pyc",  ".js",  ".mjs", ".cjs", ".ts",   ".jar", ".rb",
+                                             ".pl", ".psgi", ".php", ".lua", ".dll", ".java", ".ru"};
+    size_t len = tb_strnlen(arg, 4096);
+    const char *base = base_name(arg, len);
+    size_t base_len = len - (size_t)(base - arg);
+    if (base > arg && starts(base, "__main__.")) { /* a package: its directory has the name */
+        len = (size_t)(base - arg) - 1;
+        base = base_name(arg, len);
+        base_len = len - (size_t)(base - arg);
+    }
+    for (size_t i = 0; i < COUNT(extensions); i++)
+        if (ends(base, base_len, extensions[i])) {
+            base_len -= tb_strnlen(extensions[i], 8);
+            break;
+        }
+    copy_text(ret, size, base, base_len);
+}
+
+void tb_identity_script(const char *program, const char *argv, size_t len, char *ret, size_t size)
+{
+    const struct interpreter *found = NULL;
+    ret[0] = 0;
+    for (size_t i = 0; i < COUNT(interpreters) && !found; i++)
+        if (starts(program, interpreters[i].name))
+            found = &interpreters[i];
+    size_t at = tb_strnlen(argv, len) + 1; /* past argv[0] */
+    bool is_module = false;
+    for (; found && at < len; at += tb_strnlen(argv + at, len - at) + 1) {
+        const char *arg = argv + at;
+        if (at + tb_strnlen(arg, len - at) >= len)
+            return; /* cut off */
+        if (is_module)
+            return name_script(arg, ret, size);
+        if (has_word(found->no_script, arg))
+            return;
+        is_module = has_word(found->module, arg);
+        if (is_module || has_word(found->command, arg))
+            continue;
+        if (arg[0] != '-')
+            return name_script(arg, ret, size);
+        if (has_word(found->with_value, arg))
+            at += tb_strnlen(argv + at, len - at) + 1;
+    }
+}
+
+static uint64_t hash_bytes(const char *text, size_t len)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
+    for (size_t i = 0; i < len; i++)
+        hash = (hash ^ (uint8_t)text[i]) * UINT64_C(0x100000001b3);
+    return hash;
+}
+
+void tb_identity_read(const struct tb_core *core, struct tb_identity *ret)
+{
+    static char service[128], program[256], text[4096];
+    static struct utsname names;
+    long got =
+        core->env.syscall(SYS_readlinkat, AT_FDCWD, (long)"/proc/self/exe", (long)program, sizeof(program) - 1, 0, 0);
+    size_t program_len = got > 0 ? (size_t)got : 0;
+    program[program_len] = 0;
+    const char *base = base_name(program, program_len);
+
+    if (tb_settings.service[0]) {
+        copy_text(service, sizeof(service), tb_settings.service, sizeof(tb_settings.service) - 1);
+    } else if (tb_settings.otel_service[0]) {
+        copy_text(service, sizeof(service), tb_settings.otel_service, sizeof(tb_settings.otel_service) - 1);
+    } else {
+        got = read_file(core, "/proc/self/cgroup", text, sizeof(text));
+        tb_identity_unit(text, got > 0 ? (size_t)got : 0, service, sizeof(service));
+    }
+    got = read_file(core, "/proc/self/cmdline", text, sizeof(text));
+    size_t len = got > 0 ? (size_t)got : 0;
+    if (!service[0])
+        tb_identity_script(base, text, len, service, sizeof(service));
+    if (!service[0])
+        copy_text(service, sizeof(service), base, program_len - (size_t)(base - program));
+    if (!service[0])
+        copy_text(service, sizeof(service), "unknown", 7);
+
+    struct stat st;
+    bool has_ns = core->env.syscall(SYS_newfstatat, AT_FDCWD, (long)"/proc/self/ns/pid", (long)&st, 0, 0, 0) == 0;
+    bool has_names = core->env.syscall(SYS_uname, (long)&names, 0, 0, 0, 0, 0) == 0;
+    *ret = (struct tb_identity){.service = service,
+                                .program = program,
+                                .labels = tb_settings.labels,
+                                .host = has_names ? names.nodename : "",
+                                .version = TB_VERSION,
+                                .command_hash = hash_bytes(text, len),
+                                .pidns_inode = has_ns ? st.st_ino : 0,
+                                .allow_disk = tb_settings.is_disk_allowed};
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who this process is: settings from the environment, and the identity of its region. */
+#ifndef TB_IDENTITY_H
+#define TB_IDENTITY_H
+
+#include <stdbool.h>
+
+#include "../agent/region.h"
+
+struct tb_settings {
+    char dir[256]; /* "" = default */
+    char service[128];
+    char otel_service[128];
+    char labels[1024];
+    bool is_disabled;
+    bool is_debug;
+    bool is_disk_allowed;
+    bool has_listen_fds; /* LISTEN_FDS: sockets came with the program (sd_listen_fds(3)) */
+};
+extern struct tb_settings tb_settings;
+
+/* tb_settings_read - once, in the constructor: programs clear and overwrite their environment later. */
+void tb_settings_read(void);
+
+/*
+ * tb_identity_read - who the region belongs to. The service is the explicit one, OpenTelemetry's, the systemd unit, the
+ * script, module or jar of an interpreter, or the program's base name. About 12 system calls, each allowed to fail.
+ * Static memory: one caller at a time.
+ */
+void tb_identity_read(const struct tb_core *core, struct tb_identity *ret);
+
+/* tb_identity_script - the name of what an interpreter runs, from @argv (@len bytes, NUL-separated); "" = nothing
+ * better. */
+void tb_identity_script(const char *program, const char *argv, size_t len, char *ret, size_t size);
+/* tb_identity_unit - the systemd service in the text of a cgroup file; "" = none. */
+void tb_identity_unit(const char *cgroup, size_t len, char *ret, size_t size);
+
+#endif

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The process around the hooks (process.h): constructor and destructor, waking up, the region's creation, fork, exec,
+ * exit, system call filters. The only file that knows what the environment says.
+ *
+ * Start: no system call but one look at fd 0; waking up: two; a region: about forty, once.
+ * Fork story: fork() is hooked; a fork that no hook saw (daemon(), a raw clone) is noticed by a word that the kernel
+ * wipes in the child (MADV_WIPEONFORK); where it cannot, by its pid at the next accept.
+ */
+#include "process.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "clock.h"
+#include "events.h"
+#include "hooks.h"
+#include "identity.h"
+#include "raw.h"
+#include "resolve.h"
+
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18
+#endif
+#define PAGE_MAX 65536u /* largest machine page */
+
+uint32_t tb_awake;
+struct tb_core tb_core;
+
+static uint32_t always_one = 1;
+uint32_t *tb_fork_word = &always_one;
+static uint8_t fork_page[2 * PAGE_MAX]; /* holds one whole page of the process's own */
+
+static uint32_t is_inert;       /* for good */
+static uint32_t is_filtered;    /* the program installed a system call filter: no call of ours any more */
+static uint32_t region_started; /* somebody makes the region, or has tried */
+static uint64_t unobservable;   /* bits for the owner slot, kept over forks */
+
+static long env_syscall(long nr, long a, long b, long c, long d, long e, long f)
+{
+    return TB_UNLIKELY(tb_load_relaxed(&is_filtered)) ? -ENOSYS : tb_raw(nr, a, b, c, d, e, f);
+}
+
+/* ---- messages, only with TICKBIRD_DEBUG ---- */
+
+static void debug(const char *what, const char *more)
+{
+    if (!tb_settings.is_debug)
+        return;
+    char line[512] = "tickbird: ";
+    size_t len = 10;
+    const char *const parts[] = {what, more, "\n"};
+    for (size_t i = 0; i < 3; i++)
+        for (const char *s = parts[i]; *s && len < sizeof(line) - 1; s++)
+            line[len++] = *s;
+    env_syscall(SYS_write, 2, (long)line, (long)len, 0, 0, 0);
+}
+
+static void become_inert(const char *why, const char *more)
+{
+    tb_store_relaxed(&is_inert, 1);
+    tb_store_release(&tb_awake, 0);
+    debug(why, more);
+}
+
+static const char *inert_text(enum tb_inert why)
+{
+    static const char *const texts[] = {
+        [TB_INERT_NO_DIRECTORY] = "the region directory is missing and could not be made",
+        [TB_INERT_BAD_DIRECTORY] = "the region directory is not safe (owner or mode)",
+        [TB_INERT_NOT_TMPFS] = "the region directory is on a disk (TICKBIRD_DIR_FORCE=1 accepts it)",
+        [TB_INERT_LOCK_LOST] = "the region directory's file system drops locks",
+        [TB_INERT_FULL] = "the region directory is full",
+        [TB_INERT_LIMIT] = "the resource limits leave no room",
+        [TB_INERT_SYSCALL] = "a system call failed",
+    };
+    return (size_t)why < sizeof(texts) / sizeof(texts[0]) && texts[why] ? texts[why] : "unknown reason";
+}
+
+/* ---- waking up ---- */
+
+/* Finds a whole page in fork_page, which is anonymous memory there, and asks the kernel to wipe it in children. */
+static void watch_forks(void)
+{
+    uintptr_t page = tb_core.env.page_size;
+    uintptr_t start = ((uintptr_t)fork_page + page - 1) & ~(page - 1);
+    if (page > PAGE_MAX || env_syscall(SYS_madvise, (long)start, (long)page, MADV_WIPEONFORK, 0, 0, 0))
+        return;
+    uint32_t *word = (uint32_t *)start;
+    tb_store_relaxed(word, 1);
+    tb_store_release(&tb_fork_word, word);
+}
+
+bool tb_wake_slow(void)
+{
+    if (tb_load_relaxed(&is_inert) || tb_load_relaxed(&is_filtered))
+        return false;
+    /* Two threads may do this at once: every step has the same outcome. */
+    tb_core.env.syscall = env_syscall;
+    tb_core.env.monotonic_ns = tb_clock_monotonic_ns;
+    unsigned long page = tb_auxval(AT_PAGESZ);
+    tb_core.env.page_size = page ? page : 4096;
+    tb_core.env.pid = (uint32_t)TB_RAW0(SYS_getpid);
+    tb_clock_init();
+    watch_forks();
+    tb_store_release(&tb_awake, 1);
+    return true;
+}
+
+static bool is_socket(int fd)
+{
+    struct stat st;
+    return TB_RAW2(SYS_fstat, fd, &st) == 0 && S_ISSOCK(st.st_mode);
+}
+
+static __attribute__((constructor)) void start(void)
+{
+    tb_hooks_resolve();
+    tb_settings_read();
+    if (tb_auxval(AT_SECURE)) {
+        tb_settings.is_debug = false; /* the environment is not to be trusted */
+        become_inert("", "");
+    } else if (tb_settings.is_disabled) {
+        become_inert("switched off by TICKBIRD_DISABLE", "");
+    } else if (tb_resolve_is_second_copy()) {
+        become_inert("another copy is loaded already", "");
+    } else if (tb_settings.has_listen_fds || is_socket(0)) {
+        tb_wake_slow(); /* started with sockets: by a super-server or systemd */
+    }
+}
+
+static __attribute__((destructor)) void finish(void)
+{
+    tb_process_before_exit();
+}
+
+/* ---- the region ---- */
+
+void tb_process_owner_slow(void)
+{
+    if (!tb_core.base || !tb_owner_claim(&tb_core))
+        return;
+    uint64_t bits = tb_load_relaxed(&unobservable);
+    if (bits)
+        tb_fetch_or_relaxed(&tb_core.owner->unobservable, bits);
+}
+
+bool tb_process_region_slow(void)
+{
+    if (tb_load_relaxed(&is_inert) || tb_load_relaxed(&is_filtered) || tb_swap_acq_rel(&region_started, 1))
+        return false;
+    struct tb_identity identity;
+    enum tb_inert why = TB_INERT_SYSCALL;
+    tb_identity_read(&tb_core, &identity);
+    if (tb_region_open(&tb_core, tb_settings.dir[0] ? tb_settings.dir : NULL, &identity, &why)) {
+        become_inert("not recording: ", inert_text(why));
+        return false;
+    }
+    tb_process_owner();
+    debug("recording as service ", identity.service);
+    return true;
+}
+
+void tb_process_unobservable(uint64_t reason)
+{
+    tb_fetch_or_relaxed(&unobservable, reason);
+    struct tb_owner *owner = tb_load_acquire(&tb_core.owner);
+    if (owner)
+        tb_fetch_or_relaxed(&owner->unobservable, reason);
+}
+
+/* ---- system call filters ---- */
+
+void tb_process_before_filter(void)
+{
+    static const uint32_t wanted[][2] = {
+        {TB_OFF_COUNTERS, TB_LEN_COUNTERS}, {TB_OFF_OWNERS, TB_LEN_OWNERS},
+        {TB_OFF_INFLIGHT, TB_LEN_INFLIGHT}, {TB_OFF_RULES, TB_PAGE},
+        {TB_OFF_INDEX, TB_LEN_INDEX},       {TB_OFF_STRINGS, 64u << 10},
+        {TB_OFF_SERIES, 32u << 10},         {TB_OFF_LEARNER, 128u << 10},
+    };
+    if (!tb_load_relaxed(&tb_awake) || !tb_core.base || tb_process_is_other())
+        return;
+    tb_process_owner();
+    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
+        for (uint32_t at = 0; at < wanted[i][1]; at += TB_PAGE)
+            tb_region_reserve(&tb_core, wanted[i][0] + at, TB_PAGE);
+    uint32_t used = tb_load_relaxed(&tb_core.header->cells_used) & ~(TB_PAGE - 1);
+    for (uint32_t at = used; at < used + (256u << 10) && at < TB_LEN_CELLS; at += TB_PAGE)
+        tb_region_reserve(&tb_core, TB_OFF_CELLS + at, TB_PAGE);
+}
+
+void tb_process_filtered(void)
+{
+    tb_store_relaxed(&is_filtered, 1);
+    tb_clock_no_vdso(1);
+    tb_count(&tb_core, TB_COUNTER_SECCOMP);
+    tb_process_unobservable(TB_UNOBSERVABLE_SECCOMP);
+}
+
+void tb_process_clock_off(bool off)
+{
+    if (!tb_load_relaxed(&is_filtered))
+        tb_clock_no_vdso(off);
+}
+
+/* ---- fork, exec, exit ---- */
+
+void tb_process_forked(void)
+{
+    tb_store_relaxed(tb_fork_word, 1);
+    tb_core_forked(&tb_core, (uint32_t)env_syscall(SYS_getpid, 0, 0, 0, 0, 0, 0));
+}
+
+void tb_process_check_birth(void)
+{
+    tb_process_check_fork();
+    if (TB_UNLIKELY(tb_fork_word == &always_one) &&
+        (uint32_t)env_syscall(SYS_getpid, 0, 0, 0, 0, 0, 0) != tb_core.env.pid)
+        tb_process_forked();
+}
+
+bool tb_process_is_other(void)
+{
+    tb_process_check_fork();
+    if (tb_load_relaxed(&is_filtered))
+        return false;
+    return (uint32_t)TB_RAW0(SYS_getpid) != tb_core.env.pid;
+}
+
+void tb_process_after_fork(long ret)
+{
+    if (!tb_load_relaxed(&tb_awake))
+        return;
+    if (ret > 0)
+        tb_add_relaxed(&tb_core.fork_generation, 1);
+    else if (ret == 0)
+        tb_process_check_birth();
+}
+
+void tb_process_before_exec(void)
+{
+    if (!tb_load_relaxed(&tb_awake) || !tb_core.base || tb_process_is_other())
+        return;
+    tb_fds_close_all(true);
+    tb_owner_release(&tb_core); /* the next program has the same pid; when exec fails it is claimed anew */
+}
+
+void tb_process_before_exit(void)
+{
+    if (!tb_load_relaxed(&tb_awake) || tb_process_is_other())
+        return;
+    tb_store_relaxed(&is_inert, 1);
+    if (tb_core.base) {
+        tb_fds_close_all(false);
+        tb_owner_release(&tb_core);
+    }
+    tb_store_release(&tb_awake, 0);
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * This process: asleep, awake or inert; its one core; fork, exec and exit.
+ *
+ * Asleep: no socket was seen yet, hooks pass through after one load. Awake: descriptors are followed. Inert: switched
+ * off, set-user-ID, or no region could be had; hooks pass through for good.
+ */
+#ifndef TB_PROCESS_H
+#define TB_PROCESS_H
+
+#include "../agent/core.h"
+#include "../agent/region.h"
+
+/* Not 0: awake. The only thing a hook looks at in a program that never serves. */
+extern uint32_t tb_awake;
+extern struct tb_core tb_core;
+/* Points at a word that the kernel wipes in the child of a fork; 1 while this process is the one that set it. */
+extern uint32_t *tb_fork_word;
+
+/* tb_wake - the process shows a socket. Returns false when inert. At most 2 system calls, once. */
+bool tb_wake_slow(void);
+static inline bool tb_wake(void)
+{
+    return TB_LIKELY(tb_load_relaxed(&tb_awake) != 0) || tb_wake_slow();
+}
+
+/* tb_process_region - the region is there, made or adopted now if it was not. Called when the program shows that it
+ * serves. */
+bool tb_process_region_slow(void);
+static inline bool tb_process_region(void)
+{
+    return TB_LIKELY(tb_load_acquire(&tb_core.base) != NULL) || tb_process_region_slow();
+}
+
+/* tb_process_owner - claims this process's owner slot when it has none. Before its first event, and after a fork. */
+void tb_process_owner_slow(void);
+static inline void tb_process_owner(void)
+{
+    if (TB_UNLIKELY(!tb_load_acquire(&tb_core.owner)))
+        tb_process_owner_slow();
+}
+
+/* tb_process_check_fork - notices a fork that no hook saw. Once per event; one load when there was none. */
+void tb_process_forked(void);
+static inline void tb_process_check_fork(void)
+{
+    if (TB_UNLIKELY(!tb_load_relaxed(tb_fork_word)))
+        tb_process_forked();
+}
+
+/* The same before an accept, also where the kernel cannot wipe the word (before Linux 4.14): then it asks for the pid.
+ */
+void tb_process_check_birth(void);
+
+/*
+ * tb_process_is_other - is this a vfork child, which runs in its parent's memory? One raw getpid; false when no system
+ * call is allowed.
+ */
+bool tb_process_is_other(void);
+
+/* tb_process_before_filter, _filtered - around a call that installs a system call filter. The first takes what will be
+ * needed. */
+void tb_process_before_filter(void);
+void tb_process_filtered(void);
+/* tb_process_clock_off - the program forbids the time stamp counter (PR_SET_TSC): the vDSO clock would be fatal. */
+void tb_process_clock_off(bool off);
+
+/* Bits of struct tb_owner.unobservable: what this process does that the agent cannot see. */
+#define TB_UNOBSERVABLE_IO_URING (UINT64_C(1) << 0) /* a ring was set up: its requests pass by */
+#define TB_UNOBSERVABLE_SECCOMP (UINT64_C(1) << 1)  /* a filter was installed: no durations, nothing that needs a call \
+                                                     */
+void tb_process_unobservable(uint64_t reason);
+
+void tb_process_after_fork(long ret);
+void tb_process_before_exec(void);
+void tb_process_before_exit(void);
+
+#endif

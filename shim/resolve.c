@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Symbol lookup without libc: hash tables of loaded objects (ELF gABI "Hash Table", the GNU hash section), the loader's
+ * object list through DT_DEBUG of the executable (both glibc and musl keep it), the auxiliary vector.
+ * Entry points: tb_resolve_next for the functions behind the hooks, tb_elf_symbol for the vDSO.
+ */
+#include "resolve.h"
+
+#include "../agent/bytes.h"
+#include "raw.h"
+
+#define OBJECTS_MAX 4096 /* of the loader's list; a longer or damaged list ends the walk */
+
+struct tables {
+    const ElfW(Sym) * symbols;
+    const char *strings;
+    const uint32_t *gnu_hash;
+    const uint32_t *sysv_hash;
+    const uint16_t *versions;
+};
+
+unsigned long tb_auxval(unsigned long type)
+{
+    if (getauxval)
+        return getauxval(type);
+    long fd = TB_RAW4(SYS_openat, AT_FDCWD, "/proc/self/auxv", O_RDONLY | O_CLOEXEC, 0);
+    if (fd < 0)
+        return 0;
+    unsigned long pairs[2 * 64], value = 0;
+    long got = TB_RAW3(SYS_read, fd, pairs, sizeof(pairs));
+    TB_RAW1(SYS_close, fd);
+    for (long i = 0; got > 0 && i + 1 < got / (long)sizeof(long); i += 2)
+        if (pairs[i] == type)
+            value = pairs[i + 1];
+    return value;
+}
+
+/* musl and the vDSO leave addresses in the dynamic section as they are in the file, glibc relocates them. */
+static const void *at(uintptr_t base, uintptr_t value)
+{
+    return (const void *)(value < base ? base + value : value);
+}
+
+static struct tables find_tables(uintptr_t base, const ElfW(Dyn) * dyn)
+{
+    struct tables t = {0};
+    for (; dyn->d_tag != DT_NULL; dyn++) {
+        const void *p = at(base, dyn->d_un.d_ptr);
+        if (dyn->d_tag == DT_SYMTAB)
+            t.symbols = p;
+        else if (dyn->d_tag == DT_STRTAB)
+            t.strings = p;
+        else if (dyn->d_tag == DT_GNU_HASH)
+            t.gnu_hash = p;
+        else if (dyn->d_tag == DT_HASH)
+            t.sysv_hash = p;
+        else if (dyn->d_tag == DT_VERSYM)
+            t.versions = p;
+    }
+    return t;
+}
+
+static bool same_name(const char *a, const char *b)
+{
+    while (*a && *a == *b)
+        a++, b++;
+    return *a == *b;
+}
+
+static bool is_match(const struct tables *t, uint32_t i, const char *name)
+{
+    const ElfW(Sym) *s = &t->symbols[i];
+    unsigned type = s->st_info & 15u, bind = s->st_info >> 4;
+    return s->st_shndx != SHN_UNDEF && (type == STT_FUNC || type == STT_GNU_IFUNC || type == STT_NOTYPE) &&
+           (bind == STB_GLOBAL || bind == STB_WEAK) && !(t->versions && t->versions[i] & 0x8000) &&
+           same_name(t->strings + s->st_name, name);
+}
+
+/* Index of the symbol, 0 = none. Layout: nbuckets, first symbol, words and shift of the Bloom filter; the filter;
+ * buckets; chains of hashes whose last has bit 0 set. */
+static uint32_t find_gnu(const struct tables *t, const char *name)
+{
+    uint32_t hash = 5381;
+    for (const char *s = name; *s; s++)
+        hash = hash * 33 + (uint8_t)*s;
+    const uint32_t *h = t->gnu_hash;
+    const ElfW(Addr) *bloom = (const void *)(h + 4);
+    const unsigned bits = sizeof(*bloom) * 8;
+    ElfW(Addr) word = bloom[hash / bits & (h[2] - 1)];
+    if (!(word >> (hash % bits) & word >> ((hash >> h[3]) % bits) & 1))
+        return 0;
+    const uint32_t *buckets = (const void *)(bloom + h[2]), *chain = buckets + h[0];
+    uint32_t i = h[0] ? buckets[hash % h[0]] : 0;
+    if (i < h[1])
+        return 0;
+    for (;; i++) {
+        uint32_t link = chain[i - h[1]];
+        if ((link | 1) == (hash | 1) && is_match(t, i, name))
+            return i;
+        if (link & 1)
+            return 0;
+    }
+}
+
+static uint32_t find_sysv(const struct tables *t, const char *name)
+{
+    uint32_t hash = 0;
+    for (const char *s = name; *s; s++) {
+        hash = (hash << 4) + (uint8_t)*s;
+        hash = (hash ^ (hash & 0xf0000000u) >> 24) & 0x0fffffffu;
+    }
+    uint32_t buckets = t->sysv_hash[0], limit = t->sysv_hash[1];
+    const uint32_t *bucket = t->sysv_hash + 2, *chain = bucket + buckets;
+    uint32_t i = buckets ? bucket[hash % buckets] : 0;
+    for (uint32_t steps = 0; i && steps < limit; steps++, i = chain[i])
+        if (is_match(t, i, name))
+            return i;
+    return 0;
+}
+
+void *tb_elf_symbol(uintptr_t base, const ElfW(Dyn) * dyn, const char *name)
+{
+    struct tables t = find_tables(base, dyn);
+    if (!t.symbols || !t.strings || (!t.gnu_hash && !t.sysv_hash))
+        return NULL;
+    uint32_t i = t.gnu_hash ? find_gnu(&t, name) : find_sysv(&t, name);
+    if (!i)
+        return NULL;
+    const ElfW(Sym) *s = &t.symbols[i];
+    uintptr_t address = base + s->st_value;
+    if ((s->st_info & 15u) == STT_GNU_IFUNC)
+        address = ((uintptr_t(*)(void))address)();
+    return (void *)address;
+}
+
+static const ElfW(Dyn) * dynamic_of(const ElfW(Phdr) * ph, size_t count, uintptr_t *ret_base, uintptr_t image)
+{
+    const ElfW(Phdr) *dynamic = NULL;
+    uintptr_t base = 0;
+    bool is_based = false;
+    for (size_t i = 0; i < count; i++) {
+        if (ph[i].p_type == PT_DYNAMIC)
+            dynamic = &ph[i];
+        else if (ph[i].p_type == PT_PHDR && !image)
+            base = (uintptr_t)ph - ph[i].p_vaddr, is_based = true;
+        else if (ph[i].p_type == PT_LOAD && image && !is_based)
+            base = image + ph[i].p_offset - ph[i].p_vaddr, is_based = true;
+    }
+    if (!dynamic || (!is_based && image))
+        return NULL;
+    *ret_base = base;
+    return (const ElfW(Dyn) *)(base + dynamic->p_vaddr);
+}
+
+const ElfW(Dyn) * tb_elf_dynamic(uintptr_t ehdr, uintptr_t *ret_base)
+{
+    const ElfW(Ehdr) *e = (const ElfW(Ehdr) *)ehdr;
+    return dynamic_of((const ElfW(Phdr) *)(ehdr + e->e_phoff), e->e_phnum, ret_base, ehdr);
+}
+
+static struct link_map *loaded_objects(void)
+{
+    const ElfW(Phdr) *ph = (const ElfW(Phdr) *)tb_auxval(AT_PHDR);
+    uintptr_t base;
+    const ElfW(Dyn) *dyn = ph ? dynamic_of(ph, tb_auxval(AT_PHNUM), &base, 0) : NULL;
+    for (; dyn && dyn->d_tag != DT_NULL; dyn++)
+        if (dyn->d_tag == DT_DEBUG && dyn->d_un.d_ptr)
+            return ((struct r_debug *)dyn->d_un.d_ptr)->r_map;
+    return NULL;
+}
+
+static struct link_map *objects; /* the list's head stays for the life of the process */
+
+static struct link_map *own_object(void)
+{
+    if (!objects)
+        objects = loaded_objects();
+    struct link_map *own = objects;
+    for (int n = 0; own && own->l_ld != _DYNAMIC && n < OBJECTS_MAX; n++)
+        own = own->l_next;
+    return own;
+}
+
+bool tb_resolve_is_second_copy(void)
+{
+    static const char name[] = "/libtickbird.so";
+    struct link_map *own = own_object();
+    for (struct link_map *m = own ? objects : NULL; m && m != own; m = m->l_next) {
+        size_t len = m->l_name ? tb_strnlen(m->l_name, 4096) : 0;
+        for (size_t i = 0; i + sizeof(name) - 1 <= len; i++)
+            if (tb_equal(m->l_name + i, name, sizeof(name) - 1))
+                return true;
+    }
+    return false;
+}
+
+void *tb_resolve_next(const char *name)
+{
+    struct link_map *own = own_object();
+    if (own && own->l_ld == _DYNAMIC) {
+        for (struct link_map *m = own->l_next; m; m = m->l_next) {
+            void *found = m->l_ld ? tb_elf_symbol(m->l_addr, m->l_ld, name) : NULL;
+            if (found)
+                return found;
+        }
+        /* Loaded late: what we stand before was loaded before us. */
+        for (struct link_map *m = objects; m != own; m = m->l_next) {
+            void *found = m->l_ld && m->l_ld != _DYNAMIC ? tb_elf_symbol(m->l_addr, m->l_ld, name) : NULL;
+            if (found)
+                return found;
+        }
+        return NULL;
+    }
+    void *found = dlsym ? dlsym((void *)-1L /* RTLD_NEXT */, name) : NULL;
+    return found;
+}

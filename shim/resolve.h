@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Finding functions of other objects: the real ones behind the hooks, and the clock in the vDSO. */
+#ifndef TB_RESOLVE_H
+#define TB_RESOLVE_H
+
+#include <elf.h>
+#include <link.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The few references to libc; weak, and absent where the process has no libc. Declared here, not by headers. */
+extern void *dlsym(void *restrict handle, const char *restrict name) __attribute__((weak));
+extern char *getenv(const char *name) __attribute__((weak));
+extern unsigned long getauxval(unsigned long type) __attribute__((weak));
+extern int *__errno_location(void) __attribute__((weak, const));
+
+/* tb_auxval - an entry of the auxiliary vector, by getauxval or from procfs; 0 when there is none. */
+unsigned long tb_auxval(unsigned long type);
+
+/*
+ * tb_elf_symbol - address of the default version of @name defined by the object at @base with dynamic section @dyn, or
+ * NULL. Uses its hash table; no libc. The object must be mapped as its headers say.
+ */
+void *tb_elf_symbol(uintptr_t base, const ElfW(Dyn) * dyn, const char *name);
+
+/* tb_elf_dynamic - base and dynamic section from program headers; NULL when there is none. */
+const ElfW(Dyn) * tb_elf_dynamic(uintptr_t ehdr, uintptr_t *ret_base);
+
+/*
+ * tb_resolve_next - the definition of @name that would be used if this object were not there, or NULL. Walks the
+ * loader's own list; asks dlsym only when that list cannot be found, because a failed dlsym allocates and leaves a
+ * message for the host's dlerror().
+ */
+void *tb_resolve_next(const char *name);
+
+/* tb_resolve_is_second_copy - was another libtickbird.so loaded before this one? Two would count everything twice. */
+bool tb_resolve_is_second_copy(void);
+
+#endif
