@@ -1,0 +1,366 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs a real server with the object preloaded, drives it, scrapes the real exporter and compares, exactly.
+
+A test file calls main() with named set-ups. A set-up gets a Test, starts what it needs and returns the Site to drive.
+Reported per set-up: ok/not ok lines for the client, the counts, the histogram, the gauge and, where there is one, the
+access log. TB_SEED repeats a run; TB_PLAIN=1 runs without Tickbird and prints what the server answers; TB_STEPS changes
+the length.
+"""
+import collections
+import os
+import pathlib
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+import cases
+import client
+
+HERE = pathlib.Path(__file__).resolve().parent
+BUILD = pathlib.Path(os.environ.get("B", HERE.parent.parent / "build")).resolve()
+OBJECT = BUILD / "libtickbird.so"
+PLAIN = os.environ.get("TB_PLAIN") == "1"
+SEED = os.environ.get("TB_SEED") or str(random.SystemRandom().randrange(1 << 32))
+STEPS = int(os.environ.get("TB_STEPS", "25"))
+DEADLINE = 20.0  # seconds that a condition may take to come true
+status = 0
+
+
+class Missing(Exception):
+    """The server is not installed."""
+
+
+def report(is_ok, name, detail=""):
+    global status
+    if detail:
+        print("".join(f"# {name}: {line}\n" for line in detail.splitlines()), end="")
+    print(("ok " if is_ok else "not ok ") + name, flush=True)
+    if not is_ok:
+        status = 1
+
+
+def which(*names):
+    """The first program of @names that is installed, as packaged (not a shadow in a user's path)."""
+    for name in names:
+        for folder in ("/usr/sbin", "/usr/bin", "/usr/local/bin"):
+            path = os.path.join(folder, name)
+            if os.access(path, os.X_OK):
+                return path
+    raise Missing(" or ".join(names) + " is not installed")
+
+
+def until(condition, what, seconds=DEADLINE):
+    """Polls until @condition() is true. Returns its value; raises when it does not come true in time."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what}: not within {seconds:.0f} s")
+        time.sleep(0.01)
+
+
+def loopback_address():
+    """A loopback address that is this process's own for all practical purposes, so that ports are not raced for."""
+    pid = os.getpid()
+    return f"127.{1 + (pid >> 16) % 250}.{(pid >> 8) & 255}.{1 + (pid & 255) % 254}"
+
+
+def free_port(ip):
+    with socket.socket() as s:
+        s.bind((ip, 0))
+        return s.getsockname()[1]
+
+
+SAMPLE = re.compile(r'^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)$')
+LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"')
+
+
+def parse(text):
+    """Exposition text -> list of (name, labels, value). A malformed line is an error."""
+    samples = []
+    for line in text.splitlines():
+        if not line or line.startswith("#"):
+            continue
+        found = SAMPLE.match(line)
+        if not found:
+            raise AssertionError(f"not a sample: {line!r}")
+        labels = {k: v.replace('\\"', '"').replace("\\n", "\n").replace("\\\\", "\\") for k, v in LABEL.findall(found.group(2) or "")}
+        samples.append((found.group(1), labels, float(found.group(3))))
+    return samples
+
+
+class Scrape:
+    def __init__(self, text):
+        self.text = text
+        self.samples = parse(text)
+
+    def values(self, name, **labels):
+        return [(l, v) for n, l, v in self.samples if n == name and all(l.get(k) == w for k, w in labels.items())]
+
+    def total(self, name, **labels):
+        return sum(v for _, v in self.values(name, **labels))
+
+    def counts(self, service, name="http_requests_total"):
+        """(method, route, status) -> count, without the zeroes that the exporter adds."""
+        out = collections.Counter()
+        for labels, value in self.values(name, service=service):
+            if value:
+                out[(labels["method"], labels["route"], labels["status"])] += int(value)
+        return out
+
+
+class Test:
+    """One set-up: a folder, a region directory, processes; all removed at the end."""
+
+    def __init__(self, name):
+        self.name = self.service = name
+        self.ip = loopback_address()
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix=f"tb-{name}-"))
+        self.dir.chmod(0o755)
+        self.region_dir = pathlib.Path(tempfile.mkdtemp(prefix=f"tb-{name}-", dir="/dev/shm"))
+        self.region_dir.chmod(0o3773 if os.getuid() == 0 else 0o700)
+        self.processes = []
+        self.exporter = None
+        self.access_log = None
+        self.record = client.Record()
+
+    # -- processes
+    def port(self):
+        return free_port(self.ip)
+
+    def write(self, name, text):
+        path = self.dir / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    def env(self, service=None):
+        env = {k: v for k, v in os.environ.items() if not k.startswith("TICKBIRD_") and k != "LD_PRELOAD"}
+        if not PLAIN:
+            env.update(LD_PRELOAD=str(OBJECT), TICKBIRD_DIR=str(self.region_dir), TICKBIRD_SERVICE=service or self.service)
+        return env
+
+    def start(self, argv, preload=True, service=None, by_command=False, env=None, cwd=None):
+        """Starts a server; @by_command: through `tickbird run`, else with LD_PRELOAD set."""
+        argv = [str(a) for a in argv]
+        full = self.env(service) if preload and not by_command else {
+            k: v for k, v in os.environ.items() if not k.startswith("TICKBIRD_") and k != "LD_PRELOAD"}
+        full.update(env or {})
+        if by_command and preload and not PLAIN:
+            argv = [str(BUILD / "tickbird"), "run", "--service", service or self.service, "--dir", str(self.region_dir), "--"] + argv
+        log = open(self.dir / f"log-{len(self.processes)}.txt", "wb")
+        child = subprocess.Popen(argv, env=full, cwd=cwd or self.dir, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                 start_new_session=True)
+        log.close()
+        child.log = log.name
+        self.processes.append(child)
+        return child
+
+    def wait_for_port(self, address, child=None):
+        def is_up():
+            if child is not None and child.poll() is not None:
+                raise AssertionError(f"{child.args[0]} ended with {child.returncode}: {self.log_of(child)}")
+            try:
+                socket.create_connection(address, 1).close()
+                return True
+            except OSError:
+                return False
+        until(is_up, f"{address} accepts connections", 60)
+
+    def log_of(self, child):
+        with open(child.log, "rb") as f:
+            return f.read()[-3000:].decode("utf-8", "replace")
+
+    def stop(self, child, how=signal.SIGTERM):
+        if child.poll() is None:
+            os.killpg(child.pid, how)
+            try:
+                child.wait(15)
+            except subprocess.TimeoutExpired:
+                os.killpg(child.pid, signal.SIGKILL)
+                child.wait()
+        try:
+            os.killpg(child.pid, signal.SIGKILL)  # workers that outlived it
+        except OSError:
+            pass
+
+    def close(self):
+        for child in reversed(self.processes):
+            self.stop(child)
+        shutil.rmtree(self.region_dir, ignore_errors=True)
+        if os.environ.get("TB_KEEP") != "1":
+            shutil.rmtree(self.dir, ignore_errors=True)
+
+    # -- the exporter
+    def start_exporter(self):
+        self.exporter = (self.ip, self.port())
+        child = self.start([BUILD / "tickbird-exporter", "--web.listen-address", "%s:%d" % self.exporter, "--region.dir",
+                            self.region_dir, "--storage.path", self.dir / "ledger"], preload=False)
+        self.wait_for_port(self.exporter, child)
+
+    def scrape(self):
+        conn = client.Conn(self.exporter)
+        conn.send(client.request("GET", "/metrics", "localhost", ["Connection: close"]))
+        response = conn.final_head("GET")
+        body = b""
+        length = int(response.headers["content-length"])
+        while len(conn.buffer) < length and conn.fill():
+            pass
+        body = conn.buffer[:length]
+        conn.close()
+        if response.status != 200 or len(body) != length:
+            raise AssertionError(f"scrape: status {response.status}, {len(body)} of {length} bytes")
+        return Scrape(body.decode())
+
+    def settled(self, service, expected_total):
+        """A scrape after the traffic: nothing in flight and all expected responses there, or the last one after a while."""
+        deadline = time.monotonic() + DEADLINE
+        before = None
+        while True:
+            scrape = self.scrape()
+            now = (sum(scrape.counts(service).values()), scrape.total("http_requests_in_flight", service=service))
+            if now[1] == 0 and now == before and (now[0] >= expected_total or time.monotonic() > deadline - DEADLINE * 0.85):
+                return scrape
+            if time.monotonic() > deadline:
+                return scrape
+            before = now
+            time.sleep(0.05)
+
+
+def difference(expected, found):
+    lines = []
+    for key in sorted(set(expected) | set(found)):
+        if expected[key] != found[key]:
+            lines.append(f"{' '.join(map(str, key)):50} client {expected[key]:6}  tickbird {found[key]:6}")
+    return "\n".join(lines)
+
+
+def own_counters(scrape, service):
+    """The agent's own counters that moved: the first place to look when counts differ."""
+    return "\n".join(f"{n}{{{','.join(f'{k}={w}' for k, w in l.items() if k != 'service')}}} {v:g}" for n, l, v in scrape.samples
+                     if n.startswith("tickbird_") and l.get("service") == service and v and n.endswith("_total")
+                     or n == "http_requests_aborted_total" and v and l.get("service") == service)
+
+
+def check_counts(test, name, service, record):
+    expected = +record.counts
+    scrape = test.settled(service, sum(expected.values()))
+    found = scrape.counts(service)
+    left_ok = []
+    for (method, route), sent in record.left.items():
+        answered = sum(v for (m, r, _), v in found.items() if (m, r) == (method, route))
+        aborted = scrape.total("http_requests_aborted_total", service=service, method=method, route=route)
+        if answered > sent or answered + aborted > sent:
+            left_ok.append(f"{method} {route}: {sent} sent and left, but {answered} answered and {aborted:g} aborted")
+        for key in [k for k in found if k[:2] == (method, route)]:
+            del found[key]
+    wrong = difference(expected, found)
+    report(not wrong, f"{name}_counts_equal_the_client",
+           f"{sum(expected.values())} responses, {len(expected)} keys" if not wrong else
+           f"seed {SEED}\n{wrong}\n{own_counters(scrape, service)}")
+    if record.left:
+        report(not left_ok, f"{name}_requests_left_alone_are_not_invented", "\n".join(left_ok))
+    in_flight = scrape.total("http_requests_in_flight", service=service)
+    has_gauge = bool(scrape.values("http_requests_in_flight", service=service))
+    report(in_flight == 0 and has_gauge, f"{name}_nothing_in_flight", "" if in_flight == 0 and has_gauge else f"{in_flight}")
+    check_histogram(name, service, scrape)
+    return scrape
+
+
+def check_histogram(name, service, scrape):
+    """Each series' +Inf bucket, its count, and the counter agree (but for untimed ones); buckets rise."""
+    wrong = []
+    untimed = scrape.total("tickbird_untimed_requests_total", service=service)
+    counts = scrape.counts(service)
+    counted = scrape.counts(service, "http_request_duration_seconds_count")
+    missing = sum(counts.values()) - sum(counted.values())
+    if missing != untimed:
+        wrong.append(f"{sum(counts.values())} requests, {sum(counted.values())} durations, {untimed:g} untimed")
+    series = collections.defaultdict(list)
+    for labels, value in scrape.values("http_request_duration_seconds_bucket", service=service):
+        series[(labels["method"], labels["route"], labels["status"])].append((float(labels["le"]), value))
+    for key, buckets in series.items():
+        buckets.sort()
+        values = [v for _, v in buckets]
+        if values != sorted(values) or buckets[-1][0] != float("inf") or values[-1] != counted[key]:
+            wrong.append(f"{key}: buckets {values}, count {counted[key]}")
+    if not series:
+        wrong.append("no histogram")
+    report(not wrong, f"{name}_histogram_agrees_with_the_counter", "\n".join(wrong))
+
+
+def check_access_log(test, name, service, scrape):
+    """The server's own word: lines of `METHOD STATUS`, compared with what was counted. @test.access_log: path, ignored statuses."""
+    path, ignored = test.access_log
+    logged = collections.Counter()
+    with open(path, "rb") as f:
+        for line in f:
+            parts = line.decode("latin-1").rstrip("\n").split(" ")
+            if len(parts) != 2:
+                raise AssertionError(f"access log: {line!r}")
+            method = parts[0] if parts[0] in client.KNOWN_METHODS else "_OTHER"
+            if parts[1] not in ignored:
+                logged[(method, parts[1])] += 1
+    counted = collections.Counter()
+    for (method, _, code), value in scrape.counts(service).items():
+        counted[(method, code)] += value
+    wrong = difference(logged, counted).replace("client", "log")
+    report(not wrong, f"{name}_counts_equal_the_access_log", wrong)
+
+
+def drive(test, name, site):
+    began = time.monotonic()
+    problems = cases.run(site, test.record, f"{SEED}/{name}", steps=STEPS)
+    total = sum(test.record.counts.values())
+    detail = [f"seed {SEED}, {total} responses, {sum(test.record.cases.values())} cases, {time.monotonic() - began:.1f} s"]
+    detail += problems[:10]
+    if PLAIN or problems:
+        for case in sorted(test.record.cases):
+            answers = {k[1]: v for k, v in sorted(test.record.seen.items()) if k[0] == case}
+            detail.append(f"{case:24} run {test.record.cases[case]:5}  answers {answers}  closed {test.record.unanswered[case]}  "
+                          f"slowest {test.record.slowest[case]:.2f} s")
+    answered = total >= 0.5 * sum(test.record.cases.values())
+    report(not problems and answered, f"{name}_serves_the_client", "\n".join(detail))
+
+
+def run_one(name, set_up):
+    test = Test(name)
+    try:
+        site = set_up(test)
+        if not PLAIN:
+            test.start_exporter()
+        drive(test, name, site)
+        if not PLAIN:
+            scrape = check_counts(test, name, test.service, test.record)
+            if test.access_log:
+                check_access_log(test, name, test.service, scrape)
+            for extra in getattr(site, "extra", ()):
+                extra(test, site)
+    finally:
+        test.close()
+
+
+def main(set_ups):
+    """@set_ups: name -> function(Test) -> Site. Names on the command line pick some."""
+    print(f"# seed {SEED}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
+    wanted = sys.argv[1:]
+    for name, set_up in set_ups.items():
+        if wanted and name not in wanted:
+            continue
+        try:
+            run_one(name, set_up)
+        except Missing as missing:
+            print(f"skip {name} {missing}", flush=True)
+        except Exception:  # pylint: disable=broad-except
+            report(False, f"{name}_runs", traceback.format_exc())
+    sys.exit(status)
