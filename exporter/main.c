@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tickbird-exporter: options, signals, one loop. Everything happens in one thread: a scrape collects and renders inside
+ * the HTTP library's call, folding runs between scrapes.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "boot.h"
+#include "buffer.h"
+#include "collect.h"
+#include "fold.h"
+#include "http.h"
+#include "ledger.h"
+#include "log.h"
+#include "options.h"
+#include "render.h"
+#include "self.h"
+
+#define SHARED_DIR "/dev/shm/tickbird"
+
+struct exporter {
+    struct tb_options options;
+    struct tb_ledger *ledger; /* NULL: --once without a place for it */
+    struct tb_collector *collector;
+    struct tb_http *http;
+    struct tb_self self;
+    struct tb_fold_options fold;
+    bool has_collected;
+};
+
+static void complain(const char *error)
+{
+    fprintf(stderr, "tickbird-exporter: %s\n", error);
+}
+
+/* --- a scrape --------------------------------------------------------------------------------------------------------
+ */
+
+static int collect_and_render(struct exporter *e, struct tb_buffer *out)
+{
+    uint64_t start_ns = tb_clock_ns(CLOCK_MONOTONIC);
+    int r = tb_collect(e->collector);
+    if (r < 0) {
+        tb_log(TB_LOG_ERROR, "regions not read", "error", strerror(-r), NULL);
+        return r;
+    }
+    e->has_collected = true;
+    tb_render_prometheus(tb_collector_snapshot(e->collector), out);
+    tb_self_render(&e->self, e->collector, e->ledger, out);
+    e->self.duration_sum_ns += tb_clock_ns(CLOCK_MONOTONIC) - start_ns;
+    e->self.duration_count++;
+    e->self.bytes += out->len;
+    return 0;
+}
+
+static int on_scrape(void *arg, struct tb_buffer *out)
+{
+    return collect_and_render(arg, out);
+}
+
+static void on_scraped(void *arg, unsigned code)
+{
+    struct exporter *e = arg;
+    tb_self_count_scrape(&e->self, code);
+}
+
+static bool is_ready(void *arg)
+{
+    const struct exporter *e = arg;
+    return e->has_collected;
+}
+
+/* --- set-up ----------------------------------------------------------------------------------------------------------
+ */
+
+/* As root: the directory where everybody may leave regions and only the group may look. Its absence stops nobody. */
+static void make_shared_directory(void)
+{
+    if (geteuid() != 0)
+        return;
+    struct group *group = getgrnam("tickbird");
+    if (mkdir(SHARED_DIR, 0700) < 0) {
+        if (errno != EEXIST)
+            tb_log(TB_LOG_WARN, "shared directory not made", "path", SHARED_DIR, "error", strerror(errno), NULL);
+        return;
+    }
+    int fd = open(SHARED_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || fchown(fd, 0, group ? group->gr_gid : 0) < 0 || fchmod(fd, 03773) < 0)
+        tb_log(TB_LOG_WARN, "shared directory not opened to others", "path", SHARED_DIR, "error", strerror(errno),
+               NULL);
+    if (fd >= 0)
+        close(fd);
+}
+
+static int open_ledger(struct exporter *e, char **ret_error)
+{
+    bool may_write = !tb_option_is_on(&e->options, TB_OPTION_ONCE);
+    const char *given = tb_option_text(&e->options, TB_OPTION_STORAGE_PATH);
+    char *dir = *given ? tb_strndup(given, strlen(given)) : tb_ledger_default_dir();
+    int r = 0;
+    if (!dir && may_write) {
+        *ret_error = tb_format("--storage.path: no home directory to keep the ledger in: name a directory");
+        return -ENOENT;
+    }
+    if (dir)
+        r = tb_ledger_open(dir, may_write, &e->ledger);
+    if (r < 0)
+        *ret_error = tb_format("--storage.path %s: %s: name a directory that this user may write", dir, strerror(-r));
+    else if (e->ledger && may_write && !tb_ledger_is_writer(e->ledger))
+        tb_log(TB_LOG_WARN, "another exporter keeps the ledger: this one only reads", "path", dir, NULL);
+    free(dir);
+    return r;
+}
+
+static int open_collector(struct exporter *e, char **ret_error)
+{
+    struct tb_collect_options options = {
+        .dirs = (const char *const *)e->options.values[TB_OPTION_REGION_DIR].items,
+        .dir_count = e->options.values[TB_OPTION_REGION_DIR].count,
+        .ledger = e->ledger,
+    };
+    if (!options.dir_count && !tb_option_is_on(&e->options, TB_OPTION_ONCE))
+        make_shared_directory();
+    int r = tb_collector_new(&options, &e->collector);
+    if (!r && (r = tb_collect(e->collector)) == -EPROTONOSUPPORT)
+        *ret_error =
+            tb_format("--storage.path: the ledger was written by a newer version: start that one, or name another "
+                      "directory");
+    else if (r < 0)
+        *ret_error = tb_format("--region.dir: %s: see that the regions and the ledger can be read", strerror(-r));
+    e->has_collected = r == 0;
+    return r;
+}
+
+static int start_http(struct exporter *e, char **ret_error)
+{
+    struct tb_http_options options = {
+        .address = tb_option_text(&e->options, TB_OPTION_LISTEN_ADDRESS),
+        .telemetry_path = tb_option_text(&e->options, TB_OPTION_TELEMETRY_PATH),
+        .scrape = on_scrape,
+        .scraped = on_scraped,
+        .is_ready = is_ready,
+        .arg = e,
+    };
+    if (options.telemetry_path[0] != '/' || strcmp(options.telemetry_path, "/") == 0) {
+        *ret_error = tb_format("--web.telemetry-path: \"%s\" is no path of its own: give one like /metrics",
+                               options.telemetry_path);
+        return -EINVAL;
+    }
+    int r = tb_http_start(&options, &e->http, ret_error);
+    if (!r) {
+        char port[8];
+        snprintf(port, sizeof port, "%u", tb_http_port(e->http));
+        tb_log(TB_LOG_INFO, "listening", "address", options.address, "port", port, "path", options.telemetry_path,
+               "version", TB_VERSION, NULL);
+    }
+    return r;
+}
+
+static void raise_file_limit(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < 4096) {
+        files.rlim_cur = files.rlim_max < 4096 ? files.rlim_max : 4096;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+}
+
+/* --- the loop --------------------------------------------------------------------------------------------------------
+ */
+
+/* Folds what is dead for long enough, whether or not anybody scrapes. */
+static void keep_house(struct exporter *e)
+{
+    if (!tb_ledger_is_writer(e->ledger) && tb_ledger_try_lock(e->ledger))
+        tb_log(TB_LOG_INFO, "this exporter now keeps the ledger", NULL);
+    int r = tb_collect(e->collector);
+    if (!r)
+        r = tb_fold(e->collector, &e->fold);
+    if (r < 0)
+        tb_log(TB_LOG_ERROR, "dead regions not folded", "error", strerror(-r), NULL);
+    else if (r > 0)
+        tb_log(TB_LOG_DEBUG, "dead regions folded", NULL);
+}
+
+static uint64_t house_interval_ns(const struct exporter *e)
+{
+    const uint64_t second = 1000000000;
+    uint64_t ns = e->fold.fold_after_ns / 2;
+    return ns < second ? second : ns > 30 * second ? 30 * second : ns;
+}
+
+static int wait_ms(const struct exporter *e, uint64_t house_ns)
+{
+    uint64_t now = tb_clock_ns(CLOCK_MONOTONIC);
+    uint64_t ms = house_ns > now ? (house_ns - now) / 1000000 + 1 : 0;
+    int http_ms = tb_http_timeout_ms(e->http);
+    return http_ms >= 0 && (uint64_t)http_ms < ms ? http_ms : (int)ms;
+}
+
+static void loop(struct exporter *e, int signal_fd)
+{
+    struct pollfd fds[] = {{.fd = signal_fd, .events = POLLIN}, {.fd = tb_http_fd(e->http), .events = POLLIN}};
+    uint64_t house_ns = tb_clock_ns(CLOCK_MONOTONIC);
+    for (;;) {
+        if (poll(fds, 2, wait_ms(e, house_ns)) < 0 && errno != EINTR)
+            return;
+        if (fds[0].revents)
+            return;
+        tb_http_run(e->http);
+        if (tb_clock_ns(CLOCK_MONOTONIC) >= house_ns) {
+            keep_house(e);
+            house_ns = tb_clock_ns(CLOCK_MONOTONIC) + house_interval_ns(e);
+        }
+    }
+}
+
+static int catch_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static int once(struct exporter *e)
+{
+    struct tb_buffer out = {0};
+    if (collect_and_render(e, &out) < 0)
+        return 1;
+    bool is_written = fwrite(out.data, 1, out.len, stdout) == out.len && fflush(stdout) == 0;
+    tb_buffer_free(&out);
+    return is_written ? 0 : 1;
+}
+
+static int serve(struct exporter *e, char **ret_error)
+{
+    if (start_http(e, ret_error) < 0)
+        return 1;
+    int signal_fd = catch_signals();
+    loop(e, signal_fd);
+    tb_log(TB_LOG_INFO, "stopping", NULL);
+    if (signal_fd >= 0)
+        close(signal_fd);
+    tb_http_stop(e->http);
+    return 0;
+}
+
+static void set_up_log(const struct exporter *e)
+{
+    static const char *const levels[] = {"debug", "info", "warn", "error"};
+    const char *level = tb_option_text(&e->options, TB_OPTION_LOG_LEVEL);
+    int least = TB_LOG_DEBUG;
+    while (least < TB_LOG_ERROR && strcmp(levels[least], level) != 0)
+        least++;
+    tb_log_setup((enum tb_log_level)least,
+                 strcmp(tb_option_text(&e->options, TB_OPTION_LOG_FORMAT), "json") == 0 ? TB_LOG_JSON : TB_LOG_LOGFMT);
+}
+
+static void print_help(void)
+{
+    char *usage = tb_options_usage(TB_SIDE_EXPORTER);
+    printf("Usage: tickbird-exporter [FLAGS]\n\nServes what preloaded programs recorded, as Prometheus metrics.\n\n%s"
+           "  %-24s %s\n  %-24s %s\n",
+           usage, "--version", "Print the version.", "-h, --help", "Print this.");
+    free(usage);
+}
+
+int main(int argc, char **argv)
+{
+    struct exporter e = {0};
+    char *error = NULL;
+    int status = 1;
+    if (tb_options_parse(argc, argv, TB_SIDE_EXPORTER, &e.options, &error) < 0) {
+        status = 2;
+    } else if (e.options.wants_help) {
+        print_help();
+        status = 0;
+    } else if (e.options.wants_version) {
+        printf("tickbird-exporter %s\n", TB_VERSION);
+        status = 0;
+    } else {
+        set_up_log(&e);
+        raise_file_limit();
+        e.fold.fold_after_ns = tb_option_ns(&e.options, TB_OPTION_FOLD_AFTER);
+        e.fold.unlink_after_ns = tb_option_ns(&e.options, TB_OPTION_UNLINK_AFTER);
+        if (open_ledger(&e, &error) == 0 && open_collector(&e, &error) == 0)
+            status = tb_option_is_on(&e.options, TB_OPTION_ONCE) ? once(&e) : serve(&e, &error);
+    }
+    if (error)
+        complain(error);
+    free(error);
+    tb_collector_free(e.collector);
+    tb_ledger_close(e.ledger);
+    tb_options_free(&e.options);
+    return status;
+}
