@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `tickbird doctor`: can this program, or does this process, be observed, and if not, why and what to do. It gathers
- * from verdict.c (a program's file), process.c (a running process), region_dir.c and region_file.c and puts it in
- * words.
+ * `tickbird doctor`: can this program, or does this process, be observed, and if not, why and what to do. It puts in
+ * words what verdict.c (a program's file), finding.c (a running process) and region_dir.c found.
  *
  * Exit codes: 0 observable, 1 not (or it cannot be told), 2 wrong usage or no such process.
  */
 #include "cli.h"
-#include "object.h"
-#include "process.h"
+#include "finding.h"
 #include "region_dir.h"
-#include "region_file.h"
 #include "verdict.h"
 
 #include <errno.h>
@@ -135,168 +132,6 @@ static int doctor_program(const char *name, const struct tb_object *object)
 
 /* --- a process ---------------------------------------------------------------------------------------------------- */
 
-/* What is known of a process's trouble; static or owned by the caller. */
-struct finding {
-    bool is_fine;
-    const char *what; /* behind "pid N (name): " */
-    char why[512];
-    const char *todo;
-};
-
-static void conclude(struct finding *f, const char *what, const char *todo, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
-
-static void conclude(struct finding *f, const char *what, const char *todo, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    vsnprintf(f->why, sizeof(f->why), format, args);
-    va_end(args);
-    f->what = what;
-    f->todo = todo;
-}
-
-static const char *root_of(const struct tb_process *p, char buffer[64])
-{
-    buffer[0] = 0;
-    if (p->is_other_mount_ns == 1)
-        snprintf(buffer, 64, "/proc/%d/root", (int)p->pid);
-    return buffer;
-}
-
-static void judge_recording(const struct tb_process *p, struct finding *f)
-{
-    static struct tb_region_file region;
-    char root[64], path[PATH_MAX + 64], since[32];
-    if (p->is_region_deleted) {
-        conclude(f, "records where nobody can read it", "restart it", "its region %s was deleted", p->region);
-        return;
-    }
-    snprintf(path, sizeof(path), "%s%s", root_of(p, root), p->region);
-    int result = tb_region_file_read(path, &region);
-    f->is_fine = true;
-    if (result != 0) {
-        conclude(f, "records", "ask again as root, or as a member of group tickbird", "its region cannot be read: %s",
-                 tb_region_file_why(result));
-        return;
-    }
-    if (region.off) {
-        f->is_fine = false;
-        conclude(f, "does not record", "tickbird on", "it is switched off");
-        return;
-    }
-    time_t seconds = (time_t)(region.header.adopted_ns / 1000000000u);
-    struct tm tm;
-    strftime(since, sizeof(since), "%Y-%m-%d %H:%M:%S", localtime_r(&seconds, &tm));
-    conclude(f, "records", "tickbird status", "service %s, since %s", region.header.service, since);
-}
-
-/* The object is in the process, but no region. */
-static void judge_idle(const struct tb_process *p, struct finding *f)
-{
-    static struct tb_region_dir dir;
-    char root[64];
-    tb_region_dir_look(root_of(p, root), p->dir, p->uid, p->is_dir_forced, &dir);
-    if (p->is_secure == 1)
-        conclude(f, "does not record", "start it as the user that it belongs to",
-                 "it runs with raised rights (AT_SECURE), where the agent does nothing");
-    else if (p->is_disabled)
-        conclude(f, "does not record", "start it without TICKBIRD_DISABLE", "TICKBIRD_DISABLE is set");
-    else if (!dir.is_fit)
-        conclude(f, "cannot record", dir.todo, "%s: %s", dir.path, dir.why);
-    else if (p->fsize_limit < TB_REGION_BYTES)
-        conclude(f, "cannot record", "raise the limit (ulimit -f) before it starts",
-                 "its limit on file sizes (%llu bytes) is below that of a region", (unsigned long long)p->fsize_limit);
-    else if (p->listeners > 0)
-        conclude(f, "does not record", "start it with TICKBIRD_DEBUG=1 and read what the agent says",
-                 "it listens, but has no region");
-    else {
-        f->is_fine = true;
-        conclude(f, "can be observed", "nothing: recording starts with its first listening socket or request",
-                 "it has not listened and not spoken HTTP so far");
-    }
-}
-
-static bool names_tickbird(const char *preload)
-{
-    return strstr(preload, TB_OBJECT_NAME) != NULL;
-}
-
-/* The loader was asked for the object, but it is not there. */
-static void judge_not_loaded(const struct tb_process *p, struct finding *f)
-{
-    char path[PATH_MAX * 2], root[64];
-    const char *at = strstr(p->preload, TB_OBJECT_NAME);
-    const char *from = at, *end = at + strcspn(at, " \t:");
-    while (from > p->preload && !strchr(" \t:", from[-1]))
-        from--;
-    snprintf(path, sizeof(path), "%s%.*s", root_of(p, root), (int)(end - from), from);
-    if (access(path, F_OK) != 0 && errno == ENOENT)
-        conclude(f, "is not observed", "install the object where the program can see it, then restart the program",
-                 "its LD_PRELOAD names %.*s, which does not exist%s", (int)(end - from), from,
-                 p->is_other_mount_ns == 1 ? " in its mount namespace" : "");
-    else
-        conclude(f, "is not observed",
-                 "check that its user may read the object and that the file system is not mounted noexec",
-                 "its LD_PRELOAD names the object, but the loader did not load it");
-}
-
-/* No object: what the executable is, then how it was started. */
-static void judge_absent(const struct tb_process *p, const struct tb_object *object, struct finding *f)
-{
-    static struct tb_verdict verdict;
-    char path[64];
-    snprintf(path, sizeof(path), "/proc/%d/exe", (int)p->pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd >= 0) {
-        tb_verdict_file(fd, p->exe, object, &verdict);
-        close(fd);
-        if (verdict.obstacle && verdict.obstacle != TB_OBSTACLE_NOT_FOUND) {
-            conclude(f, "cannot be observed", verdict.todo, "%s", verdict.why);
-            return;
-        }
-    }
-    if (p->is_secure == 1)
-        conclude(f, "cannot be observed", "start it as the user that it belongs to, without the set-user-ID bit",
-                 "it changed its ids or capabilities when it started (AT_SECURE): the loader ignored LD_PRELOAD");
-    else if (names_tickbird(p->preload))
-        judge_not_loaded(p, f);
-    else if (!p->can_see_environ || !p->has_environ)
-        conclude(f, "is not observed", "restart it with tickbird run, or with LD_PRELOAD",
-                 "the object is not loaded; how it was started cannot be told");
-    else
-        conclude(f, "is not observed", "restart it with tickbird run, or with LD_PRELOAD",
-                 "it was started without the preload");
-}
-
-static void judge(const struct tb_process *p, const struct tb_object *object, struct finding *f)
-{
-    static struct tb_verdict verdict;
-    *f = (struct finding){0};
-    if (p->is_kernel) {
-        conclude(f, "cannot be observed", "name a program", "it is a kernel thread, or has ended");
-    } else if (!p->can_see_maps) {
-        conclude(f, "cannot be told", "ask again as its user or as root",
-                 "this user has no right to look into the process");
-    } else if (!p->object[0]) {
-        judge_absent(p, object, f);
-    } else {
-        char path[64];
-        snprintf(path, sizeof(path), "/proc/%d/exe", (int)p->pid);
-        int fd = open(path, O_RDONLY | O_CLOEXEC);
-        if (fd >= 0) {
-            tb_verdict_file(fd, p->exe, NULL, &verdict);
-            close(fd);
-        }
-        if (verdict.obstacle == TB_OBSTACLE_GO)
-            conclude(f, "cannot be observed", verdict.todo, "%s", verdict.why);
-        else if (p->region[0])
-            judge_recording(p, f);
-        else
-            judge_idle(p, f);
-    }
-}
-
 static void describe_process(const struct tb_process *p)
 {
     const struct passwd *user = getpwuid(p->uid);
@@ -324,7 +159,7 @@ static void describe_process(const struct tb_process *p)
 static int doctor_process(pid_t pid, const struct tb_object *object)
 {
     static struct tb_process process;
-    struct finding finding;
+    struct tb_finding finding;
     char who[64];
     int result = tb_process_read(pid, &process);
     if (result != 0) {
@@ -332,7 +167,7 @@ static int doctor_process(pid_t pid, const struct tb_object *object)
                        result == -ESRCH ? "no such process" : strerror(-result));
         return TB_EXIT_USAGE;
     }
-    judge(&process, object, &finding);
+    tb_finding_process(&process, object, &finding);
     snprintf(who, sizeof(who), "pid %d (%s)", (int)pid, process.name);
     headline(who, finding.what, finding.why);
     describe_process(&process);

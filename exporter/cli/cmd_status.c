@@ -3,6 +3,7 @@
  * `tickbird status`: which programs record here, what they have counted, what could not be observed and why, and which
  * regions cannot be read. It reads; it changes nothing.
  */
+#include "listeners.h"
 #include "output.h"
 #include "view.h"
 
@@ -16,6 +17,26 @@ static const struct {
 #define COUNTER(id, family, reason, help) {TB_COUNTER_##id, family, reason, help},
 #include "agent/counters.def"
 #undef COUNTER
+};
+
+/* The interposed functions, as the rows of the preloaded object's table say. */
+static const struct {
+    const char *type, *name, *parameters;
+} hooks[] = {
+#define HOOK(type, name, parameters, ...) {#type, #name, #parameters},
+#define HOOK_IO HOOK
+#define HOOK_SOCKET HOOK
+#define HOOK_ALWAYS HOOK
+#define HOOK_VOID HOOK
+#define HOOK_NORETURN HOOK
+#define HOOK_MANUAL HOOK
+#include "shim/hooks.def"
+};
+
+struct request {
+    struct tb_view view;
+    struct tb_listeners listeners;
+    bool is_json, is_hooks;
 };
 
 /* Counters that tell of work done, not of something that was missed. */
@@ -105,6 +126,30 @@ static void print_unreadable(const struct tb_view *view)
     tb_table_print(&table);
 }
 
+static void print_listeners(const struct tb_listeners *all)
+{
+    struct tb_table table = {.columns = 3, .headings = {"PROGRAM", "PIDS", "REASON"}};
+    for (size_t i = 0; i < all->count; i++) {
+        const struct tb_listener *l = &all->found[i];
+        size_t known = sizeof(l->pids) / sizeof(l->pids[0]);
+        char pids[160];
+        int at = 0;
+        for (size_t k = 0; k < l->pid_count && k < known; k++)
+            at += snprintf(pids + at, sizeof(pids) - (size_t)at, "%s%d", k ? " " : "", (int)l->pids[k]);
+        if (l->pid_count > known)
+            snprintf(pids + at, sizeof(pids) - (size_t)at, " +%zu", l->pid_count - known);
+        tb_table_cell(&table, "%s", l->exe[0] ? l->exe : l->name);
+        tb_table_cell(&table, "%s", pids);
+        tb_table_cell(&table, "%s", l->why);
+    }
+    if (table.count)
+        puts("\nListening on TCP, but not recording (`tickbird doctor PID` says what to do):");
+    tb_table_print(&table);
+    if (all->hidden)
+        printf("\n%zu process%s of other users could not be looked into: ask as root to see who listens unobserved.\n",
+               all->hidden, all->hidden == 1 ? "" : "es");
+}
+
 static void print_gone(const struct tb_view *view, size_t programs)
 {
     size_t gone = 0;
@@ -117,8 +162,9 @@ static void print_gone(const struct tb_view *view, size_t programs)
                programs ? "\n" : "", gone, gone == 1 ? "" : "s");
 }
 
-static void print_text(const struct tb_view *view)
+static void print_text(const struct request *request)
 {
+    const struct tb_view *view = &request->view;
     char places[1024], clean[1024];
     size_t programs = print_programs(view);
     if (!programs) {
@@ -135,6 +181,7 @@ static void print_text(const struct tb_view *view)
     print_losses(view);
     print_unreadable(view);
     print_gone(view, programs);
+    print_listeners(&request->listeners);
 }
 
 /* --- JSON --------------------------------------------------------------------------------------------------------- */
@@ -175,9 +222,60 @@ static void json_losses(struct tb_json *json, const struct tb_snap_service *s)
     }
 }
 
-static void print_json(const struct tb_view *view)
+static void json_services(struct tb_json *json, const struct tb_view *view)
+{
+    tb_json_open(json, "services", '[');
+    for (size_t i = 0; i < view->snapshot->service_count; i++) {
+        const struct tb_snap_service *s = view->snapshot->services[i];
+        if (!tb_view_wants(view, s))
+            continue;
+        tb_json_open(json, NULL, '{');
+        tb_json_string(json, "service", s->name);
+        tb_json_number(json, "requests", s->requests);
+        tb_json_number(json, "in_flight", s->in_flight);
+        tb_json_number(json, "processes", s->processes);
+        tb_json_close(json, '}');
+    }
+    tb_json_close(json, ']');
+}
+
+static void json_unreadable(struct tb_json *json, const struct tb_snapshot *s)
+{
+    tb_json_open(json, "unreadable", '[');
+    for (size_t i = 0; i < s->region_count; i++) {
+        if (!s->regions[i].unreadable)
+            continue;
+        tb_json_open(json, NULL, '{');
+        tb_json_string(json, "path", s->regions[i].path);
+        tb_json_string(json, "reason", tb_unreadable_name(s->regions[i].unreadable));
+        tb_json_close(json, '}');
+    }
+    tb_json_close(json, ']');
+}
+
+static void json_listeners(struct tb_json *json, const struct tb_listeners *all)
+{
+    tb_json_open(json, "unobserved_listeners", '[');
+    for (size_t i = 0; i < all->count; i++) {
+        const struct tb_listener *l = &all->found[i];
+        tb_json_open(json, NULL, '{');
+        tb_json_string(json, "program", l->exe[0] ? l->exe : l->name);
+        tb_json_string(json, "reason", l->why);
+        tb_json_number(json, "processes", l->pid_count);
+        tb_json_open(json, "pids", '[');
+        for (size_t k = 0; k < l->pid_count && k < sizeof(l->pids) / sizeof(l->pids[0]); k++)
+            tb_json_number(json, NULL, (uint64_t)l->pids[k]);
+        tb_json_close(json, ']');
+        tb_json_close(json, '}');
+    }
+    tb_json_close(json, ']');
+    tb_json_number(json, "hidden_processes", all->hidden);
+}
+
+static void print_json(const struct request *request)
 {
     struct tb_json json = {0};
+    const struct tb_view *view = &request->view;
     const struct tb_snapshot *s = view->snapshot;
     tb_json_open(&json, NULL, '{');
     tb_json_open(&json, "programs", '[');
@@ -185,42 +283,47 @@ static void print_json(const struct tb_view *view)
         if (is_program(view, &s->regions[i]))
             json_program(&json, &s->regions[i]);
     tb_json_close(&json, ']');
-    tb_json_open(&json, "services", '[');
-    for (size_t i = 0; i < s->service_count; i++) {
-        if (!tb_view_wants(view, s->services[i]))
-            continue;
-        tb_json_open(&json, NULL, '{');
-        tb_json_string(&json, "service", s->services[i]->name);
-        tb_json_number(&json, "requests", s->services[i]->requests);
-        tb_json_number(&json, "in_flight", s->services[i]->in_flight);
-        tb_json_number(&json, "processes", s->services[i]->processes);
-        tb_json_close(&json, '}');
-    }
-    tb_json_close(&json, ']');
-    tb_json_open(&json, "unobserved", '[');
+    json_services(&json, view);
+    tb_json_open(&json, "not_observed", '[');
     for (size_t i = 0; i < s->service_count; i++)
         if (tb_view_wants(view, s->services[i]))
             json_losses(&json, s->services[i]);
     tb_json_close(&json, ']');
-    tb_json_open(&json, "unreadable", '[');
-    for (size_t i = 0; i < s->region_count; i++) {
-        if (!s->regions[i].unreadable)
-            continue;
-        tb_json_open(&json, NULL, '{');
-        tb_json_string(&json, "path", s->regions[i].path);
-        tb_json_string(&json, "reason", tb_unreadable_name(s->regions[i].unreadable));
-        tb_json_close(&json, '}');
-    }
-    tb_json_close(&json, ']');
+    json_unreadable(&json, s);
+    json_listeners(&json, &request->listeners);
     tb_json_close(&json, '}');
     putchar('\n');
 }
 
+/* --- the verb ----------------------------------------------------------------------------------------------------- */
+
+static int print_hooks(void)
+{
+    for (size_t i = 0; i < sizeof(hooks) / sizeof(hooks[0]); i++)
+        printf("%s %s%s\n", hooks[i].type, hooks[i].name, hooks[i].parameters);
+    return TB_EXIT_OK;
+}
+
+static int show(struct request *request)
+{
+    static struct tb_object object;
+    int result = tb_view_open(&request->view);
+    if (result == 0 && !request->view.service)
+        tb_listeners_find(tb_object_locate(&object) == 0 ? &object : NULL, &request->listeners);
+    if (result == 0 && request->is_json)
+        print_json(request);
+    else if (result == 0)
+        print_text(request);
+    free(request->listeners.found);
+    tb_view_close(&request->view);
+    return result == 0 ? TB_EXIT_OK : TB_EXIT_FAILED;
+}
+
 static int run(int argc, char **argv)
 {
-    static const struct option options[] = {{"json", no_argument, NULL, 'j'}, TB_VIEW_OPTIONS, {0}};
-    struct tb_view view = {0};
-    bool is_json = false;
+    static const struct option options[] = {
+        {"json", no_argument, NULL, 'j'}, {"hooks", no_argument, NULL, 'k'}, TB_VIEW_OPTIONS, {0}};
+    struct request request = {0};
     int got;
     while ((got = tb_cli_option(argc, argv, "h", options)) != TB_OPTION_END) {
         if (got == TB_OPTION_HELP) {
@@ -228,26 +331,23 @@ static int run(int argc, char **argv)
             return TB_EXIT_OK;
         }
         if (got == 'j')
-            is_json = true;
-        else if (got == TB_OPTION_BAD || !tb_view_option(&view, got, optarg))
+            request.is_json = true;
+        else if (got == 'k')
+            request.is_hooks = true;
+        else if (got == TB_OPTION_BAD || !tb_view_option(&request.view, got, optarg))
             return TB_EXIT_USAGE;
     }
     if (tb_cli_operands(argc, argv) != 0)
         return TB_EXIT_USAGE;
-    int result = tb_view_open(&view);
-    if (result == 0 && is_json)
-        print_json(&view);
-    else if (result == 0)
-        print_text(&view);
-    tb_view_close(&view);
-    return result == 0 ? TB_EXIT_OK : TB_EXIT_FAILED;
+    return request.is_hooks ? print_hooks() : show(&request);
 }
 
 const struct tb_verb tb_verb_status = {
     "status", "which programs record, and what could not be observed",
     "Usage: tickbird status [OPTIONS]\n"
     "Lists the programs that record, with their requests, those in flight and the oldest of them; then what could not\n"
-    "be observed and why, and the regions that cannot be read.\n"
+    "be observed and why, regions that cannot be read, and programs that listen on TCP and do not record.\n"
     "\n"
-    "  --json               as one JSON object\n" TB_VIEW_HELP,
+    "  --json               as one JSON object\n"
+    "  --hooks              the functions that the preloaded object interposes, instead\n" TB_VIEW_HELP,
     run};

@@ -3,7 +3,7 @@
  * Finds the preloaded object and composes LD_PRELOAD. The symlink's name is used and not the versioned file behind it,
  * so that programs started later by the same parent get the object of the day.
  *
- * Entry points: tb_object_find, tb_object_preload.
+ * Entry points: tb_object_find, tb_object_locate, tb_object_preload.
  */
 #include "object.h"
 #include "cli.h"
@@ -65,21 +65,25 @@ static int use_wanted(const char *wanted, struct tb_object *object)
     return 0;
 }
 
-int tb_object_find(const char *wanted, struct tb_object *ret_object)
+int tb_object_locate(struct tb_object *ret_object)
 {
     char own[PATH_MAX];
+    own_directory(own, sizeof(own));
+    return try_path(ret_object, own, "") || try_path(ret_object, TB_LIBDIR, "") ||
+                   try_path(ret_object, own, "/../lib") || try_path(ret_object, own, "/../lib64")
+               ? 0
+               : -ENOENT;
+}
+
+int tb_object_find(const char *wanted, struct tb_object *ret_object)
+{
     if (wanted) {
         if (use_wanted(wanted, ret_object) != 0)
             return -1;
-    } else {
-        own_directory(own, sizeof(own));
-        if (!try_path(ret_object, own, "") && !try_path(ret_object, TB_LIBDIR, "") &&
-            !try_path(ret_object, own, "/../lib") && !try_path(ret_object, own, "/../lib64")) {
-            tb_cli_message(TB_OBJECT_NAME
-                           ": not found next to this command%s%s: install it, or name it with --lib FILE",
-                           TB_LIBDIR[0] ? " or in " : "", TB_LIBDIR);
-            return -1;
-        }
+    } else if (tb_object_locate(ret_object) != 0) {
+        tb_cli_message(TB_OBJECT_NAME ": not found next to this command%s%s: install it, or name it with --lib FILE",
+                       TB_LIBDIR[0] ? " or in " : "", TB_LIBDIR);
+        return -1;
     }
     if (strpbrk(ret_object->path, " \t:")) {
         tb_cli_message("%s: blanks and colons separate names in LD_PRELOAD: put it under a path without them",

@@ -23,6 +23,9 @@ struct tb_object {
  */
 int tb_object_find(const char *wanted, struct tb_object *ret_object);
 
+/* tb_object_locate - the same without a name and without a word. Returns 0 or -ENOENT. */
+int tb_object_locate(struct tb_object *ret_object);
+
 /*
  * tb_object_preload - @object in front of @current (an LD_PRELOAD value or NULL), which is kept; another copy of
  * Tickbird in it is dropped, as two would count everything twice.

@@ -7,9 +7,8 @@
  */
 #include "process.h"
 #include "object.h"
+#include "sockets.h"
 
-#include <ctype.h>
-#include <dirent.h>
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -21,9 +20,6 @@
 #include <unistd.h>
 
 #define ENVIRON_MAX (1u << 20)
-#define SOCKETS_MAX 65536u
-#define TCP_LISTEN 10
-#define UNIX_ACCEPTS 0x10000ul /* __SO_ACCEPTCON in the flags of /proc/net/unix */
 
 static FILE *open_file(pid_t pid, const char *name)
 {
@@ -182,92 +178,19 @@ static void read_limits(struct tb_process *p)
     fclose(file);
 }
 
-static int compare_inodes(const void *a, const void *b)
-{
-    unsigned long x = *(const unsigned long *)a, y = *(const unsigned long *)b;
-    return (x > y) - (x < y);
-}
-
-struct sockets {
-    unsigned long *inodes;
-    size_t count;
-    int listeners;
-};
-
-static void count_listener(struct sockets *sockets, unsigned long inode)
-{
-    if (inode && bsearch(&inode, sockets->inodes, sockets->count, sizeof(inode), compare_inodes))
-        sockets->listeners++;
-}
-
-/* One of /proc/PID/net's tables; it shows the whole network namespace of the process. */
-static void read_net(pid_t pid, const char *name, struct sockets *sockets)
-{
-    char line[512];
-    FILE *file = open_file(pid, name);
-    bool is_unix = strcmp(name, "net/unix") == 0;
-    if (!file)
-        return;
-    while (fgets(line, sizeof(line), file)) {
-        unsigned long inode = 0, flags = 0;
-        unsigned state = 0, type = 0;
-        if (is_unix) {
-            if (sscanf(line, "%*s %*s %*s %lx %x %*x %lu", &flags, &type, &inode) == 3 && type == 1 &&
-                (flags & UNIX_ACCEPTS))
-                count_listener(sockets, inode);
-        } else if (sscanf(line, " %*u: %*s %*s %x %*s %*s %*s %*u %*u %lu", &state, &inode) == 2 &&
-                   state == TCP_LISTEN) {
-            count_listener(sockets, inode);
-        }
-    }
-    fclose(file);
-}
-
-static void take_descriptor(struct tb_process *p, struct sockets *sockets, const char *link)
-{
-    unsigned long inode;
-    if (strcmp(link, "anon_inode:[io_uring]") == 0) {
-        p->has_uring = 1;
-        return;
-    }
-    if (sscanf(link, "socket:[%lu]", &inode) != 1 || sockets->count >= SOCKETS_MAX)
-        return;
-    if (sockets->count % 256 == 0) {
-        unsigned long *more = realloc(sockets->inodes, (sockets->count + 256) * sizeof(*more));
-        if (!more)
-            return;
-        sockets->inodes = more;
-    }
-    sockets->inodes[sockets->count++] = inode;
-}
-
 static void read_descriptors(struct tb_process *p)
 {
-    char path[64];
-    struct sockets sockets = {0};
+    struct tb_inodes own = {0}, listening = {0};
+    bool has_uring = false;
     p->has_uring = p->listeners = TB_UNKNOWN;
-    snprintf(path, sizeof(path), "/proc/%d/fd", (int)p->pid);
-    DIR *dir = opendir(path);
-    if (!dir)
-        return;
-    p->has_uring = 0;
-    for (const struct dirent *entry; (entry = readdir(dir));) {
-        char link[64];
-        ssize_t len = readlinkat(dirfd(dir), entry->d_name, link, sizeof(link) - 1);
-        if (len > 0) {
-            link[len] = 0;
-            take_descriptor(p, &sockets, link);
-        }
+    if (tb_sockets_of(p->pid, &own, &has_uring) == 0) {
+        p->has_uring = has_uring;
+        if (own.count)
+            tb_sockets_listening(p->pid, true, &listening);
+        p->listeners = (int)tb_inodes_common(&own, &listening);
     }
-    closedir(dir);
-    if (sockets.count) {
-        qsort(sockets.inodes, sockets.count, sizeof(*sockets.inodes), compare_inodes);
-        read_net(p->pid, "net/tcp", &sockets);
-        read_net(p->pid, "net/tcp6", &sockets);
-        read_net(p->pid, "net/unix", &sockets);
-    }
-    p->listeners = sockets.listeners;
-    free(sockets.inodes);
+    free(own.inodes);
+    free(listening.inodes);
 }
 
 static void compare_mount_namespace(struct tb_process *p)

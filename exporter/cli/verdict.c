@@ -123,7 +123,7 @@ static void add_notes(struct tb_verdict *v)
         note(v, "squid changes its ids and starts itself again, which drops the preload: run it with -N");
 }
 
-void tb_verdict_file(int fd, const char *path, const struct tb_object *object, struct tb_verdict *v)
+static void judge_file(int fd, const char *path, const struct tb_object *object, struct tb_verdict *v)
 {
     int result = tb_elf_file_read(fd, &v->file);
     snprintf(v->binary, sizeof(v->binary), "%s", path);
@@ -198,7 +198,7 @@ static bool judge_step(const char *name, const struct tb_object *object, struct 
             close(fd);
         return false;
     }
-    tb_verdict_file(fd, path, object, v);
+    judge_file(fd, path, object, v);
     if (!v->obstacle && v->file.kind == TB_FILE_ELF && is_secure(fd, &st))
         obstacle(v, TB_OBSTACLE_SECURE,
                  "start it as the user that it belongs to or without the set-user-ID, set-group-ID and capability bits",
@@ -215,6 +215,14 @@ static bool judge_step(const char *name, const struct tb_object *object, struct 
     }
     snprintf(next, TB_FILE_TEXT, "%s", program);
     return true;
+}
+
+void tb_verdict_file(int fd, const char *path, const struct tb_object *object, struct tb_verdict *ret_verdict)
+{
+    memset(ret_verdict, 0, sizeof(*ret_verdict));
+    snprintf(ret_verdict->program, sizeof(ret_verdict->program), "%s", path);
+    judge_file(fd, path, object, ret_verdict);
+    add_notes(ret_verdict);
 }
 
 void tb_verdict_program(const char *name, const struct tb_object *object, struct tb_verdict *ret_verdict)
