@@ -43,7 +43,7 @@ static int help(int argc, char **argv)
     return TB_EXIT_OK;
 }
 
-int main(int argc, char **argv)
+static int dispatch(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : "";
     if (!strcmp(name, "--help") || !strcmp(name, "-h") || !strcmp(name, "help"))
@@ -53,18 +53,22 @@ int main(int argc, char **argv)
         return TB_EXIT_OK;
     }
     const struct tb_verb *verb = find(name);
-    if (verb) {
-        int code = verb->run(argc - 1, argv + 1);
-        /* A full disk or a closed pipe must not look like success. */
-        if (fflush(stdout) != 0 && code == TB_EXIT_OK) {
-            tb_cli_message("standard output: it cannot be written: free space, or keep the reader open");
-            code = TB_EXIT_FAILED;
-        }
-        return code;
-    }
+    if (verb)
+        return verb->run(argc - 1, argv + 1);
     if (!name[0])
         print_help(stderr);
     else
         tb_cli_message("%s: no such %s: see tickbird --help", name, name[0] == '-' ? "option" : "verb");
     return TB_EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    int code = dispatch(argc, argv);
+    /* A full disk or a closed pipe must not look like success. */
+    if ((fflush(stdout) != 0 || ferror(stdout)) && code == TB_EXIT_OK) {
+        tb_cli_message("standard output: it cannot be written: free space, or keep the reader open");
+        code = TB_EXIT_FAILED;
+    }
+    return code;
 }
