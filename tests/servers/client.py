@@ -17,6 +17,10 @@ class Closed(Exception):
     """The server ended the connection before the next response began."""
 
 
+class NoHead(Exception):
+    """Bytes that are no response head: an HTTP/0.9 answer, a bare body."""
+
+
 class Record:
     """What was received, as multisets; shared by all client threads."""
 
@@ -120,7 +124,7 @@ class Conn:
         status_line = self.line().decode("latin-1")
         parts = status_line.split(" ", 2)
         if not parts[0].startswith("HTTP/1.") or len(parts) < 2 or len(parts[1]) != 3 or not parts[1].isdigit():
-            raise AssertionError(f"not a status line: {status_line[:80]!r}")
+            raise NoHead(f"not a status line: {status_line[:80]!r}")
         headers = {}
         while True:
             line = self.line().decode("latin-1")

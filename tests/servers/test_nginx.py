@@ -22,7 +22,7 @@ def configuration(test, servers, http=""):
     text = re.sub(r"pid [^;]*;", f"pid {test.dir}/nginx.pid;\ndaemon off;", packaged)
     text = re.sub(r"/etc/nginx/(sites-enabled|conf\.d)/", lambda m: f"{test.dir}/{'sites' if m[1] == 'sites-enabled' else 'conf.d'}/", text)
     text = re.sub(r"worker_processes [^;]*;", "worker_processes 2;", text)
-    text = re.sub(r"access_log [^;]*;", f"log_format plain '$request_method $status';\n access_log {test.dir}/logs/access.log plain;", text)
+    text = re.sub(r"access_log [^;]*;", f"log_format plain '$request_method $status $bytes_sent $uri';\n access_log {test.dir}/logs/access.log plain;", text)
     text = re.sub(r"error_log [^;]*;", f"error_log {test.dir}/logs/error.log;", text)
     test.write("conf.d/private.conf", temp + http)
     test.write("sites/site", servers)
@@ -33,7 +33,7 @@ def start(test, servers, http="", **options):
     nginx = harness.which("nginx")
     conf = configuration(test, servers, http)
     child = test.start([nginx, "-c", conf], **options)
-    test.access_log = (test.dir / "logs" / "access.log", {"499", "000"})
+    test.access_log = (test.dir / "logs" / "access.log", {"statuses": ("499", "000")})
     return child
 
 

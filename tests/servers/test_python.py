@@ -10,11 +10,10 @@ def http_server(version):
         address = (test.ip, test.port())
         child = test.start([sites.PYTHON, sites.APPS / "http_server.py", *address, version])
         test.wait_for_port(address, child)
-        # garbage: answers an HTTP/0.9-style request by a bare error page without a status line
         # leading_crlf: takes an empty line for the end of a keep-alive connection
-        return sites.app(address, ["sse", "early", "until_close"], 
-                         # expect_continue: an HTTP/1.0 server sends no interim answer
-                         skip=["garbage", "tls_hello", "leading_crlf"] + (["expect_continue"] if version == "HTTP/1.0" else []),
+        # expect_continue: an HTTP/1.0 server sends no interim answer
+        return sites.app(address, ["sse", "early", "until_close"], answers_http09=True,
+                         skip=["leading_crlf"] + (["expect_continue"] if version == "HTTP/1.0" else []),
                          pipeline="all" if version == "HTTP/1.1" else "some")
     return set_up
 
