@@ -35,12 +35,12 @@ void tb_exchange_io(struct tb_core *core, struct tb_conn *c, enum tb_direction d
 void tb_exchange_shutdown(struct tb_core *core, struct tb_conn *c, enum tb_direction direction);
 
 /*
- * tb_exchange_close - the stream is over for this process. What was left open is counted: a response cut short under its status, an unanswered
- * request as aborted; but an exchange that was open at a fork and is closed here unanswered belongs to the other side, until that
- * side closes it unanswered too.
+ * tb_exchange_close - the stream is over for this process. What was left open is counted: a response cut short under
+ * its status, an unanswered request as aborted; but an exchange that was open at a fork and is closed here unanswered
+ * belongs to the other side, until that side closes it unanswered too.
  *
- * Returns true when @c may be reused; false when another thread is inside it at this moment (then the memory must never be
- * given to another connection).
+ * Returns true when @c may be reused; false when another thread is inside it at this moment (then the memory must never
+ * be given to another connection).
  */
 bool tb_exchange_close(struct tb_core *core, struct tb_conn *c, enum tb_close_how how);
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * HTTP/1 start lines, in place when the whole line is there, byte by byte when it is cut (RFC 9112 sections 2.2, 3, 4; the PROXY
- * protocol, versions 1 and 2). Header sections are in http1_head.c, bodies in http1_body.c.
+ * HTTP/1 start lines, in place when the whole line is there, byte by byte when it is cut (RFC 9112 sections 2.2, 3, 4;
+ * the PROXY protocol, versions 1 and 2). Header sections are in http1_head.c, bodies in http1_body.c.
  *
- * What is taken for a request: a token, blanks, a target, a blank and HTTP/d.d at the end of the line. Blanks inside the target and
- * behind the version are tolerated as nginx and Apache do; a server that refuses them answers, and the answer is counted.
+ * What is taken for a request: a token, blanks, a target, a blank and HTTP/d.d at the end of the line. Blanks inside
+ * the target and behind the version are tolerated as nginx and Apache do; a server that refuses them answers, and the
+ * answer is counted.
  */
 #include "http1.h"
 #include "methods.h"
-
 
 static bool is_digit(uint8_t c)
 {
@@ -78,20 +78,31 @@ static bool is_version(const uint8_t *p)
            is_digit(p[7]);
 }
 
-/* The end of the part of a target that shapes the route. */
-static const uint8_t *path_end(const uint8_t *p, const uint8_t *end)
+/* The end of the part of a target [p, last) that shapes the route; up to @end may be read. */
+static const uint8_t *path_end(const uint8_t *p, const uint8_t *last, const uint8_t *end)
 {
-    const uint8_t *stop_at = end;
-    if ((size_t)(end - p) > TB_PATH_MAX)
-        stop_at = p + TB_PATH_MAX;
-    for (; p < stop_at; p++)
-        if (*p == '?' || *p == '#' || *p == ' ')
-            break;
-    return p;
+    if ((size_t)(last - p) > TB_PATH_MAX)
+        last = p + TB_PATH_MAX;
+#ifdef TB_SCAN_X86
+    for (; p < last && end - p >= 16; p += 16) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+        __m128i hit = _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('?')), _mm_cmpeq_epi8(v, _mm_set1_epi8('#')));
+        hit = _mm_or_si128(hit, _mm_cmpeq_epi8(v, _mm_set1_epi8(' ')));
+        uint32_t mask = (uint32_t)_mm_movemask_epi8(hit);
+        if (mask) {
+            p += __builtin_ctz(mask);
+            return p < last ? p : last;
+        }
+    }
+#endif
+    while (p < last && *p != '?' && *p != '#' && *p != ' ')
+        p++;
+    return p < last ? p : last;
 }
 
 /* A whole request line without its LF. */
-static enum tb_parse request_line(struct tb_message *m, const uint8_t *p, const uint8_t *end, struct tb_start_line *ret)
+static enum tb_parse request_line(struct tb_message *m, const uint8_t *p, const uint8_t *end,
+                                  const uint8_t *readable_end, struct tb_start_line *ret)
 {
     uint8_t method;
     const uint8_t *t;
@@ -125,7 +136,7 @@ static enum tb_parse request_line(struct tb_message *m, const uint8_t *p, const 
 
     if (end[-1] == '0' && end[-3] == '1')
         m->flags |= TB_MSG_VERSION_10;
-    const uint8_t *cut = path_end(t, last);
+    const uint8_t *cut = path_end(t, last, readable_end);
     ret->path = tb_bytes(t, (size_t)(cut - t));
     ret->is_cut = cut < last && ret->path.len == TB_PATH_MAX && *cut != '?' && *cut != '#' && *cut != ' ';
     ret->is_http2 = end[-3] == '2' && word == WORD4('P', 'R', 'I', ' ');
@@ -143,18 +154,15 @@ static bool is_proxy(struct tb_bytes in)
 
 static const uint8_t *find_lf(const uint8_t *p, const uint8_t *end)
 {
-    while (p < end && *p != '\n') {
 #ifdef TB_SCAN_X86
-        if (end - p >= (ptrdiff_t)TB_SCAN_STEP) {
-            uint32_t mask = tb_scan_mask_sse2(p, '\n');
-            if (mask)
-                return p + __builtin_ctz(mask);
-            p += TB_SCAN_STEP;
-            continue;
-        }
-#endif
-        p++;
+    for (; end - p >= (ptrdiff_t)TB_SCAN_STEP; p += TB_SCAN_STEP) {
+        uint32_t mask = tb_scan_mask_sse2(p, '\n');
+        if (mask)
+            return p + __builtin_ctz(mask);
     }
+#endif
+    while (p < end && *p != '\n')
+        p++;
     return p;
 }
 
@@ -330,7 +338,7 @@ enum tb_parse tb_http1_request_line(struct tb_message *m, struct tb_bytes *in, s
         return TB_PARSE_PARTIAL;
     reset(m, TB_PHASE_START);
     advance(in, lf + 1);
-    return request_line(m, p, lf, ret);
+    return request_line(m, p, lf, end, ret);
 }
 
 enum tb_parse tb_http1_request_line_cut(struct tb_message *m, struct tb_bytes *in, uint8_t *path_block,

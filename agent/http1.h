@@ -2,7 +2,8 @@
 /*
  * HTTP/1.0 and HTTP/1.1 messages in flight (RFC 9112): where a message starts, what its start line says, how long its
  * body is, where it ends. Input may be cut anywhere; what must survive a cut is 16 bytes per direction. Whole lines are
- * read in place, 32 bytes a step; only a line that is cut goes through a byte-by-byte machine. Both give the same answers.
+ * read in place, 32 bytes a step; only a line that is cut goes through a byte-by-byte machine. Both give the same
+ * answers.
  *
  * Pure functions of bytes and of struct tb_message: no allocation, no I/O, no clock, no errno. Context: any.
  * Linear in the bytes of a connection: nothing is looked at twice but one cut line's first part.
@@ -73,7 +74,8 @@ struct tb_message {
 _Static_assert(sizeof(struct tb_message) == 16, "two of these are in every connection");
 
 struct tb_start_line {
-    struct tb_bytes path; /* borrowed: from the input or from the caller's path block; as sent, cut at '?', '#', ' ' and TB_PATH_MAX */
+    struct tb_bytes path; /* borrowed: from the input or from the caller's path block; as sent, cut at '?', '#', ' ' and
+                             TB_PATH_MAX */
     uint16_t status;      /* response */
     uint8_t method;       /* request: enum tb_method */
     bool is_cut;          /* the path was longer than TB_PATH_MAX */
@@ -86,17 +88,18 @@ struct tb_start_line {
  * @in   advanced past the line unless TB_PARSE_PARTIAL
  * @ret  slices into @in; set only when TB_PARSE_OK, then the phase is TB_PHASE_HEADERS
  *
- * Returns TB_PARSE_OK, TB_PARSE_BAD (phase STOPPED), or TB_PARSE_PARTIAL when the line is cut, or does not start at once (empty
- * lines, a PROXY head, an earlier part): then nothing was consumed, use the next function.
+ * Returns TB_PARSE_OK, TB_PARSE_BAD (phase STOPPED), or TB_PARSE_PARTIAL when the line is cut, or does not start at
+ * once (empty lines, a PROXY head, an earlier part): then nothing was consumed, use the next function.
  */
 enum tb_parse tb_http1_request_line(struct tb_message *m, struct tb_bytes *in, struct tb_start_line *ret);
 
 /*
- * tb_http1_request_line_cut - the same byte by byte, any cut; leading empty lines and, before the first message of a stream,
- * a PROXY protocol head of version 1 or 2 are skipped.
+ * tb_http1_request_line_cut - the same byte by byte, any cut; leading empty lines and, before the first message of a
+ * stream, a PROXY protocol head of version 1 or 2 are skipped.
  *
  * @in          advanced past what was consumed: all of it unless the line is complete
- * @path_block  TB_PATH_MAX bytes that keep the path, the same in each call for one line; NULL: the path is lost (empty, is_cut)
+ * @path_block  TB_PATH_MAX bytes that keep the path, the same in each call for one line; NULL: the path is lost (empty,
+ * is_cut)
  */
 enum tb_parse tb_http1_request_line_cut(struct tb_message *m, struct tb_bytes *in, uint8_t *path_block,
                                         struct tb_start_line *ret);
@@ -105,29 +108,44 @@ enum tb_parse tb_http1_request_line_cut(struct tb_message *m, struct tb_bytes *i
 enum tb_parse tb_http1_status_line(struct tb_message *m, struct tb_bytes *in, struct tb_start_line *ret);
 
 /*
- * tb_http1_headers - read header lines until the empty one. Phases HEADERS to HEADER_CR. Never BAD: what cannot be understood is
- * either of no interest or sets TB_MSG_AMBIGUOUS.
+ * tb_http1_headers - read header lines until the empty one. Phases HEADERS to HEADER_CR. Never BAD: what cannot be
+ * understood is either of no interest or sets TB_MSG_AMBIGUOUS.
  */
 enum tb_parse tb_http1_headers(struct tb_message *m, bool is_request, struct tb_bytes *in);
 
+/*
+ * tb_http1_whole_request, tb_http1_whole_response - the start line and the header section at once, when they are whole in @in and ordinary.
+ * True: @in is advanced, the state is as after tb_http1_headers returned OK (the response's status is m->extra). False: nothing changed.
+ */
+bool tb_http1_whole_request(struct tb_message *m, struct tb_bytes *in, struct tb_start_line *ret);
+bool tb_http1_whole_response(struct tb_message *m, struct tb_bytes *in);
+
+/* Shared by the two ways to read a header section: one line from @p to its LF that begins with "content-" or "transfer" in any case (12
+ * bytes at least), and what the section says together. */
+void tb_http1_framing_line(struct tb_message *m, const uint8_t *p, const uint8_t *lf, const uint8_t *end);
+void tb_http1_judge(struct tb_message *m, bool is_request);
+
 /* tb_http1_select - which instruction set tb_http1_headers and the path search use; for start-up and tests. */
 void tb_http1_select(enum tb_simd simd);
+extern enum tb_simd tb_http1_simd;
 
 /*
- * tb_http1_request_body, tb_http1_response_body - after the header section: choose the phase of the body (RFC 9112 section 6.3).
- * A request without one, or a response that cannot have one, is left in TB_PHASE_START. @method is the request's.
+ * tb_http1_request_body, tb_http1_response_body - after the header section: choose the phase of the body (RFC 9112
+ * section 6.3). A request without one, or a response that cannot have one, is left in TB_PHASE_START. @method is the
+ * request's.
  */
 void tb_http1_request_body(struct tb_message *m);
 void tb_http1_response_body(struct tb_message *m, uint8_t method, uint16_t status);
 
 /*
  * tb_http1_body - skip body bytes. Ranges without bytes (ptr NULL) are taken where only their length matters.
- * Returns OK at the message's end (phase START), PARTIAL, or BAD (chunk framing broken, or a look at bytes that nobody has).
- * *ret_body grows by the content bytes skipped.
+ * Returns OK at the message's end (phase START), PARTIAL, or BAD (chunk framing broken, or a look at bytes that nobody
+ * has). *ret_body grows by the content bytes skipped.
  */
 enum tb_parse tb_http1_body(struct tb_message *m, struct tb_bytes *in, uint64_t *ret_body);
 
-/* tb_http1_target_path - the path of a target as sent (origin, absolute, asterisk form; RFC 9112 section 3.2), cut already at '?'. */
+/* tb_http1_target_path - the path of a target as sent (origin, absolute, asterisk form; RFC 9112 section 3.2), cut
+ * already at '?'. */
 struct tb_bytes tb_http1_target_path(struct tb_bytes target);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Message bodies: which framing applies (RFC 9112 section 6.3), and skipping content by length, by chunk or until close.
- * Content is never looked at, so it may be bytes that exist only as a number (sendfile).
+ * Message bodies: which framing applies (RFC 9112 section 6.3), and skipping content by length, by chunk or until
+ * close. Content is never looked at, so it may be bytes that exist only as a number (sendfile).
  */
 #include "http1.h"
 
@@ -48,7 +48,8 @@ static uint8_t hex(uint8_t c)
     return (uint8_t)(c - 'a') < 6 ? (uint8_t)(c - 'a' + 10) : 255;
 }
 
-/* One byte of chunk framing. OK: the message is over. In CHUNK_SIZE, pos counts digits (at most 15, so no overflow), 16+: blanks. */
+/* One byte of chunk framing. OK: the message is over. In CHUNK_SIZE, pos counts digits (at most 15, so no overflow),
+ * 16+: blanks. */
 static enum tb_parse chunk_byte(struct tb_message *m, uint8_t c)
 {
     switch ((enum tb_phase)m->phase) {

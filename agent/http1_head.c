@@ -139,88 +139,60 @@ static void whole_value(struct tb_message *m, uint8_t header, const uint8_t *p, 
     value_end(m);
 }
 
-static bool name_is(const uint8_t *p, size_t len, const char *name, size_t name_len)
+static uint64_t load64(const uint8_t *p)
 {
-    if (len <= name_len)
-        return false;
+    uint64_t v;
+    __builtin_memcpy(&v, p, 8);
+    return v;
+}
+
+/* Eight letters as they lie in memory (little-endian), to be compared with bit 5 set in each byte. */
+#define CASE_BITS UINT64_C(0x2020202020202020)
+#define WORD_CONTENT UINT64_C(0x2d746e65746e6f63)  /* content- */
+#define WORD_TRANSFER UINT64_C(0x726566736e617274) /* transfer */
+#define WORD_LENGTH UINT64_C(0x3a6874676e656c2d)   /* -length: */
+#define WORD_TYPE UINT64_C(0x3a657079742d746e)     /* nt-type: */
+#define WORD_ENCODIN UINT64_C(0x6e69646f636e652d)  /* -encodin */
+#define WORD_TEXT_EVE UINT64_C(0x6576652f74786574) /* text/eve */
+#define SHORTEST_FRAMING_LINE 12                   /* "content-type" */
+
+static bool has_name(const uint8_t *p, const char *name, size_t name_len)
+{
     for (size_t i = 0; i < name_len; i++)
         if (tb_lower(p[i]) != (uint8_t)name[i])
             return false;
-    /* a blank before the colon is not a header name (RFC 9112 section 5.1), yet some take it for one */
-    return p[name_len] == ':' || is_blank(p[name_len]);
+    return true;
 }
 
-/* A line whose first eight letters are "content-" or "transfer". */
-static __attribute__((noinline)) void framing_line(struct tb_message *m, const uint8_t *p, const uint8_t *lf)
+/* Digits and nothing else, the first time: the common Content-Length. False leaves @m untouched. */
+static bool plain_length(struct tb_message *m, const uint8_t *p, const uint8_t *lf)
 {
-    static const struct {
-        const char *name;
-        uint8_t len, header;
-    } known[3] = {{name_length, sizeof(name_length) - 1, HEADER_LENGTH},
-                  {name_type, sizeof(name_type) - 1, HEADER_TYPE},
-                  {name_coding, sizeof(name_coding) - 1, HEADER_CODING}};
-    size_t len = (size_t)(lf - p);
+    uint64_t number = 0;
 
-    for (int i = 0; i < 3; i++) {
-        if (!name_is(p, len, known[i].name, known[i].len))
-            continue;
-        if (p[known[i].len] == ':')
-            whole_value(m, known[i].header, p + known[i].len + 1, lf);
-        else if (known[i].header != HEADER_TYPE)
-            m->flags |= TB_MSG_AMBIGUOUS;
-        return;
+    if (lf[-1] == '\r')
+        lf--;
+    while (p < lf && *p == ' ')
+        p++;
+    if (p == lf || lf - p > 17 || (m->flags & TB_MSG_HAS_LENGTH))
+        return false;
+    for (; p < lf; p++) {
+        uint8_t digit = (uint8_t)(*p - '0');
+        if (digit > 9)
+            return false;
+        number = number * 10 + digit;
     }
+    m->number = number;
+    m->flags |= TB_MSG_HAS_LENGTH | TB_MSG_WATCH_FOLD;
+    return true;
 }
 
-/* "content-" and "transfer" with bit 5 set in each byte */
-#define WORD_CONTENT UINT64_C(0x2d746e65746e6f63)
-#define WORD_TRANSFER UINT64_C(0x726566736e617274)
-#define CASE_BITS UINT64_C(0x2020202020202020)
-#define SHORTEST_FRAMING_LINE 12 /* "content-type" */
-
-/*
- * Walk whole header lines from a line's start. OK: *at is behind the empty line. PARTIAL: *at is the start of the cut
- * line. The body is compiled once per instruction set: a call per line would cost more than the search.
- */
-#define WALK_BODY(MASK)                                                                                                \
-    const uint8_t *line = *at, *q = line;                                                                              \
-    for (;;) {                                                                                                         \
-        size_t left = (size_t)(end - q);                                                                               \
-        uint32_t mask;                                                                                                 \
-        if (TB_LIKELY(left >= TB_SCAN_STEP)) {                                                                         \
-            mask = MASK(q, '\n');                                                                                      \
-        } else if (left == 0) {                                                                                        \
-            *at = line;                                                                                                \
-            return TB_PARSE_PARTIAL;                                                                                   \
-        } else if ((size_t)(end - *at) >= TB_SCAN_STEP) {                                                              \
-            /* the last step overlaps what was seen already, so as not to read past the end */                         \
-            mask = MASK(end - TB_SCAN_STEP, '\n') >> (TB_SCAN_STEP - left);                                            \
-        } else {                                                                                                       \
-            mask = 0;                                                                                                  \
-            for (size_t i = 0; i < left; i++)                                                                          \
-                mask |= (uint32_t)(q[i] == '\n') << i;                                                                 \
-        }                                                                                                              \
-        while (mask) {                                                                                                 \
-            const uint8_t *lf = q + __builtin_ctz(mask);                                                               \
-            mask &= mask - 1;                                                                                          \
-            size_t len = (size_t)(lf - line);                                                                          \
-            if (TB_LIKELY(len >= SHORTEST_FRAMING_LINE)) {                                                             \
-                uint64_t word;                                                                                         \
-                __builtin_memcpy(&word, line, 8);                                                                      \
-                word |= CASE_BITS;                                                                                     \
-                if (word == WORD_CONTENT || word == WORD_TRANSFER) {                                                   \
-                    framing_line(m, line, lf);                                                                         \
-                    if (m->flags & TB_MSG_WATCH_FOLD)                                                                  \
-                        watch_fold(m, lf + 1, end);                                                                    \
-                }                                                                                                      \
-            } else if (len == 0 || (len == 1 && *line == '\r')) {                                                      \
-                *at = lf + 1;                                                                                          \
-                return TB_PARSE_OK;                                                                                    \
-            }                                                                                                          \
-            line = lf + 1;                                                                                             \
-        }                                                                                                              \
-        q += left < TB_SCAN_STEP ? left : TB_SCAN_STEP;                                                                \
-    }
+/* Could this value be one of the two types of streams? Only then it is worth the value machine. */
+static bool may_be_stream(const uint8_t *p, const uint8_t *lf)
+{
+    while (p < lf && is_blank(*p))
+        p++;
+    return lf - p >= 17 && (((load64(p) | CASE_BITS) == WORD_TEXT_EVE) || tb_lower(*p) == 'm');
+}
 
 /* Does a continuation (obs-fold, RFC 9112 section 5.2) follow a framing header? Recipients differ in what it then
  * means. */
@@ -233,36 +205,183 @@ static void watch_fold(struct tb_message *m, const uint8_t *next, const uint8_t 
     m->flags &= (uint8_t)~TB_MSG_WATCH_FOLD;
 }
 
+void tb_http1_framing_line(struct tb_message *m, const uint8_t *p, const uint8_t *lf, const uint8_t *end)
+{
+    size_t len = (size_t)(lf - p);
+
+    if (len >= 16 && (load64(p + 7) | CASE_BITS) == WORD_LENGTH && p[7] == '-' && p[14] == ':') {
+        if (!plain_length(m, p + 15, lf))
+            whole_value(m, HEADER_LENGTH, p + 15, lf);
+    } else if (len >= 13 && (load64(p + 5) | CASE_BITS) == WORD_TYPE && p[7] == '-' && p[12] == ':') {
+        if (may_be_stream(p + 13, lf))
+            whole_value(m, HEADER_TYPE, p + 13, lf);
+    } else if (len >= 18 && (load64(p + 8) | CASE_BITS) == WORD_ENCODIN && has_name(p, name_coding, 17) &&
+               p[17] == ':') {
+        whole_value(m, HEADER_CODING, p + 18, lf);
+    } else if ((len >= 15 && has_name(p, name_length, 14) && is_blank(p[14])) ||
+               (len >= 18 && has_name(p, name_coding, 17) && is_blank(p[17]))) {
+        /* a blank before the colon is not a header name (RFC 9112 section 5.1), yet some take it for one */
+        m->flags |= TB_MSG_AMBIGUOUS;
+    } else if (len == 15 && has_name(p, name_length, 14) && p[14] == ':') {
+        whole_value(m, HEADER_LENGTH, p + 15, lf); /* an empty one */
+    }
+    if (m->flags & TB_MSG_WATCH_FOLD)
+        watch_fold(m, lf + 1, end);
+}
+
+static const uint8_t *find_lf(const uint8_t *p, const uint8_t *end)
+{
+    while (p < end && *p != '\n')
+        p++;
+    return p;
+}
+
+/* A line that starts with C or T. What is cut off is left to the byte machine. */
+static void candidate(struct tb_message *m, const uint8_t *p, const uint8_t *end)
+{
+    if (end - p < SHORTEST_FRAMING_LINE)
+        return;
+    uint64_t word = load64(p) | CASE_BITS;
+    if (word != WORD_CONTENT && word != WORD_TRANSFER)
+        return;
+    const uint8_t *lf = find_lf(p + 8, end);
+    if (lf == end || lf - p < SHORTEST_FRAMING_LINE)
+        return;
+    tb_http1_framing_line(m, p, lf, end);
+}
+
+/* The start of the line that the input ends in. */
+static const uint8_t *cut_line(const uint8_t *start, const uint8_t *end)
+{
+    while (end > start && end[-1] != '\n')
+        end--;
+    return end;
+}
+
+/* What a step of 32 bytes holds, a bit per byte. */
+struct step {
+    uint32_t lf;     /* line feeds */
+    uint32_t c_or_t; /* letters that a framing header may start with */
+};
+
+static struct step step_short(const uint8_t *p, size_t len)
+{
+    struct step s = {0, 0};
+    for (size_t i = 0; i < len; i++) {
+        uint8_t lower = p[i] | 0x20;
+        s.lf |= (uint32_t)(p[i] == '\n') << i;
+        s.c_or_t |= (uint32_t)(lower == 'c' || lower == 't') << i;
+    }
+    return s;
+}
+
+/*
+ * Walk whole header lines from a line's start. OK: *at is behind the empty line. PARTIAL: *at is the start of the cut
+ * line. Compiled once per instruction set. @w keeps where the two bytes before a step were line feeds (bits 0 and 1).
+ */
+#define WALK_BODY(STEP)                                                                                                \
+    const uint8_t *start = *at;                                                                                        \
+    uint64_t w = 2; /* as if a line feed stood before the first line */                                                \
+    for (const uint8_t *q = start; q < end; q += TB_SCAN_STEP) {                                                       \
+        size_t left = (size_t)(end - q);                                                                               \
+        struct step s;                                                                                                 \
+        if (TB_LIKELY(left >= TB_SCAN_STEP)) {                                                                         \
+            s = STEP(q);                                                                                               \
+        } else if (end - start >= (ptrdiff_t)TB_SCAN_STEP) {                                                           \
+            /* the last step overlaps what was seen already, so as not to read past the end */                         \
+            s = STEP(end - TB_SCAN_STEP);                                                                              \
+            s.lf >>= TB_SCAN_STEP - left;                                                                              \
+            s.c_or_t >>= TB_SCAN_STEP - left;                                                                          \
+        } else {                                                                                                       \
+            s = step_short(q, left);                                                                                   \
+        }                                                                                                              \
+        w |= (uint64_t)s.lf << 2;                                                                                      \
+        uint32_t lines = (uint32_t)(w >> 1) & s.c_or_t; /* lines that start with C or T */                             \
+        uint32_t empty = s.lf & (uint32_t)(w | w >> 1); /* line feeds one or two bytes behind another */               \
+        w >>= 32;                                                                                                      \
+        if (TB_LIKELY(!(lines | empty)))                                                                               \
+            continue;                                                                                                  \
+        const uint8_t *lf = NULL;                                                                                      \
+        for (; empty; empty &= empty - 1) {                                                                            \
+            lf = q + __builtin_ctz(empty);                                                                             \
+            if (lf == start || lf[-1] == '\n' || lf[-1] == '\r')                                                       \
+                break;                                                                                                 \
+            lf = NULL;                                                                                                 \
+        }                                                                                                              \
+        if (lf)                                                                                                        \
+            lines &= (empty & -empty) - 1;                                                                             \
+        for (; lines; lines &= lines - 1)                                                                              \
+            candidate(m, q + __builtin_ctz(lines), end);                                                               \
+        if (lf) {                                                                                                      \
+            *at = lf + 1;                                                                                              \
+            return TB_PARSE_OK;                                                                                        \
+        }                                                                                                              \
+    }                                                                                                                  \
+    *at = cut_line(start, end);                                                                                        \
+    return TB_PARSE_PARTIAL;
+
+static struct step step_portable(const uint8_t *p)
+{
+    return (struct step){tb_scan_mask_portable(p, '\n'), tb_scan_mask_portable(p, 'c') | tb_scan_mask_portable(p, 'C') |
+                                                             tb_scan_mask_portable(p, 't') |
+                                                             tb_scan_mask_portable(p, 'T')};
+}
+
 static enum tb_parse walk_portable(struct tb_message *m, const uint8_t **at, const uint8_t *end)
 {
-    WALK_BODY(tb_scan_mask_portable)
+    WALK_BODY(step_portable)
 }
 
 #ifdef TB_SCAN_X86
+static inline uint32_t half_sse2(const uint8_t *p, uint32_t *ret_lf)
+{
+    __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p), lower = _mm_or_si128(v, _mm_set1_epi8(0x20));
+    *ret_lf = (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(v, _mm_set1_epi8('\n')));
+    return (uint32_t)_mm_movemask_epi8(
+        _mm_or_si128(_mm_cmpeq_epi8(lower, _mm_set1_epi8('c')), _mm_cmpeq_epi8(lower, _mm_set1_epi8('t'))));
+}
+
+static inline struct step step_sse2(const uint8_t *p)
+{
+    uint32_t low, high;
+    uint32_t c_or_t = half_sse2(p, &low) | half_sse2(p + 16, &high) << 16;
+    return (struct step){low | high << 16, c_or_t};
+}
+
 static enum tb_parse walk_sse2(struct tb_message *m, const uint8_t **at, const uint8_t *end)
 {
-    WALK_BODY(tb_scan_mask_sse2)
+    WALK_BODY(step_sse2)
+}
+
+__attribute__((target("avx2,bmi"))) static inline struct step step_avx2(const uint8_t *p)
+{
+    __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)p),
+            lower = _mm256_or_si256(v, _mm256_set1_epi8(0x20));
+    return (struct step){
+        (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(v, _mm256_set1_epi8('\n'))),
+        (uint32_t)_mm256_movemask_epi8(_mm256_or_si256(_mm256_cmpeq_epi8(lower, _mm256_set1_epi8('c')),
+                                                       _mm256_cmpeq_epi8(lower, _mm256_set1_epi8('t'))))};
 }
 
 __attribute__((target("avx2,bmi"))) static enum tb_parse walk_avx2(struct tb_message *m, const uint8_t **at,
                                                                    const uint8_t *end)
 {
-    WALK_BODY(tb_scan_mask_avx2)
+    WALK_BODY(step_avx2)
 }
 #endif
 
-/* 0: the baseline of the machine. Written once at start (tb_http1_select), read by every head. */
-static enum tb_simd selected = TB_SIMD_SSE2;
+/* The baseline of the machine until start-up has looked (tb_http1_select). Written once, read by every head. */
+enum tb_simd tb_http1_simd = TB_SIMD_SSE2;
 
 void tb_http1_select(enum tb_simd simd)
 {
-    tb_store_relaxed(&selected, simd);
+    tb_store_relaxed(&tb_http1_simd, simd);
 }
 
 static enum tb_parse walk(struct tb_message *m, const uint8_t **at, const uint8_t *end)
 {
 #ifdef TB_SCAN_X86
-    enum tb_simd simd = tb_load_relaxed(&selected);
+    enum tb_simd simd = tb_load_relaxed(&tb_http1_simd);
     if (TB_LIKELY(simd == TB_SIMD_AVX2))
         return walk_avx2(m, at, end);
     if (simd == TB_SIMD_SSE2)
@@ -365,7 +484,7 @@ static enum tb_parse header_byte(struct tb_message *m, uint8_t c)
 }
 
 /* What the section says together (RFC 9112 section 6.1 and 6.3). */
-static void judge(struct tb_message *m, bool is_request)
+void tb_http1_judge(struct tb_message *m, bool is_request)
 {
     if (!is_request || !(m->flags & TB_MSG_HAS_CODING))
         return;
@@ -397,7 +516,7 @@ enum tb_parse tb_http1_headers(struct tb_message *m, bool is_request, struct tb_
     in->ptr = p;
     if (r == TB_PARSE_OK) {
         m->flags &= (uint8_t)~TB_MSG_WATCH_FOLD;
-        judge(m, is_request);
+        tb_http1_judge(m, is_request);
     }
     return r;
 }

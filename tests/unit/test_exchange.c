@@ -108,7 +108,7 @@ uint16_t __wrap_tb_inflight_claim(struct tb_core *k, uint64_t start_ns, uint32_t
     (void)method;
     for (uint16_t i = 0; i < 64; i++)
         if (!k->inflight[i].start_ns) {
-            k->inflight[i] = (struct tb_inflight){.start_ns = start_ns};
+            k->inflight[i] = (struct tb_inflight){.start_ns = tb_inflight_word(start_ns, 0)};
             return (uint16_t)(i + 1);
         }
     return 0;

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The response half of a connection: bytes that carry responses are paired with the queued requests, and each exchange
+ * is counted when its response is complete. Touches only fields of that half; the request half is entered (by its
+ * try-flag) when a response answers something that is no whole request.
+ */
+#include "exchange_impl.h"
+
+/* One exchange is over: @status was sent. */
+static void finish(struct call *call, const struct tb_pending *p, uint16_t status, bool is_known, bool is_incomplete)
+{
+    struct tb_conn *c = call->c;
+    uint64_t rx_body = tb_load_relaxed(&c->rx_body), end_ns = p->start_ns ? now(call) : 0;
+    struct tb_observation o = {.rx_bytes = rx_body - c->rx_counted,
+                               .tx_bytes = c->tx_body,
+                               .is_timed = p->start_ns && end_ns,
+                               .is_incomplete = is_incomplete};
+
+    if (o.is_timed) {
+        o.duration_ns = end_ns > p->start_ns ? end_ns - p->start_ns : 0;
+        o.first_byte_ns = c->first_ns > p->start_ns ? c->first_ns - p->start_ns : 0;
+    }
+    c->rx_counted = rx_body;
+    c->tx_body = 0;
+    c->response_flags |= RESPONSE_ANSWERED;
+    release_in_flight(call->core, p);
+    tb_exchange_observe(call, TB_FAMILY_REQUESTS, status,
+                        is_known ? tb_route_end(call->core, p->route, p->method, status) : TB_STR_UNMATCHED, p, &o);
+}
+
+static void finish_unknown(struct call *call, uint16_t status, bool is_incomplete)
+{
+    struct tb_pending nothing = {.method = TB_METHOD_OTHER};
+    finish(call, &nothing, status, false, is_incomplete);
+}
+
+/* The response at hand is over, at its body's end or cut short. */
+static void finish_current(struct call *call, bool is_incomplete)
+{
+    struct tb_conn *c = call->c;
+    struct tb_pending p;
+    uint8_t flags = c->response_flags;
+
+    c->response_flags &= (uint8_t) ~(RESPONSE_CURRENT | RESPONSE_NO_REQUEST);
+    if (flags & RESPONSE_NO_REQUEST) {
+        finish_unknown(call, c->response.extra, is_incomplete);
+    } else if (tb_queue_peek(call->core, c, &p)) {
+        c->response_flags &= (uint8_t)~RESPONSE_EARLY;
+        tb_queue_pop(call->core, c);
+        finish(call, &p, c->response.extra, true, is_incomplete);
+    } else { /* early: kept until its request comes */
+        c->response_flags |= RESPONSE_WAITS;
+    }
+}
+
+static void finish_stream(struct call *call)
+{
+    struct tb_conn *c = call->c;
+    struct tb_pending nothing = {.method = TB_METHOD_OTHER};
+    uint64_t end_ns = c->first_ns ? now(call) : 0;
+    struct tb_observation o = {.is_timed = c->first_ns && end_ns, .tx_bytes = c->tx_body};
+
+    o.duration_ns = end_ns > c->first_ns ? end_ns - c->first_ns : 0;
+    c->response_flags &= (uint8_t)~RESPONSE_STREAM;
+    c->tx_body = 0;
+    tb_exchange_observe(call, TB_FAMILY_STREAM, c->response.extra, 0, &nothing, &o);
+}
+
+/* A response that was complete before its request came. */
+void tb_exchange_finish_waiting(struct call *call)
+{
+    struct tb_conn *c = call->c;
+    struct tb_pending p;
+
+    if (!tb_queue_peek(call->core, c, &p))
+        return;
+    c->response_flags &= (uint8_t) ~(RESPONSE_WAITS | RESPONSE_EARLY);
+    tb_queue_pop(call->core, c);
+    finish(call, &p, c->response.extra, true, false);
+}
+
+/*
+ * A response head is complete and no whole request waits. It answers a request whose head is still being received, or
+ * bytes that are no request, or a request that this process has not read yet.
+ */
+static void match_without_request(struct call *call)
+{
+    struct tb_conn *c = call->c;
+    struct tb_message *m = &c->request;
+
+    if (!take_flag(&c->request_busy)) {
+        give_up(call, TB_COUNTER_GIVEUP_RACE);
+        return;
+    }
+    if (!tb_queue_is_empty(c)) {
+        ; /* it came in this moment */
+    } else if (m->phase >= TB_PHASE_HEADERS && m->phase < TB_PHASE_LENGTH) {
+        /* refused before its head was whole (too large, too slow): the request line is known */
+        tb_exchange_request_head(call);
+        m->phase = TB_PHASE_STOPPED;
+    } else if (m->phase == TB_PHASE_STOPPED || m->phase >= TB_PHASE_METHOD) {
+        m->phase = TB_PHASE_STOPPED;
+        c->response_flags |= RESPONSE_NO_REQUEST;
+    } else {
+        c->response_flags |= RESPONSE_EARLY;
+    }
+    drop_flag(&c->request_busy);
+}
+
+/* A final response head is complete: decide the body, and count at once what has no end. */
+static void response_head_done(struct call *call)
+{
+    struct tb_conn *c = call->c;
+    struct tb_message *m = &c->response;
+    struct tb_pending p = {.method = TB_METHOD_OTHER};
+    uint16_t status = m->extra;
+    uint8_t flags = m->flags;
+
+    if (status < 200 && status != 101) {
+        m->phase = TB_PHASE_START;
+        return;
+    }
+    if (!tb_queue_peek(call->core, c, &p)) {
+        match_without_request(call);
+        if (is_given_up(c))
+            return;
+        if (!(c->response_flags & (RESPONSE_NO_REQUEST | RESPONSE_EARLY)) && !tb_queue_peek(call->core, c, &p))
+            c->response_flags |= RESPONSE_NO_REQUEST;
+    }
+    c->response_flags |= RESPONSE_CURRENT;
+    tb_http1_response_body(m, p.method, status);
+    if (flags & TB_MSG_AMBIGUOUS) {
+        finish_current(call, false);
+        give_up(call, TB_COUNTER_GIVEUP_FRAMING);
+    } else if (m->phase == TB_PHASE_TUNNEL) {
+        tb_count(call->core, TB_COUNTER_TUNNEL_OPENED);
+        finish_current(call, false);
+        c->response_flags |= RESPONSE_TUNNEL | RESPONSE_STREAM;
+    } else if (m->phase == TB_PHASE_START) {
+        finish_current(call, false);
+    } else if (flags & TB_MSG_IS_STREAM) {
+        finish_current(call, false);
+        c->response_flags |= RESPONSE_STREAM;
+    }
+}
+
+/* The first bytes of a response are none. */
+static void response_bad(struct call *call)
+{
+    struct tb_conn *c = call->c;
+
+    if (c->request_flags & REQUEST_HTTP2)
+        give_up(call, TB_COUNTER_GIVEUP_HTTP2);
+    else if (c->request_flags & REQUEST_IS_TLS)
+        give_up(call, TB_COUNTER_GIVEUP_TLS);
+    else if (c->request_flags & REQUEST_COUNTED)
+        give_up(call, TB_COUNTER_GIVEUP_NOT_HTTP);
+    else
+        ignore(call);
+}
+
+static void response_body(struct call *call, struct tb_bytes *b)
+{
+    struct tb_conn *c = call->c;
+    struct tb_message *m = &c->response;
+    enum tb_parse r = tb_http1_body(m, b, &c->tx_body);
+
+    if (TB_LIKELY(r == TB_PARSE_OK)) {
+        if (c->response_flags & RESPONSE_STREAM)
+            finish_stream(call);
+        else
+            finish_current(call, false);
+    } else if (r == TB_PARSE_BAD) {
+        bool is_missed = !b->ptr;
+        if (!(c->response_flags & RESPONSE_STREAM))
+            finish_current(call, true);
+        give_up(call, is_missed ? TB_COUNTER_GIVEUP_MISSED : TB_COUNTER_GIVEUP_FRAMING);
+    }
+}
+
+/* Whatever is not a whole ordinary head and not a body. Returns false when the range is used up or nothing more is
+ * wanted. */
+static __attribute__((noinline)) bool response_step(struct call *call, struct tb_bytes *b)
+{
+    struct tb_conn *c = call->c;
+    struct tb_message *m = &c->response;
+    struct tb_start_line line;
+
+    if (TB_UNLIKELY(!b->ptr)) {
+        give_up(call, TB_COUNTER_GIVEUP_MISSED);
+        return false;
+    }
+    if (m->phase < TB_PHASE_HEADERS) {
+        if (m->phase == TB_PHASE_START) {
+            if (c->response_flags & RESPONSE_WAITS) {
+                /* the one before answers no request that we will ever see */
+                c->response_flags &= (uint8_t) ~(RESPONSE_WAITS | RESPONSE_EARLY);
+                finish_unknown(call, m->extra, false);
+            }
+            c->first_ns = now(call);
+        }
+        enum tb_parse r = tb_http1_status_line(m, b, &line);
+        if (r == TB_PARSE_BAD)
+            response_bad(call);
+        if (r != TB_PARSE_OK)
+            return false;
+    }
+    if (tb_http1_headers(m, false, b) != TB_PARSE_OK)
+        return false;
+    response_head_done(call);
+    return true;
+}
+
+void tb_exchange_response_bytes(struct call *call, struct tb_bytes b)
+{
+    struct tb_conn *c = call->c;
+    struct tb_message *m = &c->response;
+
+    while (b.len && !is_given_up(c)) {
+        if (TB_LIKELY(m->phase >= TB_PHASE_LENGTH)) {
+            response_body(call, &b);
+        } else if (TB_LIKELY(m->phase == TB_PHASE_START && b.ptr && !(c->response_flags & RESPONSE_WAITS)) &&
+                   tb_http1_whole_response(m, &b)) {
+            c->first_ns = now(call);
+            response_head_done(call);
+        } else if (!response_step(call, &b)) {
+            return;
+        }
+    }
+}
+
+/* No more response bytes will come: a body that ends with the connection is complete. */
+void tb_exchange_response_ended(struct call *call)
+{
+    struct tb_conn *c = call->c;
+
+    if (c->response.phase != TB_PHASE_CLOSE)
+        return;
+    c->response.phase = TB_PHASE_STOPPED;
+    if (c->response_flags & RESPONSE_STREAM)
+        finish_stream(call);
+    else
+        finish_current(call, false);
+}
+
+/* The response that is not over when the connection ends. */
+void tb_exchange_response_close(struct call *call)
+{
+    struct tb_conn *c = call->c;
+    struct tb_message *m = &c->response;
+    struct tb_pending p;
+
+    if (c->response_flags & RESPONSE_WAITS) {
+        finish_unknown(call, m->extra, false);
+        return;
+    }
+    if (c->response_flags & RESPONSE_STREAM) {
+        finish_stream(call);
+        return;
+    }
+    bool has_status = m->phase >= TB_PHASE_HEADERS && m->phase <= TB_PHASE_HEADER_CR && m->extra >= 200;
+    if (has_status && !(c->response_flags & RESPONSE_CURRENT)) {
+        c->response_flags |= RESPONSE_CURRENT;
+        if (!tb_queue_peek(call->core, c, &p))
+            c->response_flags |= RESPONSE_NO_REQUEST;
+    }
+    if (!(c->response_flags & RESPONSE_CURRENT))
+        return;
+    if (c->response_flags & RESPONSE_EARLY)
+        c->response_flags |= RESPONSE_NO_REQUEST;
+    if (!(c->response_flags & RESPONSE_NO_REQUEST) && tb_queue_peek(call->core, c, &p) &&
+        tb_exchange_is_others(call->core, &p)) {
+        tb_queue_pop(call->core, c);
+        return;
+    }
+    finish_current(call, m->phase != TB_PHASE_CLOSE);
+}
