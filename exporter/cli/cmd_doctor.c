@@ -150,8 +150,8 @@ static void describe_process(const struct tb_process *p)
     if (p->seccomp == 1)
         line("note", "strict seccomp is on: the agent makes no system call");
     else if (p->seccomp == 2)
-        line("note",
-             "a seccomp filter is on; if the program installed it itself, requests are counted without durations");
+        line("note", "a seccomp filter is on; if the program installed it itself, some requests may be counted without "
+                     "durations");
     if (p->has_uring == 1)
         line("note", "it has an io_uring open: what goes through it is not seen");
 }

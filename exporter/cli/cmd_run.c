@@ -10,6 +10,7 @@
 #include "object.h"
 #include "region_dir.h"
 #include "verdict.h"
+#include "exporter/options.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -19,26 +20,6 @@
 #define EXIT_OWN 125
 #define EXIT_NOT_EXECUTABLE 126
 #define EXIT_NOT_FOUND 127
-
-enum side { AGENT = 1, RUN = 2, EXPORTER = 4, COMMAND = 8 };
-enum type { TEXT, PATH, ADDRESS, DURATION, SWITCH, LIST, CHOICE };
-enum id {
-#define OPTION(id, env, flag, type, default, help, side) OPTION_##id,
-#include "agent/options.def"
-#undef OPTION
-    OPTION_COUNT
-};
-
-static const struct row {
-    const char *env;
-    const char *flag; /* with its two dashes; "" = none */
-    enum type type;
-    int side;
-} rows[] = {
-#define OPTION(id, env, flag, type, default, help, side) {env, flag, type, side},
-#include "agent/options.def"
-#undef OPTION
-};
 
 enum { OPTION_STRICT = 1000 };
 
@@ -84,30 +65,32 @@ static int apply(int id, const char *value, struct request *request)
     case TB_OPTION_HELP:
         request->wants_help = true;
         return 0;
-    case OPTION_LIB + 1:
+    case TB_OPTION_LIB + 1:
         request->lib = value;
         return 0;
-    case OPTION_SERVICE + 1:
+    case TB_OPTION_SERVICE + 1:
         return set_service(value);
-    case OPTION_DIR + 1:
+    case TB_OPTION_DIR + 1:
         return set_dir(value);
     default:
-        return setenv(rows[id - 1].env, value ? value : "1", 1);
+        return setenv(tb_option_row((enum tb_option)(id - 1))->env, value ? value : "1", 1);
     }
 }
 
 /* Values of getopt: a row's number + 1, so that none is 0; below every letter. */
-_Static_assert(OPTION_COUNT < 'A', "row numbers must stay below the letters");
+_Static_assert(TB_OPTION_COUNT < 'A', "row numbers must stay below the letters");
 
 static int parse(int argc, char **argv, struct request *request)
 {
-    struct option options[OPTION_COUNT + 3];
+    struct option options[TB_OPTION_COUNT + 3];
     size_t count = 0;
     int got;
-    for (int i = 0; i < OPTION_COUNT; i++)
-        if ((rows[i].side & RUN) && rows[i].flag[0])
-            options[count++] = (struct option){rows[i].flag + 2,
-                                               rows[i].type == SWITCH ? no_argument : required_argument, NULL, i + 1};
+    for (int i = 0; i < TB_OPTION_COUNT; i++) {
+        const struct tb_option_row *row = tb_option_row((enum tb_option)i);
+        if ((row->sides & TB_SIDE_RUN) && row->flag[0])
+            options[count++] = (struct option){
+                row->flag + 2, row->type == TB_TYPE_SWITCH ? no_argument : required_argument, NULL, i + 1};
+    }
     options[count++] = (struct option){"strict", no_argument, NULL, OPTION_STRICT};
     options[count++] = (struct option){"help", no_argument, NULL, TB_OPTION_HELP};
     options[count] = (struct option){0};
@@ -118,15 +101,21 @@ static int parse(int argc, char **argv, struct request *request)
 }
 
 /* The shared directory is made by whoever may; an ordinary user's program makes its own. */
-static void make_default_dir(void)
+static bool prepare_dir(bool is_strict)
 {
-    const char *dir = getenv("TICKBIRD_DIR");
-    if ((dir && dir[0]) || geteuid() != 0)
-        return;
-    int result = tb_region_dir_make(TB_REGION_DIR_SHARED);
-    if (result != 0)
-        tb_cli_message(TB_REGION_DIR_SHARED ": %s: nothing is recorded until it exists; name another with --dir",
-                       strerror(-result));
+    static struct tb_region_dir dir;
+    const char *wanted = getenv("TICKBIRD_DIR"), *force = getenv("TICKBIRD_DIR_FORCE");
+    if (wanted && wanted[0] == '/')
+        tb_region_dir_make(wanted);
+    else if ((!wanted || !wanted[0]) && geteuid() == 0)
+        tb_region_dir_make(TB_REGION_DIR_SHARED);
+    /* Whether or not it could be made: what counts is what the program will find. */
+    tb_region_dir_look("", wanted, geteuid(), force && force[0] && strcmp(force, "0") != 0, &dir);
+    if (dir.is_fit)
+        return true;
+    tb_cli_message("nothing will be recorded: %s: %s: %s%s", dir.path, dir.why, dir.todo,
+                   is_strict ? "" : " (started all the same)");
+    return !is_strict;
 }
 
 static int preload(const struct tb_object *object)
@@ -187,9 +176,8 @@ static int run(int argc, char **argv)
         request.lib = getenv("TICKBIRD_LIB");
     if (tb_object_find(request.lib, &object) != 0)
         return EXIT_OWN;
-    if (!warn(argv[optind], &object, request.is_strict))
+    if (!warn(argv[optind], &object, request.is_strict) || !prepare_dir(request.is_strict))
         return EXIT_OWN;
-    make_default_dir();
     if (preload(&object) != 0)
         return EXIT_OWN;
     return become(argv + optind);

@@ -45,6 +45,18 @@ static bool is_loss(enum tb_counter counter)
     return counter != TB_COUNTER_CONN_SEEN && counter != TB_COUNTER_ROUTE_CHANGES;
 }
 
+/* What a bit of an owner's `unobservable` word means. */
+static const char *unobservable_help(unsigned bit)
+{
+    static const char *const texts[] = {
+#define UNOBSERVABLE(id, reason, help) help,
+#include "agent/unobservable.def"
+#undef UNOBSERVABLE
+    };
+    return bit < sizeof(texts) / sizeof(texts[0]) ? texts[bit]
+                                                  : "Does what only a newer version of this command knows.";
+}
+
 static bool is_program(const struct tb_view *view, const struct tb_snap_region *region)
 {
     return !region->unreadable && region->is_live && tb_view_wants(view, region->service);
@@ -104,6 +116,17 @@ static void print_losses(const struct tb_view *view)
             tb_table_cell(&table, "%llu", (unsigned long long)s->counters[c]);
             tb_table_cell(&table, "%s", counters[c].help);
             tb_table_cell(&table, "%s", counters[c].reason);
+        }
+    }
+    for (size_t i = 0; i < view->snapshot->region_count; i++) {
+        const struct tb_snap_region *r = &view->snapshot->regions[i];
+        for (unsigned bit = 0; bit < 64 && is_program(view, r); bit++) {
+            if (!(r->unobservable >> bit & 1))
+                continue;
+            tb_table_cell(&table, "%s", r->service->name);
+            tb_table_cell(&table, "-");
+            tb_table_cell(&table, "%s", unobservable_help(bit));
+            tb_table_cell(&table, "%s", tb_unobservable_name(bit));
         }
     }
     if (table.count)
@@ -208,17 +231,25 @@ static void json_program(struct tb_json *json, const struct tb_snap_region *r)
     tb_json_close(json, '}');
 }
 
+static void json_loss(struct tb_json *json, const char *service, const char *counter, const char *reason,
+                      uint64_t count)
+{
+    tb_json_open(json, NULL, '{');
+    tb_json_string(json, "service", service);
+    tb_json_string(json, "counter", counter);
+    tb_json_string(json, "reason", reason);
+    tb_json_number(json, "count", count);
+    tb_json_close(json, '}');
+}
+
 static void json_losses(struct tb_json *json, const struct tb_snap_service *s)
 {
+    for (unsigned bit = 0; bit < 64; bit++)
+        if (s->unobservable >> bit & 1)
+            json_loss(json, s->name, "unobservable", tb_unobservable_name(bit), 1);
     for (size_t c = 0; c < TB_COUNTER_COUNT; c++) {
-        if (!s->counters[c] || !is_loss(counters[c].counter))
-            continue;
-        tb_json_open(json, NULL, '{');
-        tb_json_string(json, "service", s->name);
-        tb_json_string(json, "counter", counters[c].family);
-        tb_json_string(json, "reason", counters[c].reason);
-        tb_json_number(json, "count", s->counters[c]);
-        tb_json_close(json, '}');
+        if (s->counters[c] && is_loss(counters[c].counter))
+            json_loss(json, s->name, counters[c].family, counters[c].reason, s->counters[c]);
     }
 }
 

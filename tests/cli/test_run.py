@@ -122,6 +122,35 @@ def run_makes_the_directory_that_it_is_given_and_names_it_absolutely(s):
 
 
 @test
+def run_makes_the_directory_of_the_environment_too(s):
+    need_object()
+    done = s.run("run", "--", "/bin/true")
+    check(done.code == 0 and not done.err and os.path.isdir(s.regions), done)
+
+
+@test
+def an_unfit_directory_is_told_in_one_line_and_strict_stops(s):
+    need_object()
+    s.file("regions")
+    done = s.run("run", "--", "/bin/echo", "ran")
+    check(done.code == 0 and done.out == "ran\n" and "not a directory" in one_line(done.err), done)
+    done = s.run("run", "--strict", "--", "/bin/echo", "ran")
+    check(done.code == 125 and not done.out, done)
+    one_line(done.err)
+    done = s.run("run", "--", "/bin/true", env={"TICKBIRD_DIR": "relative"}, cwd=s.path)
+    check(done.code == 0 and "absolute" in one_line(done.err), done)
+
+
+@test
+def help_of_run_names_each_option_that_run_reads(s):
+    with open(os.path.join(os.path.dirname(__file__), "../../agent/options.def"), encoding="utf-8") as f:
+        rows = [line for line in f if line.startswith("OPTION(") and " RUN)" in line.replace("|", " ").replace("  ", " ")]
+    flags = [line.split('"')[3] for line in rows]
+    text = s.run("run", "--help").out
+    check(len(flags) >= 5 and all(f"{flag} " in text for flag in flags if flag), flags, text)
+
+
+@test
 def run_does_not_touch_a_directory_that_exists(s):
     os.mkdir(s.regions, 0o750)
     os.chmod(s.regions, 0o750)
