@@ -11,6 +11,7 @@
 
 #include "atomics.h"
 #include "bytes.h"
+#include "histogram.h"
 #include "layout.h"
 
 enum tb_counter {
@@ -41,7 +42,7 @@ struct tb_env {
     uint32_t pid;       /* of this process; the host keeps it right across fork */
 };
 
-#define TB_PATH_MAX 1024u /* bytes of a path that are looked at; what follows does not shape the route */
+#define TB_PATH_MAX 1024u    /* bytes of a path that are looked at; what follows does not shape the route */
 #define TB_ROUTE_CACHE 1024u /* whole paths whose route this process remembers */
 #define TB_PATH_BLOCKS 64u
 #define TB_QUEUE_BLOCKS 128u
@@ -91,7 +92,8 @@ struct tb_core {
 
     /* series.c: the index once this process has an owner slot and its pages are reserved, else NULL. */
     uint16_t *ready_index;
-    uint32_t bound_set;          /* in force for new series; a set that histogram.h knows */
+    uint64_t key_bits;           /* of the first word of a key: the number of that bound set */
+    uint32_t record_link;        /* where this process's shard is in a struct tb_series; valid with ready_index */
     uint32_t reserve_skip;       /* pages refused: so many more attempts fail without asking the kernel */
     uint64_t realtime_offset_ns; /* CLOCK_REALTIME - CLOCK_MONOTONIC when the region was opened */
     /* One bit per page of the region that this process knows to be reserved. */
@@ -99,6 +101,8 @@ struct tb_core {
 
     /* Whole paths (route.c): the upper 48 bits of a hash and a node of the learner; 0 = free. */
     uint64_t route_cache[TB_ROUTE_CACHE];
+
+    struct tb_histogram histogram; /* the bound set in force for new series */
 
     /* Pools (exchange.c); a set bit is a taken block. */
     uint64_t path_taken;

@@ -39,8 +39,8 @@ enum tb_section_type {
     TB_SEC_OWNERS = 2,   /* struct tb_owner[TB_OWNERS] */
     TB_SEC_INFLIGHT = 3, /* struct tb_inflight[TB_SHARDS][TB_INFLIGHT_PER_SHARD] */
     TB_SEC_STRINGS = 4,  /* struct tb_strings_head, index, then struct tb_string entries */
-    TB_SEC_INDEX = 5,    /* uint16_t[TB_INDEX_SLOTS]: hash -> series slot + 1, 0 = empty */
-    TB_SEC_SERIES = 6,   /* struct tb_series[TB_SERIES_MAX], used from 0 up */
+    TB_SEC_INDEX = 5,    /* uint16_t[TB_INDEX_SLOTS]: hash -> series slot, 0 = empty */
+    TB_SEC_SERIES = 6,   /* struct tb_series[TB_SERIES_MAX], used from 1 up; 0 stays empty */
     TB_SEC_CELLS = 7,    /* arenas of records and cell blocks */
     TB_SEC_LEARNER = 8,  /* route.c owns the format; its own version is the section's version */
     TB_SEC_RULES = 9     /* struct tb_rules_head and two buffers */
@@ -199,7 +199,7 @@ struct tb_series {
     uint32_t state; /* enum tb_slot_state; a slot left CLAIMED by a killed writer is skipped */
     uint32_t hash;
     struct tb_series_key key;
-    uint32_t records[TB_SHARDS]; /* offset of a struct tb_record in TB_SEC_CELLS, 0 = none yet */
+    uint32_t records[TB_SHARDS]; /* offset / 8 of a struct tb_record in TB_SEC_CELLS, 0 = none yet */
     uint64_t created_ns;         /* CLOCK_REALTIME */
     uint64_t reserved;
 };
@@ -222,7 +222,7 @@ struct tb_record {
     uint64_t incomplete;    /* counted under their status, but cut short */
     uint64_t untimed;       /* counted without a duration */
     uint32_t blocks[3];     /* TB_BLOCK(octave, offset), 0 = none; set once by compare-and-swap */
-    uint32_t more;          /* offset of a struct tb_record_more, 0 = none; set once by compare-and-swap */
+    uint32_t more;          /* offset / 8 of a struct tb_record_more, 0 = none; set once by compare-and-swap */
 };
 TB_SIZE(struct tb_record, 64);
 struct tb_record_more {
@@ -232,13 +232,13 @@ struct tb_record_more {
 TB_SIZE(struct tb_record_more, 64);
 
 /*
- * A block holds the cells of one octave of a bound set: uint64_t[TB_BLOCK_CELLS]. blocks[] entries pack the octave
- * (6 bits, 0..63) above the byte offset / 8 in TB_SEC_CELLS (26 bits).
+ * A block holds eight cells in a row, one octave of a bound set (histogram.h): uint64_t[TB_BLOCK_CELLS]. blocks[]
+ * entries pack the octave's number (6 bits) above the byte offset / 8 in TB_SEC_CELLS (26 bits).
  */
 #define TB_BLOCK(octave, offset) ((uint32_t)(octave) << 26 | (uint32_t)((offset) >> 3))
 #define TB_BLOCK_OCTAVE(b) ((b) >> 26)
 #define TB_BLOCK_OFFSET(b) (((b)&0x3ffffffu) << 3)
-#define TB_BLOCK_CELLS 10u
+#define TB_BLOCK_CELLS 8u
 
 /*
  * Arena chunks: each belongs to one shard, so two shards never share a cache line. The open chunk of a shard is in the

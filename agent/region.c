@@ -178,7 +178,9 @@ void tb_region_attach(struct tb_core *core, void *base)
     core->series = (struct tb_series *)(void *)(b + TB_OFF_SERIES);
     core->learner = b + TB_OFF_LEARNER;
     core->cells = b + TB_OFF_CELLS;
-    core->bound_set = core->header->bound_set < TB_BOUND_SETS ? core->header->bound_set : 0;
+    uint8_t bound_set = core->header->bound_set < TB_BOUND_SETS ? (uint8_t)core->header->bound_set : 0;
+    (void)tb_histogram_build(bound_set, &core->histogram); /* known sets can be built: unit test */
+    core->key_bits = (uint64_t)bound_set << (8 * offsetof(struct tb_series_key, bound_set));
     core->ready_index = NULL;
     core->owner = NULL;
     /* release: another thread that sees the region sees its sections */

@@ -44,13 +44,17 @@ static inline struct key_words words_of(const struct tb_series_key *key)
 static inline bool is_key(const struct tb_series *s, struct key_words k)
 {
     struct key_words w = words_of(&s->key);
-    return ((w.a ^ k.a) | (w.b ^ k.b) | (w.c ^ k.c)) == 0;
+    if (TB_UNLIKELY(w.a != k.a))
+        return false;
+    if (TB_UNLIKELY(w.b != k.b))
+        return false;
+    return w.c == k.c;
 }
 
+/* The rotation lays the route over bits that the first word leaves free: one multiplication is enough. */
 static inline uint32_t hash_of(struct key_words k)
 {
-    uint64_t hash = (k.a ^ k.c) * UINT64_C(0x9e3779b97f4a7c15);
-    hash = ((hash >> 32) ^ hash ^ k.b) * UINT64_C(0xbf58476d1ce4e5b9);
+    uint64_t hash = (k.a ^ (k.b << 43 | k.b >> 21) ^ k.c) * UINT64_C(0x9e3779b97f4a7c15);
     return (uint32_t)(hash >> 32);
 }
 
@@ -59,11 +63,10 @@ uint32_t tb_series_hash(const struct tb_series_key *key)
     return hash_of(words_of(key));
 }
 
-/* @bound_set in its byte of the key's first word. */
-static inline struct key_words with_bound_set(struct key_words k, uint32_t bound_set)
+static inline struct key_words key_in_force(const struct tb_core *core, const struct tb_series_key *key)
 {
-    _Static_assert(offsetof(struct tb_series_key, bound_set) == 3, "byte 3, little-endian");
-    k.a = (k.a & ~(UINT64_C(0xff) << 24)) | (uint64_t)bound_set << 24;
+    struct key_words k = words_of(key);
+    k.a |= core->key_bits;
     return k;
 }
 
@@ -115,13 +118,18 @@ static void give_back_object(struct tb_core *core, uint32_t offset, uint32_t byt
         (void)tb_cas_acq_rel(&core->header->arena_at[core->shard % TB_SHARDS], &top, offset);
 }
 
-/* Offsets come from shared memory: anything outside of the arenas is refused. */
-static inline bool is_inside(uint32_t offset, uint32_t bytes)
+/* Offsets (all / 8) come from shared memory: 0 (none) and anything outside of the arenas is refused. */
+static inline bool is_inside(uint32_t offset8, uint32_t bytes)
 {
-    return offset - 1 < TB_LEN_CELLS - bytes && offset % 8 == 0;
+    return offset8 - 1 < (TB_LEN_CELLS - bytes) / 8;
 }
 
-/* Sets *@link to a new object unless it is set already; the value then in force, or 0 when there is no memory. */
+static inline uint64_t *object_at(const struct tb_core *core, uint32_t offset8)
+{
+    return (uint64_t *)(void *)core->cells + offset8;
+}
+
+/* Sets *@link to a new object's offset / 8 unless it is set; the value then in force, or 0 when there is no memory. */
 static uint32_t link_object(struct tb_core *core, uint32_t *link, uint32_t bytes)
 {
     uint32_t linked = tb_load_acquire(link);
@@ -130,8 +138,8 @@ static uint32_t link_object(struct tb_core *core, uint32_t *link, uint32_t bytes
     uint32_t fresh = take_object(core, bytes);
     if (!fresh)
         return 0;
-    if (tb_cas_acq_rel(link, &linked, fresh))
-        return fresh;
+    if (tb_cas_acq_rel(link, &linked, fresh / 8))
+        return fresh / 8;
     give_back_object(core, fresh, bytes);
     return linked;
 }
@@ -139,12 +147,12 @@ static uint32_t link_object(struct tb_core *core, uint32_t *link, uint32_t bytes
 /* The record of this shard; without memory for one, another shard's: shared cache lines, but the right series. */
 static struct tb_record *record_of(struct tb_core *core, struct tb_series *s)
 {
-    uint32_t offset = link_object(core, &s->records[core->shard % TB_SHARDS], sizeof(struct tb_record));
-    for (uint32_t i = 0; i < TB_SHARDS && !is_inside(offset, sizeof(struct tb_record)); i++)
-        offset = tb_load_acquire(&s->records[i]);
-    if (!is_inside(offset, sizeof(struct tb_record)))
+    uint32_t at = link_object(core, &s->records[core->shard % TB_SHARDS], sizeof(struct tb_record));
+    for (uint32_t i = 0; i < TB_SHARDS && !is_inside(at, sizeof(struct tb_record)); i++)
+        at = tb_load_acquire(&s->records[i]);
+    if (!is_inside(at, sizeof(struct tb_record)))
         return NULL;
-    return (struct tb_record *)(void *)(core->cells + offset);
+    return (struct tb_record *)(void *)object_at(core, at);
 }
 
 /* Looks for @octave in @count entries, adding its block at the first free one. *ret_block stays NULL without memory or
@@ -164,8 +172,8 @@ static bool find_block(struct tb_core *core, uint32_t *entries, size_t count, ui
         }
         if (TB_BLOCK_OCTAVE(entry) != octave)
             continue;
-        if (is_inside(TB_BLOCK_OFFSET(entry), TB_BLOCK_CELLS * 8))
-            *ret_block = (uint64_t *)(void *)(core->cells + TB_BLOCK_OFFSET(entry));
+        if (is_inside(TB_BLOCK_OFFSET(entry) / 8, TB_BLOCK_CELLS * 8))
+            *ret_block = object_at(core, TB_BLOCK_OFFSET(entry) / 8);
         return true;
     }
     return false;
@@ -178,10 +186,10 @@ static uint64_t *block_of(struct tb_core *core, struct tb_record *r, uint32_t oc
     uint32_t *entries = r->blocks, *more = &r->more;
     size_t count = sizeof(r->blocks) / sizeof(r->blocks[0]);
     for (uint32_t step = 0; step < TB_OCTAVES && !find_block(core, entries, count, octave, &block); step++) {
-        uint32_t offset = link_object(core, more, sizeof(struct tb_record_more));
-        if (!is_inside(offset, sizeof(struct tb_record_more)))
+        uint32_t at = link_object(core, more, sizeof(struct tb_record_more));
+        if (!is_inside(at, sizeof(struct tb_record_more)))
             return NULL;
-        struct tb_record_more *next = (struct tb_record_more *)(void *)(core->cells + offset);
+        struct tb_record_more *next = (struct tb_record_more *)(void *)object_at(core, at);
         entries = next->blocks;
         count = sizeof(next->blocks) / sizeof(next->blocks[0]);
         more = &next->more;
@@ -200,15 +208,16 @@ static uint64_t realtime_ns(const struct tb_core *core)
     return core->realtime_offset_ns + monotonic_ns;
 }
 
-/* Fills and publishes a slot below @limit; it is in no index yet. Returns its number + 1, or 0. */
+/* Fills and publishes a slot up to @limit; it is in no index yet. Returns its number, or 0. */
 static uint32_t make_slot(struct tb_core *core, struct key_words k, uint32_t hash, uint32_t limit)
 {
-    uint32_t *used = &core->header->series_used, slot = tb_load_relaxed(used);
+    uint32_t *used = &core->header->series_used, first = tb_load_relaxed(used), slot;
     do {
-        if (slot >= limit || slot >= TB_SERIES_MAX ||
+        slot = first ? first : 1; /* slot 0 stays empty: 0 in the index leads there */
+        if (slot > limit || slot >= TB_SERIES_MAX ||
             !tb_region_reserve(core, TB_OFF_SERIES + slot * sizeof(struct tb_series), sizeof(struct tb_series)))
             return 0;
-    } while (!tb_cas_acq_rel(used, &slot, slot + 1));
+    } while (!tb_cas_acq_rel(used, &first, slot + 1));
     struct tb_series *s = &core->series[slot];
     tb_store_release(&s->state, TB_SLOT_CLAIMED);
     key_word *w = (key_word *)(void *)&s->key;
@@ -219,7 +228,7 @@ static uint32_t make_slot(struct tb_core *core, struct key_words k, uint32_t has
     s->created_ns = realtime_ns(core);
     /* release: a reader that sees PUBLISHED sees the key; writers get here through the index, set later still */
     tb_store_release(&s->state, TB_SLOT_PUBLISHED);
-    return slot + 1;
+    return slot;
 }
 
 static void unmake_slot(struct tb_core *core, uint32_t slot)
@@ -229,7 +238,7 @@ static void unmake_slot(struct tb_core *core, uint32_t slot)
     (void)tb_cas_acq_rel(&core->header->series_used, &top, slot);
 }
 
-/* The series of a key, made when new and below @limit. NULL when it cannot be. */
+/* The series of a key, made when new and up to slot @limit. NULL when it cannot be. */
 static struct tb_series *find_or_make(struct tb_core *core, struct key_words k, uint32_t limit)
 {
     uint32_t hash = hash_of(k), made = 0;
@@ -243,14 +252,14 @@ static struct tb_series *find_or_make(struct tb_core *core, struct key_words k, 
             if (!made)
                 return NULL;
             if (tb_cas_acq_rel(place, &entry, (uint16_t)made))
-                return &core->series[made - 1];
+                return &core->series[made];
         }
-        struct tb_series *s = &core->series[(entry - 1u) % TB_SERIES_MAX];
+        struct tb_series *s = &core->series[entry % TB_SERIES_MAX];
         if (is_key(s, k))
             found = s;
     }
     if (made)
-        unmake_slot(core, made - 1);
+        unmake_slot(core, made);
     return found;
 }
 
@@ -262,24 +271,39 @@ static struct tb_series *overflow_series(struct tb_core *core, struct tb_series_
     key.target = key.target ? TB_STR_OTHER : 0;
     if (key.family != TB_FAMILY_RULE)
         key.ext = 0;
-    struct tb_series *s = find_or_make(core, with_bound_set(words_of(&key), core->bound_set), OVERFLOW_LIMIT);
+    struct tb_series *s = find_or_make(core, key_in_force(core, &key), OVERFLOW_LIMIT);
     if (s || key.family == TB_FAMILY_ABORTED)
-        return s ? s : find_or_make(core, with_bound_set(words_of(&key), core->bound_set), TB_SERIES_MAX);
+        return s ? s : find_or_make(core, key_in_force(core, &key), TB_SERIES_MAX);
     key.status = (uint16_t)(key.status / 100 * 100);
-    return find_or_make(core, with_bound_set(words_of(&key), core->bound_set), TB_SERIES_MAX);
+    return find_or_make(core, key_in_force(core, &key), TB_SERIES_MAX);
 }
 
 /* ---- observing ---- */
 
-/* The region's index is usable by this process: an owner slot (it chooses the shard) and the index's pages. */
+/* The index is usable by this process: it has an owner slot, which chooses the shard, and the index and series slot 0
+ * have memory. */
 static bool get_ready(struct tb_core *core)
 {
     if (tb_load_acquire(&core->ready_index))
         return true;
-    if (!tb_owner_claim(core) || !tb_region_reserve(core, TB_OFF_INDEX, TB_LEN_INDEX))
+    if (!tb_owner_claim(core) || !tb_region_reserve(core, TB_OFF_INDEX, TB_LEN_INDEX) ||
+        !tb_region_reserve(core, TB_OFF_SERIES, TB_PAGE))
         return false;
+    struct tb_owner *owner = tb_load_acquire(&core->owner);
+    uint32_t shard = owner ? (uint32_t)(owner - core->owners) % TB_SHARDS : 0;
+    core->record_link = (uint32_t)(offsetof(struct tb_series, records) + shard * 4);
     tb_store_release(&core->ready_index, core->index);
     return true;
+}
+
+/* Adds a timed, complete exchange to known cells. */
+static inline void add_timed(struct tb_record *r, uint64_t *cell, const struct tb_observation *o)
+{
+    tb_add_relaxed(cell, 1);
+    tb_add_relaxed(&r->sum_ns, o->duration_ns);
+    tb_add_relaxed(&r->first_byte_ns, o->first_byte_ns);
+    tb_add_relaxed(&r->rx_bytes, o->rx_bytes);
+    tb_add_relaxed(&r->tx_bytes, o->tx_bytes);
 }
 
 static void add(struct tb_core *core, struct tb_record *r, const struct tb_series_key *key,
@@ -287,22 +311,20 @@ static void add(struct tb_core *core, struct tb_record *r, const struct tb_serie
 {
     uint64_t *block = NULL;
     if (o->is_timed) {
-        struct tb_cell_at at = tb_histogram_cell((uint8_t)core->bound_set, o->duration_ns);
-        block = block_of(core, r, at.octave);
+        uint32_t cell = tb_histogram_place(&core->histogram, o->duration_ns);
+        block = block_of(core, r, cell / TB_BLOCK_CELLS);
         if (block)
-            block += at.cell;
+            block += cell % TB_BLOCK_CELLS;
     }
     if (block) {
-        tb_add_relaxed(block, 1);
-        tb_add_relaxed(&r->sum_ns, o->duration_ns);
-        tb_add_relaxed(&r->first_byte_ns, o->first_byte_ns);
+        add_timed(r, block, o);
     } else {
         tb_add_relaxed(&r->untimed, 1);
+        tb_add_relaxed(&r->rx_bytes, o->rx_bytes);
+        tb_add_relaxed(&r->tx_bytes, o->tx_bytes);
         if (key->family != TB_FAMILY_ABORTED) /* those have no duration by nature */
             tb_count(core, TB_COUNTER_UNTIMED);
     }
-    tb_add_relaxed(&r->rx_bytes, o->rx_bytes);
-    tb_add_relaxed(&r->tx_bytes, o->tx_bytes);
     if (o->is_incomplete)
         tb_add_relaxed(&r->incomplete, 1);
 }
@@ -316,8 +338,7 @@ static __attribute__((noinline, cold)) void observe_slow(struct tb_core *core, c
     struct tb_record *r = NULL;
     if (get_ready(core)) {
         uint32_t limit = tb_load_relaxed(&core->header->series_limit);
-        s = find_or_make(core, with_bound_set(words_of(key), core->bound_set),
-                         limit < TB_SERIES_LIMIT ? limit : TB_SERIES_LIMIT);
+        s = find_or_make(core, key_in_force(core, key), limit < TB_SERIES_LIMIT ? limit : TB_SERIES_LIMIT);
         r = s ? record_of(core, s) : NULL;
         if (!r) {
             s = overflow_series(core, *key);
@@ -332,50 +353,50 @@ static __attribute__((noinline, cold)) void observe_slow(struct tb_core *core, c
         tb_count(core, TB_COUNTER_LOST);
 }
 
-/* The block of @octave among a record's first entries: its offset, or 0. */
-static inline uint32_t known_block(const struct tb_record *r, uint32_t octave)
+/* The octave is not among the record's first blocks: look further, or make it. */
+static __attribute__((noinline)) void observe_more(struct tb_core *core, struct tb_record *r, uint32_t cell,
+                                                   const struct tb_series_key *key, const struct tb_observation *o)
 {
-    uint32_t entry = tb_load_acquire(&r->blocks[0]);
-    if (TB_BLOCK_OCTAVE(entry) != octave)
-        entry = tb_load_acquire(&r->blocks[1]);
-    if (TB_BLOCK_OCTAVE(entry) != octave)
-        entry = tb_load_acquire(&r->blocks[2]);
-    return TB_BLOCK_OCTAVE(entry) == octave ? TB_BLOCK_OFFSET(entry) : 0;
+    uint64_t *block = block_of(core, r, cell / TB_BLOCK_CELLS);
+    if (TB_LIKELY(block))
+        add_timed(r, block + cell % TB_BLOCK_CELLS, o);
+    else
+        add(core, r, key, o);
+}
+
+/* An entry of blocks[] that holds @octave_bits: the block's offset / 8. Anything else is no place in the arenas. */
+static inline bool is_block(uint32_t entry, uint32_t octave_bits, uint32_t *ret_at)
+{
+    *ret_at = entry ^ octave_bits;
+    return is_inside(*ret_at, TB_BLOCK_CELLS * 8);
 }
 
 void tb_series_observe(struct tb_core *core, const struct tb_series_key *key, const struct tb_observation *o)
 {
+    typedef uint16_t __attribute__((may_alias, aligned(1))) two_bools;
+    _Static_assert(offsetof(struct tb_observation, is_incomplete) == offsetof(struct tb_observation, is_timed) + 1, "");
+
     /* acquire: pairs with the release in get_ready() */
     const uint16_t *index = tb_load_acquire(&core->ready_index);
-    if (TB_UNLIKELY(!index || !o->is_timed || o->is_incomplete))
+    if (TB_UNLIKELY(!index || *(const two_bools *)(const void *)&o->is_timed != 1)) /* timed and not incomplete */
         goto slow;
-    struct key_words k = with_bound_set(words_of(key), core->bound_set);
-    uint32_t place = hash_of(k) >> INDEX_SHIFT, last = (place + INDEX_PROBES) % TB_INDEX_SLOTS;
-    struct tb_series *s;
-    for (;;) {
-        uint16_t entry = tb_load_acquire(&index[place]);
-        if (TB_UNLIKELY(entry == 0))
-            goto slow;
-        s = &core->series[(entry - 1u) % TB_SERIES_MAX];
-        if (TB_LIKELY(is_key(s, k)))
-            break;
-        place = (place + 1) % TB_INDEX_SLOTS;
-        if (place == last)
-            goto slow;
+    struct key_words k = key_in_force(core, key);
+    struct tb_series *s = &core->series[tb_load_acquire(&index[hash_of(k) >> INDEX_SHIFT]) % TB_SERIES_MAX];
+    if (TB_UNLIKELY(!is_key(s, k)))
+        goto slow; /* new, or not at its first place: 1 in 80 for 100 series */
+    uint32_t at = tb_load_acquire((uint32_t *)(void *)((uint8_t *)s + core->record_link));
+    if (TB_UNLIKELY(!is_inside(at, sizeof(struct tb_record))))
+        goto slow;
+    struct tb_record *r = (struct tb_record *)(void *)object_at(core, at);
+    uint32_t cell = tb_histogram_place(&core->histogram, o->duration_ns), block;
+    uint32_t octave_bits = TB_BLOCK(cell / TB_BLOCK_CELLS, 0);
+    if (!is_block(tb_load_acquire(&r->blocks[0]), octave_bits, &block) &&
+        !is_block(tb_load_acquire(&r->blocks[1]), octave_bits, &block) &&
+        !is_block(tb_load_acquire(&r->blocks[2]), octave_bits, &block)) {
+        observe_more(core, r, cell, key, o);
+        return;
     }
-    uint32_t offset = tb_load_acquire(&s->records[core->shard % TB_SHARDS]);
-    if (TB_UNLIKELY(!is_inside(offset, sizeof(struct tb_record))))
-        goto slow;
-    struct tb_record *r = (struct tb_record *)(void *)(core->cells + offset);
-    struct tb_cell_at at = tb_histogram_cell((uint8_t)core->bound_set, o->duration_ns);
-    offset = known_block(r, at.octave);
-    if (TB_UNLIKELY(!is_inside(offset, TB_BLOCK_CELLS * 8)))
-        goto slow;
-    tb_add_relaxed((uint64_t *)(void *)(core->cells + offset) + at.cell, 1);
-    tb_add_relaxed(&r->sum_ns, o->duration_ns);
-    tb_add_relaxed(&r->first_byte_ns, o->first_byte_ns);
-    tb_add_relaxed(&r->rx_bytes, o->rx_bytes);
-    tb_add_relaxed(&r->tx_bytes, o->tx_bytes);
+    add_timed(r, object_at(core, block) + cell % TB_BLOCK_CELLS, o);
     return;
 slow:
     observe_slow(core, key, o);

@@ -16,8 +16,8 @@ struct tb_observation {
 };
 
 /*
- * tb_series_observe - count one exchange under @key (role, family, ... as in layout.h; bound_set is filled in, whatever
- * it holds; unused fields are 0).
+ * tb_series_observe - count one exchange under @key (role, family, ... as in layout.h; unused fields and bound_set are
+ * 0, the bound set is filled in).
  *
  * When the table is full, or a page is refused, the exchange is counted on the reserved series (_OTHER, _other, same
  * family, role and status), then untimed, and only when not even its record has memory as lost (counted). Never blocks.

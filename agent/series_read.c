@@ -19,7 +19,7 @@ struct cells {
 /* @bytes at @offset of the arenas, or NULL. */
 static const void *object_at(const struct cells *c, uint64_t offset, size_t bytes)
 {
-    if (offset == 0 || offset % 8 || offset >= c->len || c->len - offset < bytes)
+    if (offset == 0 || offset >= c->len || c->len - offset < bytes)
         return NULL;
     return c->at + offset;
 }
@@ -40,9 +40,9 @@ static int add_blocks(const struct cells *c, const uint32_t *entries, size_t cou
     return 0;
 }
 
-static int add_record(const struct cells *c, uint32_t offset, struct tb_series_sum *sum)
+static int add_record(const struct cells *c, uint32_t offset8, struct tb_series_sum *sum)
 {
-    const struct tb_record *r = object_at(c, offset, sizeof(*r));
+    const struct tb_record *r = object_at(c, (uint64_t)offset8 * 8, sizeof(*r));
     if (!r)
         return -EINVAL;
     sum->sum_ns += r->sum_ns;
@@ -55,7 +55,7 @@ static int add_record(const struct cells *c, uint32_t offset, struct tb_series_s
     int error = add_blocks(c, r->blocks, sizeof(r->blocks) / 4, sum);
     uint32_t next = r->more;
     for (unsigned steps = 0; next && !error; steps++) {
-        const struct tb_record_more *more = object_at(c, next, sizeof(*more));
+        const struct tb_record_more *more = object_at(c, (uint64_t)next * 8, sizeof(*more));
         if (!more || steps == MORE_MAX)
             return -EINVAL;
         error = add_blocks(c, more->blocks, sizeof(more->blocks) / 4, sum);
