@@ -238,8 +238,20 @@ bool tb_exchange_looks_http(struct tb_bytes in)
 
     if (in.len == 0 || !in.ptr)
         return false;
-    if ((uint8_t)(in.ptr[0] - 'A') >= 26)
-        return in.len >= sizeof(proxy2) && tb_equal(in.ptr, proxy2, sizeof(proxy2));
+    if ((uint8_t)(in.ptr[0] - 'A') >= 26) {
+        if (in.ptr[0] != '\r' && in.ptr[0] != '\n')
+            return false;
+        if (in.len >= sizeof(proxy2) && tb_equal(in.ptr, proxy2, sizeof(proxy2)))
+            return true;
+        size_t empty = 0; /* empty lines before a request */
+        while (empty < in.len && empty < 5 && (in.ptr[empty] == '\r' || in.ptr[empty] == '\n'))
+            empty++;
+        in = tb_bytes(in.ptr + empty, in.len - empty);
+        if (in.len == 0)
+            return empty < 5;
+        if ((uint8_t)(in.ptr[0] - 'A') >= 26)
+            return false;
+    }
     size_t n = in.len < 20 ? in.len : 20;
     for (size_t i = 1; i < n; i++) {
         uint8_t c = in.ptr[i];

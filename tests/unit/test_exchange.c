@@ -577,7 +577,7 @@ static void only_http_looks_like_http(void **state)
                  {"ABCDEFGHIJKLMNOPQRSTUVWXYZ", false},
                  {"", false},
                  {"HTTQ/1", false},
-                 {"\r\n\r\n", false}};
+                 {"\r\n\r\n", true}, {"\r\nGET ", true}, {"\n\n\n\n\n\n", false}, {"\nabc", false}};
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
         if (tb_exchange_looks_http(tb_bytes(cases[i].text, strlen(cases[i].text))) != cases[i].is_http)
