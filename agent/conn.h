@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A connection's private state. Whoever stores connections (the shim's slab, tests) needs only its size; the fields belong
- * to exchange.c and queue.c.
+ * A connection's private state. Whoever stores connections (the shim's slab, tests) needs only its size; the fields
+ * belong to exchange.c and queue.c.
  *
- * Two halves. The request half is touched by the direction that carries requests, the response half by the other; each half has
- * a try-flag. Fields say whose they are.
+ * Two halves. The request half is touched by the direction that carries requests, the response half by the other; each
+ * half has a try-flag. Fields say whose they are.
  */
 #ifndef TB_CONN_H
 #define TB_CONN_H
@@ -34,14 +34,14 @@ struct tb_conn {
     uint32_t route; /* of a request whose head is not complete; request half */
     struct tb_message request;
     struct tb_message response;
-    uint64_t start_ns;       /* first byte of the request head being received; request half */
-    uint64_t first_ns;       /* first byte of the response head, start of a stream; response half */
-    uint64_t rx_body;        /* request body bytes so far, over all exchanges; request half */
-    uint64_t rx_counted;     /* of those, reported; response half */
-    uint64_t tx_body;        /* of the response being sent; response half */
-    uint8_t request_flags;   /* request half */
-    uint8_t response_flags;  /* response half */
-    uint8_t path_block;      /* block + 1 that keeps a cut path; request half */
+    uint64_t start_ns;      /* first byte of the request head being received; request half */
+    uint64_t first_ns;      /* first byte of the response head, start of a stream; response half */
+    uint64_t rx_body;       /* request body bytes so far, over all exchanges; request half */
+    uint64_t rx_counted;    /* of those, reported; response half */
+    uint64_t tx_body;       /* of the response being sent; response half */
+    uint8_t request_flags;  /* request half */
+    uint8_t response_flags; /* response half */
+    uint8_t path_block;     /* block + 1 that keeps a cut path; request half */
     uint8_t reserved;
     struct tb_queue queue;
     struct tb_pending first; /* the inline entry */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The request queue of a connection and the two pools of a process (queue.h). Blocks are taken and given back by bit. */
+/* The request queue of a connection and the two pools of a process (queue.h). Blocks are taken and given back by bit.
+ */
 #include "queue.h"
 
 #define WAITING_MAX 60000u

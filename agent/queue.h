@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Requests of one connection that wait for their responses, in order. One producer (the request half), one consumer (the response
- * half), no lock. The first waiting request lies in the connection; pipelined ones in blocks of a pool of the process; when
- * the pool is empty they are only counted (same method in one run), so that pairing goes on.
+ * Requests of one connection that wait for their responses, in order. One producer (the request half), one consumer
+ * (the response half), no lock. The first waiting request lies in the connection; pipelined ones in blocks of a pool of
+ * the process; when the pool is empty they are only counted (same method in one run), so that pairing goes on.
  */
 #ifndef TB_QUEUE_H
 #define TB_QUEUE_H
@@ -16,8 +16,8 @@ static inline bool tb_queue_is_empty(const struct tb_conn *c)
 }
 
 /*
- * tb_queue_push - request half. Returns false when the entry cannot be kept without breaking pairing (pool empty and methods of different
- * framing, or 60,000 waiting). *ret_kept false: only its method counts, the entry was not stored.
+ * tb_queue_push - request half. Returns false when the entry cannot be kept without breaking pairing (pool empty and
+ * methods of different framing, or 60,000 waiting). *ret_kept false: only its method counts, the entry was not stored.
  */
 bool tb_queue_push(struct tb_core *core, struct tb_conn *c, const struct tb_pending *entry, bool *ret_kept);
 
@@ -30,7 +30,8 @@ void tb_queue_pop(struct tb_core *core, struct tb_conn *c);
 /* tb_queue_free - at close, both halves held: give the blocks back. */
 void tb_queue_free(struct tb_core *core, struct tb_conn *c);
 
-/* tb_path_take, tb_path_free - a block of TB_PATH_MAX bytes for the path of a cut request line. Returns block + 1, 0 = none left. */
+/* tb_path_take, tb_path_free - a block of TB_PATH_MAX bytes for the path of a cut request line. Returns block + 1, 0 =
+ * none left. */
 uint8_t tb_path_take(struct tb_core *core);
 void tb_path_free(struct tb_core *core, uint8_t block);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Chooses the instruction set for delimiter search. The searches themselves are inlined where they are used (http1_head.c),
- * once per instruction set, because a call per header line would cost more than the search.
+ * Chooses the instruction set for delimiter search. The searches themselves are inlined where they are used
+ * (http1_head.c), once per instruction set, because a call per header line would cost more than the search.
  */
 #include "scan.h"
 
@@ -12,7 +12,8 @@ enum tb_simd tb_scan_best(void)
 {
     uint32_t a, b, c, d;
 
-    /* AVX2 needs the processor (leaf 7) and the kernel's word that it saves ymm registers (OSXSAVE, XCR0 bits 1 and 2). */
+    /* AVX2 needs the processor (leaf 7) and the kernel's word that it saves ymm registers (OSXSAVE, XCR0 bits 1 and 2).
+     */
     if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE) || !(c & bit_AVX))
         return TB_SIMD_SSE2;
     uint32_t xcr0_low, xcr0_high;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Delimiter search, 32 bytes a step: AVX2 or SSE2 on x86-64, plain C elsewhere. All give the same answers (tests/unit/test_scan.c). */
+/* Delimiter search, 32 bytes a step: AVX2 or SSE2 on x86-64, plain C elsewhere. All give the same answers
+ * (tests/unit/test_scan.c). */
 #ifndef TB_SCAN_H
 #define TB_SCAN_H
 
@@ -13,7 +14,8 @@
 enum tb_simd { TB_SIMD_PORTABLE, TB_SIMD_SSE2, TB_SIMD_AVX2 };
 
 /*
- * tb_scan_best - the widest instruction set that this machine and its kernel let us use (cpuid, xgetbv). Pure; no system call.
+ * tb_scan_best - the widest instruction set that this machine and its kernel let us use (cpuid, xgetbv). Pure; no
+ * system call.
  */
 enum tb_simd tb_scan_best(void);
 
@@ -28,8 +30,8 @@ static inline uint32_t tb_scan_mask_portable(const uint8_t *p, uint8_t byte)
         __builtin_memcpy(&v, p + 8 * word, 8);
         v ^= UINT64_C(0x0101010101010101) * byte;
         /* 0x80 in each byte of v that is zero; exact, without carries between bytes */
-        uint64_t zero = ~(((v & UINT64_C(0x7f7f7f7f7f7f7f7f)) + UINT64_C(0x7f7f7f7f7f7f7f7f)) | v |
-                          UINT64_C(0x7f7f7f7f7f7f7f7f));
+        uint64_t zero =
+            ~(((v & UINT64_C(0x7f7f7f7f7f7f7f7f)) + UINT64_C(0x7f7f7f7f7f7f7f7f)) | v | UINT64_C(0x7f7f7f7f7f7f7f7f));
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
         zero = __builtin_bswap64(zero);
 #endif
