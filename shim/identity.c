@@ -80,6 +80,7 @@ static struct setting {
     {"TICKBIRD_SERVICE", tb_settings.service, sizeof(tb_settings.service)},
     {"OTEL_SERVICE_NAME", tb_settings.otel_service, sizeof(tb_settings.otel_service)},
     {"TICKBIRD_LABELS", tb_settings.labels, sizeof(tb_settings.labels)},
+    {"TICKBIRD_SIMD", tb_settings.simd, sizeof(tb_settings.simd)},
 };
 
 static struct {

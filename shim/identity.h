@@ -12,6 +12,7 @@ struct tb_settings {
     char service[128];
     char otel_service[128];
     char labels[1024];
+    char simd[12]; /* "" = the widest */
     bool is_disabled;
     bool is_debug;
     bool is_disk_allowed;

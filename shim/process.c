@@ -15,6 +15,7 @@
 
 #include "clock.h"
 #include "events.h"
+#include "http1.h"
 #include "hooks.h"
 #include "identity.h"
 #include "raw.h"
@@ -92,6 +93,17 @@ static void watch_forks(void)
     tb_store_release(&tb_fork_word, word);
 }
 
+/* The widest instruction set that the machine has, or the one asked for (to measure, to test). */
+static void select_simd(void)
+{
+    enum tb_simd simd = tb_scan_best();
+    if (tb_settings.simd[0] == 'p')
+        simd = TB_SIMD_PORTABLE;
+    else if (tb_settings.simd[0] == 's' && simd > TB_SIMD_SSE2)
+        simd = TB_SIMD_SSE2;
+    tb_http1_select(simd);
+}
+
 bool tb_wake_slow(void)
 {
     if (tb_load_relaxed(&is_inert) || tb_load_relaxed(&is_filtered))
@@ -103,6 +115,7 @@ bool tb_wake_slow(void)
     tb_core.env.page_size = page ? page : 4096;
     tb_core.env.pid = (uint32_t)TB_RAW0(SYS_getpid);
     tb_clock_init();
+    select_simd();
     watch_forks();
     tb_store_release(&tb_awake, 1);
     return true;
