@@ -3,7 +3,7 @@
  * `tickbird off` and `tickbird on`: the kill switch. Sets the on/off word of the regions; programs see it at their next
  * call, without a restart. A region that lies unused is switched too: the next program that adopts it finds it so.
  */
-#include "region_file.h"
+#include "region_head.h"
 #include "view.h"
 
 #include <errno.h>
@@ -16,10 +16,10 @@ struct tally {
 static void switch_region(const struct tb_snap_region *region, bool is_off, struct tally *tally)
 {
     char name[256];
-    int result = tb_region_file_switch(region->path, is_off);
+    int result = tb_region_switch(region->path, is_off);
     if (result != 0) {
         tally->failed++;
-        tb_cli_message("%s: cannot be switched: %s: %s", region->path, tb_region_file_why(result),
+        tb_cli_message("%s: cannot be switched: %s: %s", region->path, tb_region_why(result),
                        result == -EACCES || result == -EPERM
                            ? "ask as its user, as root or as a member of group tickbird"
                            : "see tickbird status");

@@ -7,7 +7,7 @@
  */
 #include "finding.h"
 #include "region_dir.h"
-#include "region_file.h"
+#include "region_head.h"
 #include "verdict.h"
 
 #include <errno.h>
@@ -41,18 +41,18 @@ static const char *root_of(const struct tb_process *p, char buffer[64])
 
 static void judge_recording(const struct tb_process *p, struct tb_finding *f)
 {
-    static struct tb_region_file region;
+    static struct tb_region_head region;
     char root[64], path[PATH_MAX + 64], since[32];
     if (p->is_region_deleted) {
         conclude(f, "records where nobody can read it", "restart it", "its region %s was deleted", p->region);
         return;
     }
     snprintf(path, sizeof(path), "%s%s", root_of(p, root), p->region);
-    int result = tb_region_file_read(path, &region);
+    int result = tb_region_head_read(path, &region);
     f->is_fine = true;
     if (result != 0) {
         conclude(f, "records", "ask again as root, or as a member of group tickbird", "its region cannot be read: %s",
-                 tb_region_file_why(result));
+                 tb_region_why(result));
         return;
     }
     if (region.off) {

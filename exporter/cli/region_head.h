@@ -1,29 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One region file: its checked header and its on/off word. Sums over series are the collector's business. */
-#ifndef TB_REGION_FILE_H
-#define TB_REGION_FILE_H
+#ifndef TB_REGION_HEAD_H
+#define TB_REGION_HEAD_H
 
 #include "agent/region.h"
 
-struct tb_region_file {
+struct tb_region_head {
     struct tb_region_header header; /* validated; its strings are terminated */
     uint32_t off;                   /* the on/off word: not 0 = switched off */
 };
 
 /*
- * tb_region_file_read - header and on/off word of the region at @path (no symbolic link). Trusts nothing in the file;
+ * tb_region_head_read - header and on/off word of the region at @path (no symbolic link). Trusts nothing in the file;
  * reads with pread, so that a file cut meanwhile is an error and not a signal. Returns 0 or -errno: -EPROTO (not a
  * region), -EPROTONOSUPPORT (a newer layout), -EINVAL (contradicts itself).
  */
-int tb_region_file_read(const char *path, struct tb_region_file *ret_file);
+int tb_region_head_read(const char *path, struct tb_region_head *ret_head);
 
 /*
- * tb_region_file_switch - set the on/off word. The programs see it at their next call. Returns 0 or -errno; -EACCES
+ * tb_region_switch - set the on/off word. The programs see it at their next call. Returns 0 or -errno; -EACCES
  * when this user is neither the owner nor in group tickbird.
  */
-int tb_region_file_switch(const char *path, bool is_off);
+int tb_region_switch(const char *path, bool is_off);
 
-/* tb_region_file_why - a failure in words. */
-const char *tb_region_file_why(int error);
+/* tb_region_why - a failure in words. */
+const char *tb_region_why(int error);
 
 #endif

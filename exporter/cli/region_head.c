@@ -3,9 +3,9 @@
  * Reads and switches one region file. The word is written by a 4-byte pwrite at an aligned offset and not through a
  * mapping: a full tmpfs is then an error and not a SIGBUS. (The kernel copies an aligned word in one piece.)
  *
- * Entry points: tb_region_file_read, tb_region_file_switch, tb_region_file_why.
+ * Entry points: tb_region_head_read, tb_region_switch, tb_region_why.
  */
-#include "region_file.h"
+#include "region_head.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -36,27 +36,27 @@ static int open_region(const char *path, int flags, struct tb_region_header *ret
     return result;
 }
 
-int tb_region_file_read(const char *path, struct tb_region_file *ret_file)
+int tb_region_head_read(const char *path, struct tb_region_head *ret_head)
 {
-    struct tb_region_file file = {0};
+    struct tb_region_head head = {0};
     uint64_t rules = 0;
-    int fd = open_region(path, O_RDONLY, &file.header, &rules), result = 0;
+    int fd = open_region(path, O_RDONLY, &head.header, &rules), result = 0;
     if (fd < 0)
         return fd;
     off_t at = (off_t)(rules + offsetof(struct tb_rules_head, off));
-    if (pread(fd, &file.off, sizeof(file.off), at) != (ssize_t)sizeof(file.off))
+    if (pread(fd, &head.off, sizeof(head.off), at) != (ssize_t)sizeof(head.off))
         result = -EINVAL;
     close(fd);
     if (result == 0) {
-        file.header.service[sizeof(file.header.service) - 1] = 0;
-        file.header.program[sizeof(file.header.program) - 1] = 0;
-        file.header.agent_version[sizeof(file.header.agent_version) - 1] = 0;
-        *ret_file = file;
+        head.header.service[sizeof(head.header.service) - 1] = 0;
+        head.header.program[sizeof(head.header.program) - 1] = 0;
+        head.header.agent_version[sizeof(head.header.agent_version) - 1] = 0;
+        *ret_head = head;
     }
     return result;
 }
 
-int tb_region_file_switch(const char *path, bool is_off)
+int tb_region_switch(const char *path, bool is_off)
 {
     struct tb_region_header header;
     uint64_t rules = 0;
@@ -71,7 +71,7 @@ int tb_region_file_switch(const char *path, bool is_off)
     return result;
 }
 
-const char *tb_region_file_why(int error)
+const char *tb_region_why(int error)
 {
     switch (error) {
     case -EPROTO:
