@@ -7,6 +7,7 @@
  */
 #include "cli.h"
 #include "finding.h"
+#include "listeners.h"
 #include "region_dir.h"
 #include "verdict.h"
 
@@ -175,6 +176,31 @@ static int doctor_process(pid_t pid, const struct tb_object *object)
     return finding.is_fine ? TB_EXIT_OK : TB_EXIT_FAILED;
 }
 
+/* --- all that listen ---------------------------------------------------------------------------------------------- */
+
+static int doctor_all(const struct tb_object *object)
+{
+    struct tb_listeners all;
+    bool are_fine = true;
+    tb_listeners_find(object, &all);
+    for (size_t i = 0; i < all.count; i++) {
+        const struct tb_listener *l = &all.found[i];
+        char pids[TB_LISTENER_PIDS_TEXT], who[256];
+        snprintf(who, sizeof(who), "%s (pid%s %s)", l->name, l->pid_count == 1 ? "" : "s", tb_listener_pids(l, pids));
+        headline(who, l->finding.what, l->finding.why);
+        if (l->exe[0])
+            line("program", "%s", l->exe);
+        line("next", "%s", l->todo);
+        are_fine &= l->finding.is_fine;
+    }
+    if (!all.count)
+        puts("No program that can be looked into listens on TCP here.");
+    if (all.hidden)
+        printf("%zu more listening socket%s cannot be told.\n", all.hidden, all.hidden == 1 ? "" : "s");
+    free(all.found);
+    return are_fine ? TB_EXIT_OK : TB_EXIT_FAILED;
+}
+
 /* --- the verb ----------------------------------------------------------------------------------------------------- */
 
 /* `doctor NUMBER` asks for a process, `doctor -- NUMBER` for a program of that name. */
@@ -188,11 +214,14 @@ static bool is_pid(const char *word, unsigned long *ret_pid)
 
 static int run(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"lib", required_argument, NULL, 'l'}, {"help", no_argument, NULL, TB_OPTION_HELP}, {0}};
+    static const struct option options[] = {{"all", no_argument, NULL, 'a'},
+                                            {"lib", required_argument, NULL, 'l'},
+                                            {"help", no_argument, NULL, TB_OPTION_HELP},
+                                            {0}};
     static struct tb_object object;
     const char *lib = getenv("TICKBIRD_LIB");
     unsigned long pid;
+    bool is_all = false;
     int got;
     while ((got = tb_cli_option(argc, argv, "+h", options)) != TB_OPTION_END) {
         if (got == TB_OPTION_BAD)
@@ -201,15 +230,23 @@ static int run(int argc, char **argv)
             fputs(tb_verb_doctor.usage, stdout);
             return TB_EXIT_OK;
         }
-        lib = optarg;
+        if (got == 'a')
+            is_all = true;
+        else
+            lib = optarg;
     }
-    if (optind >= argc) {
-        tb_cli_message("doctor: nothing is named: tickbird doctor PID, or tickbird doctor -- PROGRAM");
+    if (is_all && tb_cli_operands(argc, argv) != 0)
+        return TB_EXIT_USAGE;
+    if (!is_all && optind >= argc) {
+        tb_cli_message(
+            "doctor: nothing is named: tickbird doctor PID, tickbird doctor -- PROGRAM, or tickbird doctor --all");
         return TB_EXIT_USAGE;
     }
     bool is_program = strcmp(argv[optind - 1], "--") == 0;
     if (tb_object_find(lib && lib[0] ? lib : NULL, &object) != 0)
         return TB_EXIT_FAILED;
+    if (is_all)
+        return doctor_all(&object);
     if (!is_program && is_pid(argv[optind], &pid)) {
         if (optind + 1 < argc) {
             tb_cli_message("doctor: %s: one process at a time: see tickbird doctor --help", argv[optind + 1]);
@@ -224,8 +261,10 @@ const struct tb_verb tb_verb_doctor = {
     "doctor", "explain whether a program or process can be observed",
     "Usage: tickbird doctor [--lib FILE] -- PROGRAM [ARGUMENTS]\n"
     "       tickbird doctor [--lib FILE] PID\n"
+    "       tickbird doctor [--lib FILE] --all\n"
     "Says whether PROGRAM can be observed, or whether the process PID is, and if not, why and what to do.\n"
     "\n"
+    "  --all       every process that listens on TCP\n"
     "  --lib FILE  the object that would be preloaded\n"
     "  --help      this text\n"
     "\n"

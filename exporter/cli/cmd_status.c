@@ -9,6 +9,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct {
     enum tb_counter counter;
@@ -154,23 +155,20 @@ static void print_listeners(const struct tb_listeners *all)
     struct tb_table table = {.columns = 3, .headings = {"PROGRAM", "PIDS", "REASON"}};
     for (size_t i = 0; i < all->count; i++) {
         const struct tb_listener *l = &all->found[i];
-        size_t known = sizeof(l->pids) / sizeof(l->pids[0]);
-        char pids[160];
-        int at = 0;
-        for (size_t k = 0; k < l->pid_count && k < known; k++)
-            at += snprintf(pids + at, sizeof(pids) - (size_t)at, "%s%d", k ? " " : "", (int)l->pids[k]);
-        if (l->pid_count > known)
-            snprintf(pids + at, sizeof(pids) - (size_t)at, " +%zu", l->pid_count - known);
+        char pids[TB_LISTENER_PIDS_TEXT];
+        if (l->finding.is_fine)
+            continue;
         tb_table_cell(&table, "%s", l->exe[0] ? l->exe : l->name);
-        tb_table_cell(&table, "%s", pids);
-        tb_table_cell(&table, "%s", l->why);
+        tb_table_cell(&table, "%s", tb_listener_pids(l, pids));
+        tb_table_cell(&table, "%s", l->finding.why);
     }
     if (table.count)
         puts("\nListening on TCP, but not recording (`tickbird doctor PID` says what to do):");
     tb_table_print(&table);
     if (all->hidden)
-        printf("\n%zu process%s of other users could not be looked into: ask as root to see who listens unobserved.\n",
-               all->hidden, all->hidden == 1 ? "" : "es");
+        printf("\n%zu listening socket%s cannot be told (%s).\n", all->hidden, all->hidden == 1 ? "" : "s",
+               geteuid() == 0 ? "held by processes outside of this pid namespace, or by the kernel"
+                              : "held by processes of other users: ask as root");
 }
 
 static void print_gone(const struct tb_view *view, size_t programs)
@@ -289,9 +287,11 @@ static void json_listeners(struct tb_json *json, const struct tb_listeners *all)
     tb_json_open(json, "unobserved_listeners", '[');
     for (size_t i = 0; i < all->count; i++) {
         const struct tb_listener *l = &all->found[i];
+        if (l->finding.is_fine)
+            continue;
         tb_json_open(json, NULL, '{');
         tb_json_string(json, "program", l->exe[0] ? l->exe : l->name);
-        tb_json_string(json, "reason", l->why);
+        tb_json_string(json, "reason", l->finding.why);
         tb_json_number(json, "processes", l->pid_count);
         tb_json_open(json, "pids", '[');
         for (size_t k = 0; k < l->pid_count && k < sizeof(l->pids) / sizeof(l->pids[0]); k++)
@@ -300,7 +300,7 @@ static void json_listeners(struct tb_json *json, const struct tb_listeners *all)
         tb_json_close(json, '}');
     }
     tb_json_close(json, ']');
-    tb_json_number(json, "hidden_processes", all->hidden);
+    tb_json_number(json, "hidden_listeners", all->hidden);
 }
 
 static void print_json(const struct request *request)

@@ -234,6 +234,50 @@ def damaged_regions_are_named_with_the_reason(s):
 
 
 @test
+def a_program_that_listens_unobserved_is_not_passed_over(s):
+    server = Server(s)
+    plain = s.start(["/usr/bin/python3", "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    read_line(plain.stdout)
+    found = [l for l in status(s)["unobserved_listeners"] if plain.pid in l["pids"]]
+    check(len(found) == 1 and found[0]["reason"] == "it was started without the preload", found)
+    check(not any(server.process.pid in l["pids"] for l in status(s)["unobserved_listeners"]))
+    text = s.run("status").out
+    check("Listening on TCP, but not recording" in text and str(plain.pid) in text, text)
+    done = s.run("doctor", "--all")
+    check(done.code == 1 and f"{plain.pid}" in done.out and "records: service shop" in done.out, done)
+
+
+# A ring is made, then one request is answered in the ordinary way.
+RING = "import ctypes; ring = ctypes.CDLL(None).syscall(425, 4, ctypes.create_string_buffer(256))"
+RING_SERVER = RING + r"""
+import socket, sys
+server = socket.create_server(("127.0.0.1", 0))
+client = socket.create_connection(server.getsockname())
+peer, _ = server.accept()
+client.sendall(b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n")
+peer.recv(100)
+peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+print(flush=True)
+sys.stdin.read()
+"""
+
+
+@test
+def what_a_process_does_beside_the_hooks_is_told(s):
+    if subprocess.run(["/usr/bin/python3", "-c", RING + "; raise SystemExit(ring < 0)"], check=False).returncode:
+        raise Skip("io_uring is not allowed here")
+    os.makedirs(s.regions, 0o700)
+    process = s.start([TICKBIRD, "run", "--service", "ring", "--", "/usr/bin/python3", "-c", RING_SERVER],
+                      stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    read_line(process.stdout)
+    check(series(s) == {("ring", "GET", "/a", "200"): 1})
+    losses = [(l["service"], l["counter"], l["reason"]) for l in status(s)["not_observed"]]
+    check(("ring", "unobservable", "io_uring") in losses, losses)
+    check("io_uring" in s.run("status").out)
+    check("io_uring" in s.run("doctor", str(process.pid)).out)
+
+
+@test
 def names_of_strangers_cannot_drive_the_terminal(s):
     server = Server(s)
     server.get("/a")
