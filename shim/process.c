@@ -170,7 +170,7 @@ bool tb_process_region_slow(void)
         become_inert("not recording: ", inert_text(why));
         return false;
     }
-    tb_process_owner();
+    tb_process_owner_slow(); /* the slot is claimed already; what was noted before the region existed is not in it */
     debug("recording as service ", identity.service);
     return true;
 }
