@@ -8,18 +8,15 @@ B=${B:-build/lint}
 export B
 tmp=$(mktemp -d) || exit 1
 trap 'rm -rf "$tmp"' EXIT
-passed=0
-failed=0
 
+# rule NAME, with what is wrong (if anything) on standard input
 rule() {
     wrong=$(cat)
     if [ -z "$wrong" ]; then
-        echo "ok $1"
-        passed=$((passed + 1))
+        echo "ok $1" | tee -a "$tmp/results"
     else
         printf '%s\n' "$wrong" | head -100 | sed 's/^/    /'
-        echo "not ok $1"
-        failed=$((failed + 1))
+        echo "not ok $1" | tee -a "$tmp/results"
     fi
 }
 
@@ -28,11 +25,10 @@ files() { git ls-files --cached --others --exclude-standard "$@" | while read -r
 
 files '*.c' '*.h' | xargs clang-format --dry-run --Werror 2>&1 | rule clang_format
 
-# Two at a time; the compile flags are those of the build.
-flags="-std=gnu11 -D_GNU_SOURCE -DTB_VERSION=\"lint\" -DTB_REVISION=\"lint\" -I. -Iagent -Iexporter -I$B/gen"
-# shellcheck disable=SC2086  # a list of words
-files 'agent/*.c' 'shim/*.c' 'exporter/*.c' 'exporter/cli/*.c' |
-    xargs -P 2 -n 1 sh -c 'clang-tidy --quiet "$0" -- '"$(printf "%s " $flags | sed 's/"/\\"/g')"' 2>/dev/null' >"$tmp/tidy"
+# Two at a time; the flags are those of the build.
+printf '#define TB_VERSION "lint"\n#define TB_REVISION "lint"\n' >"$tmp/version.h"
+files 'agent/*.c' 'shim/*.c' 'exporter/*.c' 'exporter/cli/*.c' | xargs -P 2 -I '{}' clang-tidy --quiet '{}' -- \
+    -std=gnu11 -D_GNU_SOURCE -include "$tmp/version.h" -I. -Iagent -Iexporter >"$tmp/tidy" 2>/dev/null
 grep -E 'warning:|error:' "$tmp/tidy" | sort -u | rule clang_tidy
 
 # shim/ -> agent/ <- exporter/: nothing else includes across.
@@ -74,5 +70,6 @@ tests/lint/object.sh >"$tmp/object" 2>&1
 grep '^#' "$tmp/object"
 grep '^not ok' "$tmp/object" | rule "object ($(grep -c '^ok' "$tmp/object") checks)"
 
-echo "lint: $passed passed, $failed failed"
+failed=$(grep -c '^not ok' "$tmp/results")
+echo "lint: $(grep -c '^ok' "$tmp/results") passed, $failed failed"
 [ "$failed" = 0 ]
