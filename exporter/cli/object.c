@@ -50,6 +50,17 @@ static bool try_path(struct tb_object *object, const char *directory, const char
     return len > 0 && (size_t)len < sizeof(object->path) && inspect(object) == 0;
 }
 
+/* LD_PRELOAD is shown to people: without "bin/..", but with the link's own name. */
+static int tidy(struct tb_object *object)
+{
+    char directory[PATH_MAX], *slash = strrchr(object->path, '/');
+    *slash = 0;
+    if (!realpath(object->path, directory) || strlen(directory) + sizeof(TB_OBJECT_NAME) + 1 > sizeof(directory))
+        return -ENOENT;
+    snprintf(object->path, sizeof(object->path), "%s/%s", directory, TB_OBJECT_NAME);
+    return 0;
+}
+
 static int use_wanted(const char *wanted, struct tb_object *object)
 {
     if (!realpath(wanted, object->path)) {
@@ -65,14 +76,26 @@ static int use_wanted(const char *wanted, struct tb_object *object)
     return 0;
 }
 
+/* Debian's directory for libraries of this architecture; empty elsewhere. */
+#if defined(__x86_64__)
+#define MULTIARCH "/../lib/x86_64-linux-gnu"
+#elif defined(__aarch64__)
+#define MULTIARCH "/../lib/aarch64-linux-gnu"
+#else
+#define MULTIARCH "/../lib"
+#endif
+
 int tb_object_locate(struct tb_object *ret_object)
 {
+    static const char *const below[] = {"", "/../lib", MULTIARCH, "/../lib64"};
     char own[PATH_MAX];
     own_directory(own, sizeof(own));
-    return try_path(ret_object, own, "") || try_path(ret_object, TB_LIBDIR, "") ||
-                   try_path(ret_object, own, "/../lib") || try_path(ret_object, own, "/../lib64")
-               ? 0
-               : -ENOENT;
+    if (try_path(ret_object, own, below[0]) || try_path(ret_object, TB_LIBDIR, ""))
+        return 0;
+    for (size_t i = 1; i < sizeof(below) / sizeof(below[0]); i++)
+        if (try_path(ret_object, own, below[i]))
+            return tidy(ret_object);
+    return -ENOENT;
 }
 
 int tb_object_find(const char *wanted, struct tb_object *ret_object)

@@ -5,6 +5,7 @@ set -u
 cd "$(dirname "$0")/../.." || exit 1
 B=${B:-build}
 work=$(mktemp -d) || exit 1
+regions=$(mktemp -d -p /dev/shm tb-install-XXXXXX) || exit 1
 child=
 # shellcheck disable=SC2317 # called by the trap
 cleanup()
@@ -13,7 +14,7 @@ cleanup()
         kill "$child" 2>/dev/null
         wait "$child" 2>/dev/null
     fi
-    rm -rf "$work"
+    rm -rf "$work" "$regions"
 }
 trap cleanup EXIT
 failed=0
@@ -51,8 +52,7 @@ ok $? no_temporary_file_is_left
 
 # A program with the object mapped: `cat` between two fifos, before and after each replacement.
 mkfifo "$work/in" "$work/back"
-mkdir "$work/regions"
-TICKBIRD_DIR=$work/regions LD_PRELOAD=$lib/libtickbird.so cat <"$work/in" >"$work/back" &
+TICKBIRD_DIR=$regions LD_PRELOAD=$lib/libtickbird.so cat <"$work/in" >"$work/back" &
 child=$!
 exec 3>"$work/in" 4<"$work/back"
 answers()
@@ -78,6 +78,11 @@ ok $? the_program_survives_a_new_version
 ok $? doctor_says_that_the_program_keeps_the_old_object
 LD_PRELOAD=$lib/libtickbird.so grep -q libtickbird.so.2.0.0 /proc/self/maps
 ok $? a_new_program_gets_the_new_version
+
+# Installed anywhere, the command finds the object beside it.
+B=$B VERSION=1.0.0 DESTDIR='' prefix="$work/opt" packaging/install.sh install >"$work/out" 2>&1
+TICKBIRD_DIR=$regions "$work/opt/bin/tickbird" run -- env | grep -q "^LD_PRELOAD=$work/opt/lib/libtickbird.so\$"
+ok $? the_installed_command_finds_the_installed_object
 
 # Somebody else's files stay.
 echo mine >"$work/root/usr/bin/other"
