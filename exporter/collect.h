@@ -3,8 +3,8 @@
  * Regions -> one consistent snapshot. Trusts nothing in a region: each is copied under a guard against SIGBUS, the copy
  * is validated, and what cannot be read is reported in the snapshot.
  *
- * One collector per process, one thread at a time (it installs a SIGBUS handler, which passes on faults that are not
- * its own). Changes nothing on disk or in a region; folding is fold.h.
+ * One thread at a time (a handler of SIGBUS is in place while a region is copied). Changes nothing on disk or in a
+ * region; folding is fold.h.
  */
 #ifndef TB_COLLECT_H
 #define TB_COLLECT_H

@@ -17,6 +17,7 @@
 
 #define LEDGER_MAGIC UINT64_C(0x524547444c425431)
 #define LEDGER_VERSION 1u
+#define CELLS_MAX 4096u /* of a series; far above any bound set */
 #define LEDGER_BYTES_MAX ((off_t)1 << 30)
 
 enum record_type { RECORD_SERVICE = 1, RECORD_SERIES = 2, RECORD_MARK = 3 };
@@ -42,14 +43,15 @@ struct series_record {
     uint32_t service;
     uint8_t family, role, method, bound_set;
     uint16_t status, route_len, target_len, ext_len;
-    uint32_t blocks; /* of struct block_record that follow; then route, target and ext */
+    uint32_t cells; /* of struct cell_record that follow; then route, target and ext */
     uint32_t reserved;
     uint64_t created_ns;
     uint64_t sum_ns, first_byte_ns, rx_bytes, tx_bytes, incomplete, untimed;
 };
-struct block_record {
-    uint64_t octave;
-    uint64_t cells[TB_BLOCK_CELLS];
+/* By bound, not by number: so a ledger outlives the way that a version numbers its cells. */
+struct cell_record {
+    uint64_t upper_ns;
+    uint64_t count; /* modulo 2^64, never 0 */
 };
 struct mark_record {
     uint64_t region_id, generation, when_ns;
@@ -125,15 +127,18 @@ static void write_series(struct tb_buffer *b, const struct tb_snap_series *e, ui
         .incomplete = v->incomplete,
         .untimed = v->untimed,
     };
-    for (const struct tb_snap_block *block = v->blocks; block; block = block->next)
-        r.blocks++;
-    size_t start = begin_record(b, RECORD_SERIES);
+    size_t start = begin_record(b, RECORD_SERIES), head_at = b->len;
     tb_put(b, (const char *)&r, sizeof r);
     for (const struct tb_snap_block *block = v->blocks; block; block = block->next) {
-        struct block_record out = {.octave = block->octave};
-        memcpy(out.cells, block->cells, sizeof out.cells);
-        tb_put(b, (const char *)&out, sizeof out);
+        for (size_t i = 0; i < TB_BLOCK_CELLS; i++) {
+            struct cell_record cell = {tb_cell_bound(e->key.bound_set, block->octave, i), block->cells[i]};
+            if (!cell.count)
+                continue;
+            tb_put(b, (const char *)&cell, sizeof cell);
+            r.cells++;
+        }
     }
+    memcpy(b->data + head_at, &r, sizeof r);
     tb_put(b, e->key.route, r.route_len);
     tb_put(b, e->key.target, r.target_len);
     tb_put(b, e->key.ext, r.ext_len);
@@ -251,34 +256,37 @@ struct reading {
     size_t service_count, service_space;
 };
 
-static bool read_service(struct reading *in, const char *p, size_t len)
+static int read_service(struct reading *in, const char *p, size_t len)
 {
     struct service_record r;
     if (len < sizeof r)
-        return false;
+        return -EBADMSG;
     memcpy(&r, p, sizeof r);
     if (r.counters > TB_COUNTERS_MAX || len != sizeof r + r.counters * 8u + (size_t)r.name_len)
-        return false;
+        return -EBADMSG;
     struct tb_snap_service *e = tb_snapshot_service(in->snapshot, p + sizeof r + r.counters * 8u, r.name_len);
     e->created_ns = r.created_ns;
     size_t known = r.counters < TB_COUNTER_COUNT ? r.counters : TB_COUNTER_COUNT;
     memcpy(e->base_counters, p + sizeof r, known * 8u);
     in->services = tb_grow(in->services, in->service_count, &in->service_space, sizeof *in->services);
     in->services[in->service_count++] = e;
-    return true;
+    return 0;
 }
 
-static bool read_series(struct reading *in, const char *p, size_t len)
+static int read_series(struct reading *in, const char *p, size_t len)
 {
     struct series_record r;
     if (len < sizeof r)
-        return false;
+        return -EBADMSG;
     memcpy(&r, p, sizeof r);
+    const uint64_t *bounds;
     size_t strings = (size_t)r.route_len + r.target_len + r.ext_len;
-    if (r.service >= in->service_count || r.blocks > TB_OCTAVES ||
-        len != sizeof r + r.blocks * sizeof(struct block_record) + strings)
-        return false;
-    const char *blocks = p + sizeof r, *text = blocks + r.blocks * sizeof(struct block_record);
+    if (r.service >= in->service_count || r.cells > CELLS_MAX ||
+        len != sizeof r + r.cells * sizeof(struct cell_record) + strings)
+        return -EBADMSG;
+    if (tb_histogram_bounds(r.bound_set, &bounds) == 0)
+        return -EPROTONOSUPPORT;
+    const char *cells = p + sizeof r, *text = cells + r.cells * sizeof(struct cell_record);
     char *route = tb_strndup(text, r.route_len), *target = tb_strndup(text + r.route_len, r.target_len);
     char *ext = tb_strndup(text + r.route_len + r.target_len, r.ext_len);
     struct tb_snap_key key = {r.family, r.role, r.method, r.bound_set, r.status, route, target, ext};
@@ -287,33 +295,29 @@ static bool read_series(struct reading *in, const char *p, size_t len)
     free(target);
     free(ext);
     struct tb_snap_values v = {r.sum_ns, r.first_byte_ns, r.rx_bytes, r.tx_bytes, r.incomplete, r.untimed, NULL};
-    for (uint32_t i = 0; i < r.blocks; i++) {
-        struct block_record block;
-        memcpy(&block, blocks + i * sizeof block, sizeof block);
-        if (block.octave >= TB_OCTAVES) {
-            tb_values_free(&v);
-            return false;
-        }
-        memcpy(tb_values_block(&v, (uint32_t)block.octave), block.cells, sizeof block.cells);
+    for (uint32_t i = 0; i < r.cells; i++) {
+        struct cell_record cell;
+        memcpy(&cell, cells + i * sizeof cell, sizeof cell);
+        *tb_values_cell(&v, r.bound_set, cell.upper_ns) += cell.count;
     }
     tb_values_add(&e->base, &v);
     tb_values_free(&v);
     e->created_ns = r.created_ns;
-    return true;
+    return 0;
 }
 
-static bool read_mark(struct reading *in, const char *p, size_t len)
+static int read_mark(struct reading *in, const char *p, size_t len)
 {
     struct mark_record r;
     if (len != sizeof r)
-        return false;
+        return -EBADMSG;
     memcpy(&r, p, sizeof r);
     if (r.service >= in->service_count || r.kind < TB_MARK_SERVED || r.kind > TB_MARK_LOST)
-        return false;
+        return -EBADMSG;
     struct tb_mark *m = tb_ledger_mark(in->ledger, r.region_id, r.generation, (enum tb_mark_kind)r.kind,
                                        in->services[r.service], r.when_ns);
     memcpy(m->boot_id, r.boot_id, sizeof m->boot_id);
-    return true;
+    return 0;
 }
 
 /* Is the whole file sound? Only then is anything of it used. */
@@ -344,15 +348,15 @@ static int read_records(struct reading *in, const char *bytes, size_t len)
         size_t padded = ((size_t)head.length + 7) & ~(size_t)7;
         if (padded > len - at)
             return -EBADMSG;
-        bool is_sound = true;
+        int r = 0;
         if (head.type == RECORD_SERVICE)
-            is_sound = read_service(in, bytes + at, head.length);
+            r = read_service(in, bytes + at, head.length);
         else if (head.type == RECORD_SERIES)
-            is_sound = read_series(in, bytes + at, head.length);
+            r = read_series(in, bytes + at, head.length);
         else if (head.type == RECORD_MARK)
-            is_sound = read_mark(in, bytes + at, head.length);
-        if (!is_sound)
-            return -EBADMSG;
+            r = read_mark(in, bytes + at, head.length);
+        if (r)
+            return r;
         at += padded;
     }
     return 0;

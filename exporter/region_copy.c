@@ -33,67 +33,51 @@ static void on_sigbus(int signal_number)
 
 bool tb_guarded(void (*run)(void *arg), void *arg)
 {
-    static bool is_installed;
-    if (!is_installed) {
-        struct sigaction action = {.sa_handler = on_sigbus, .sa_flags = SA_NODEFER};
-        sigaction(SIGBUS, &action, NULL);
-        is_installed = true;
-    }
-    if (sigsetjmp(guard, 0)) /* SA_NODEFER: the mask has not changed */
+    struct sigaction action = {.sa_handler = on_sigbus, .sa_flags = SA_NODEFER}, before;
+    if (sigaction(SIGBUS, &action, &before) < 0)
         return false;
-    tb_store_relaxed(&is_guarded, 1);
-    run(arg);
-    tb_store_relaxed(&is_guarded, 0);
-    return true;
+    bool is_whole = sigsetjmp(guard, 0) == 0; /* SA_NODEFER: there is no mask to restore */
+    if (is_whole) {
+        tb_store_relaxed(&is_guarded, 1);
+        run(arg);
+        tb_store_relaxed(&is_guarded, 0);
+    }
+    sigaction(SIGBUS, &before, NULL);
+    return is_whole;
 }
 
 /* --- copying ---------------------------------------------------------------------------------------------------------
  */
 
-struct job {
-    const uint8_t *from;
-    uint8_t *to;
-    size_t len; /* multiple of 8 */
-};
-
-static void copy_words(void *arg)
-{
-    const struct job *j = arg;
-    const uint64_t *from = (const uint64_t *)(const void *)j->from;
-    uint64_t *to = (uint64_t *)(void *)j->to;
-    for (size_t i = 0; i < j->len / 8; i++)
-        to[i] = tb_load_relaxed(&from[i]);
-}
-
-static bool copy_range(struct tb_region_copy *c, const uint8_t *mapped, size_t from, size_t to)
+static void copy_range(struct tb_region_copy *c, const uint8_t *mapped, size_t from, size_t to)
 {
     c->written = tb_grow(c->written, c->written_count, &c->written_space, sizeof *c->written);
     c->written[c->written_count].from = from;
     c->written[c->written_count++].to = to;
-    struct job job = {mapped + from, c->base + from, to - from};
-    return tb_guarded(copy_words, &job);
+    const uint64_t *in = (const uint64_t *)(const void *)(mapped + from);
+    uint64_t *out = (uint64_t *)(void *)(c->base + from);
+    for (size_t i = 0; i < (to - from) / 8; i++)
+        out[i] = tb_load_relaxed(&in[i]); /* the only place that may fault */
 }
 
 /* The parts of [from, to) that hold data. Offsets are multiples of 8; what lies past the last whole word is left out.
  */
-static bool copy_data(struct tb_region_copy *c, int fd, const uint8_t *mapped, size_t from, size_t to)
+static void copy_data(struct tb_region_copy *c, int fd, const uint8_t *mapped, size_t from, size_t to)
 {
     while (from < to) {
         off_t data = lseek(fd, (off_t)from, SEEK_DATA);
         if (data < 0 && errno == ENXIO)
-            return true; /* a hole up to the end */
+            return; /* a hole up to the end */
         off_t hole = data < 0 ? -1 : lseek(fd, data, SEEK_HOLE);
         size_t start = data < 0 ? from : (size_t)data & ~(size_t)7;
         size_t end = hole < 0 || (size_t)hole > to ? to : (size_t)hole & ~(size_t)7;
         if (start >= to)
-            return true;
+            return;
         if (end <= start) /* the file changes under us; always get on */
             end = start + 8 > to ? to : start + 8;
-        if (!copy_range(c, mapped, start, end))
-            return false;
+        copy_range(c, mapped, start, end);
         from = end;
     }
-    return true;
 }
 
 static bool is_wanted(uint32_t type)
@@ -121,16 +105,23 @@ static enum tb_unreadable check_header(struct tb_region_copy *c, uint32_t *ret_v
     }
 }
 
-static enum tb_unreadable copy_mapped(struct tb_region_copy *c, int fd, const uint8_t *mapped, uint32_t *ret_version)
+struct job {
+    struct tb_region_copy *copy;
+    int fd;
+    const uint8_t *mapped;
+    uint32_t *ret_version;
+    enum tb_unreadable why;
+};
+
+static void copy_mapped(void *arg)
 {
-    if (!copy_range(c, mapped, 0, sizeof(struct tb_region_header) & ~(size_t)7))
-        return TB_UNREADABLE_TRUNCATED;
-    enum tb_unreadable why = check_header(c, ret_version);
-    if (why)
-        return why;
+    struct job *j = arg;
+    struct tb_region_copy *c = j->copy;
     const struct tb_region_header *h = tb_region_copy_header(c);
     uint32_t done = 0; /* bit per type: only the first section of a type is ever read */
-    for (uint32_t i = 0; i < h->section_count && i < TB_SECTIONS_MAX; i++) {
+    copy_range(c, j->mapped, 0, sizeof *h & ~(size_t)7);
+    j->why = check_header(c, j->ret_version);
+    for (uint32_t i = 0; !j->why && i < h->section_count; i++) {
         size_t from = h->sections[i].offset, len = h->sections[i].reserved;
         if (!is_wanted(h->sections[i].type) || done >> h->sections[i].type & 1)
             continue;
@@ -139,11 +130,10 @@ static enum tb_unreadable copy_mapped(struct tb_region_copy *c, int fd, const ui
             len = len < sizeof(struct tb_rules_head) ? len : sizeof(struct tb_rules_head);
         /* No section may cover the header, which was validated and must stay as it is. */
         if (from < sizeof *h || from % 8 || from > c->len || len > c->len - from)
-            return TB_UNREADABLE_INVALID;
-        if (!copy_data(c, fd, mapped, from, from + (len & ~(size_t)7)))
-            return TB_UNREADABLE_TRUNCATED;
+            j->why = TB_UNREADABLE_INVALID;
+        else
+            copy_data(c, j->fd, j->mapped, from, from + (len & ~(size_t)7));
     }
-    return TB_READABLE;
 }
 
 static bool make_room(struct tb_region_copy *c)
@@ -178,9 +168,11 @@ enum tb_unreadable tb_region_copy_take(struct tb_region_copy *c, int fd, uint32_
     void *mapped = mmap(NULL, c->len, PROT_READ, MAP_SHARED, fd, 0);
     if (mapped == MAP_FAILED)
         return TB_UNREADABLE_ERROR;
-    enum tb_unreadable why = copy_mapped(c, fd, mapped, ret_version);
+    struct job job = {c, fd, mapped, ret_version, TB_READABLE};
+    if (!tb_guarded(copy_mapped, &job))
+        job.why = TB_UNREADABLE_TRUNCATED;
     munmap(mapped, c->len);
-    return why;
+    return job.why;
 }
 
 const void *tb_region_copy_section(const struct tb_region_copy *c, uint32_t type, size_t need, size_t *ret_len)

@@ -28,7 +28,7 @@ void tb_region_copy_free(struct tb_region_copy *c);
  * the copy is validated.
  *
  * Returns TB_READABLE, or why not. *ret_version is set as soon as the magic is right.
- * Context: one thread; installs a SIGBUS handler at first use.
+ * Context: one thread.
  */
 enum tb_unreadable tb_region_copy_take(struct tb_region_copy *c, int fd, uint32_t *ret_version);
 
@@ -42,7 +42,7 @@ static inline const struct tb_region_header *tb_region_copy_header(const struct 
 
 /*
  * tb_guarded - run @run(@arg), which touches memory that may raise SIGBUS. Returns false when it did; @run then ended
- * in the middle and must own nothing.
+ * at the access and must hold nothing there. The handler of SIGBUS is what it was before, afterwards. Not nested.
  */
 bool tb_guarded(void (*run)(void *arg), void *arg);
 

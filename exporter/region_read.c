@@ -172,11 +172,11 @@ static void read_in_flight(const struct tb_region_copy *copy, const bool is_aliv
     size_t len = 0;
     const struct tb_inflight *table = tb_region_copy_section(copy, TB_SEC_INFLIGHT, 0, &len);
     for (size_t i = 0; table && i < len / sizeof *table; i++) {
-        const struct tb_inflight *f = &table[i];
-        if (!f->start_ns || !is_alive[TB_INFLIGHT_OWNER(f->start_ns)] || f->start_ns > now_ns)
+        uint64_t start_ns = table[i].start_ns;
+        if (!start_ns || !is_alive[TB_INFLIGHT_OWNER(start_ns)] || start_ns > now_ns)
             continue;
-        if (now_ns - f->start_ns > r->oldest_ns)
-            r->oldest_ns = now_ns - f->start_ns;
+        if (now_ns - start_ns > r->oldest_ns)
+            r->oldest_ns = now_ns - start_ns;
     }
 }
 

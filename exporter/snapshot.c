@@ -162,7 +162,7 @@ static const struct cell_place *cell_places(uint8_t bound_set)
         while (bucket < count && upper > bounds[bucket])
             bucket++;
         /* A cell that does not exist counts nothing in a sound region; a hostile one's goes above every bound. */
-        places[i] = (struct cell_place){lower, upper ? upper : UINT64_MAX, upper ? bucket : (uint8_t)count};
+        places[i] = (struct cell_place){lower, upper ? upper : lower, upper ? bucket : (uint8_t)count};
         lower = upper ? upper : lower;
     }
     made[bound_set] = places;
@@ -181,6 +181,25 @@ size_t tb_values_classic(const struct tb_snap_values *v, uint8_t bound_set, uint
         for (size_t i = 0; i < TB_BLOCK_CELLS; i++)
             ret[places[b->octave * TB_BLOCK_CELLS + i].bucket] += b->cells[i];
     return count + 1;
+}
+
+uint64_t tb_cell_bound(uint8_t bound_set, uint32_t octave, size_t cell)
+{
+    return octave < TB_OCTAVES ? cell_places(bound_set)[octave * TB_BLOCK_CELLS + cell].upper : UINT64_MAX;
+}
+
+uint64_t *tb_values_cell(struct tb_snap_values *v, uint8_t bound_set, uint64_t upper_ns)
+{
+    const struct cell_place *places = cell_places(bound_set);
+    uint32_t low = 0, high = TB_OCTAVES * TB_BLOCK_CELLS - 1;
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        if (places[middle].upper < upper_ns)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return &tb_values_block(v, low / TB_BLOCK_CELLS)[low % TB_BLOCK_CELLS];
 }
 
 uint64_t tb_values_sum_ns(const struct tb_snap_values *v, uint8_t bound_set)

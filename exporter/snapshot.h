@@ -182,6 +182,13 @@ struct tb_snap_region *tb_snapshot_region(struct tb_snapshot *s, const char *pat
  * of services that restarted. */
 size_t tb_snapshot_finish(struct tb_snapshot *s);
 
+/* tb_cell_bound - inclusive upper bound of a cell in ns, UINT64_MAX for the last; never falls from cell to cell. */
+uint64_t tb_cell_bound(uint8_t bound_set, uint32_t octave, size_t cell);
+
+/* tb_values_cell - the cell of a bound set that durations of @upper_ns are counted in; its block is made when missing.
+ */
+uint64_t *tb_values_cell(struct tb_snap_values *v, uint8_t bound_set, uint64_t upper_ns);
+
 /* Sums over values. The block of @octave is made when missing. */
 uint64_t *tb_values_block(struct tb_snap_values *v, uint32_t octave);
 void tb_values_add(struct tb_snap_values *to, const struct tb_snap_values *from);
