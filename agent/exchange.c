@@ -14,6 +14,19 @@
 #include "exchange_impl.h"
 #include "rules.h"
 
+tb_exchange_io_fn *tb_exchange_io_selected = tb_exchange_io_base;
+
+void tb_exchange_select(enum tb_simd simd)
+{
+    tb_http1_select(simd);
+    tb_exchange_io_fn *io = simd == TB_SIMD_PORTABLE ? tb_exchange_io_portable : tb_exchange_io_base;
+#ifdef TB_SCAN_X86
+    if (simd == TB_SIMD_AVX2)
+        io = tb_exchange_io_avx2;
+#endif
+    tb_store_release(&tb_exchange_io_selected, io);
+}
+
 /* Across a fork, was the request's entry marked by the other side as closed unanswered? Marks it otherwise. */
 static bool was_handed_over(struct tb_core *core, const struct tb_pending *p)
 {
@@ -25,25 +38,11 @@ static bool was_handed_over(struct tb_core *core, const struct tb_pending *p)
     return tb_fetch_or_relaxed(&slot->flags, TB_INFLIGHT_HANDED) & TB_INFLIGHT_HANDED;
 }
 
-void tb_exchange_observe(struct call *call, uint8_t family, uint16_t status, uint32_t route, const struct tb_pending *p,
-                         const struct tb_observation *o)
-{
-    struct tb_series_key key = {.family = family,
-                                .role =
-                                    tb_load_relaxed(&call->c->role) == TB_ROLE_CLIENT ? TB_ROLE_CLIENT : TB_ROLE_SERVER,
-                                .method = p->method,
-                                .status = status,
-                                .route = route,
-                                .target = p->target};
-    tb_series_observe(call->core, &key, o);
-}
-
 static void abort_pending(struct call *call, const struct tb_pending *p, enum tb_abort reason)
 {
     struct tb_observation o = {0};
     release_in_flight(call->core, p);
-    tb_exchange_observe(call, TB_FAMILY_ABORTED, (uint16_t)reason, tb_route_end(call->core, p->route, p->method, 0), p,
-                        &o);
+    observe(call, TB_FAMILY_ABORTED, (uint16_t)reason, tb_route_end(call->core, p->route, p->method, 0), p, &o);
 }
 
 /* The side whose first bytes are a request is the client; a server may only speak first to refuse. */
@@ -76,56 +75,46 @@ static void drain(struct call *call)
     }
 }
 
-static void after_giving_up(struct call *call, uint8_t *other_flag)
+void tb_exchange_after_giving_up(struct call *call, bool is_request)
 {
+    uint8_t *other_flag = is_request ? &call->c->response_busy : &call->c->request_busy;
+
     if (!take_flag(other_flag))
         return; /* the other half is inside; close will drain */
     drain(call);
     drop_flag(other_flag);
 }
 
-void tb_exchange_io(struct tb_core *core, struct tb_conn *c, enum tb_direction direction, const struct tb_bytes *ranges,
-                    size_t count, size_t total)
+/* Everything but an ordinary connection in its middle: the role, or 0 when there is nothing to do. */
+uint8_t tb_exchange_role(struct tb_core *core, struct tb_conn *c, enum tb_direction direction, struct tb_bytes first)
 {
-    uint8_t role = tb_load_relaxed(&c->role);
     struct call call = {.core = core, .c = c};
+    uint8_t role = tb_load_relaxed(&c->role);
 
-    if (TB_UNLIKELY(role == ROLE_GIVEN_UP || !core->base))
-        return;
-    if (TB_UNLIKELY(tb_rules_is_off(core))) {
+    if (role == ROLE_GIVEN_UP || !core->base)
+        return TB_ROLE_UNKNOWN;
+    if (tb_rules_is_off(core)) {
         switched_off(&call);
-        return;
+        return TB_ROLE_UNKNOWN;
     }
-    if (TB_UNLIKELY(role == TB_ROLE_UNKNOWN)) {
-        if (total == 0 || count == 0)
-            return;
-        role = decide_role(c, direction, tb_bytes(ranges[0].ptr, ranges[0].len < total ? ranges[0].len : total));
-    }
-    bool is_request = (role == TB_ROLE_SERVER) == (direction == TB_RECEIVED);
-    uint8_t *flag = is_request ? &c->request_busy : &c->response_busy;
-    if (TB_UNLIKELY(!take_flag(flag))) {
-        give_up(&call, TB_COUNTER_GIVEUP_RACE);
-        return;
-    }
-    if (TB_UNLIKELY(total == 0)) {
-        if (is_request)
-            c->request_flags |= REQUEST_ENDED;
-        else
-            tb_exchange_response_ended(&call);
-    }
-    for (size_t i = 0; i < count && total; i++) {
-        struct tb_bytes b = ranges[i];
-        if (b.len > total)
-            b.len = total;
-        total -= b.len;
-        if (is_request)
-            tb_exchange_request_bytes(&call, b);
-        else
-            tb_exchange_response_bytes(&call, b);
-    }
-    if (TB_UNLIKELY(is_given_up(c)))
-        after_giving_up(&call, is_request ? &c->response_busy : &c->request_busy);
-    drop_flag(flag);
+    if (role == TB_ROLE_UNKNOWN && first.len)
+        role = decide_role(c, direction, first);
+    return role;
+}
+
+/* The calling half was taken by another thread, or by this one below a signal handler. */
+void tb_exchange_race(struct call *call)
+{
+    give_up(call, TB_COUNTER_GIVEUP_RACE);
+}
+
+/* The peer will send no more. */
+void tb_exchange_ended(struct call *call, bool is_request)
+{
+    if (is_request)
+        call->c->request_flags |= REQUEST_ENDED;
+    else
+        tb_exchange_response_ended(call);
 }
 
 void tb_conn_open(struct tb_conn *c)
@@ -184,8 +173,8 @@ static void close_requests(struct call *call)
         bool is_known = m->phase >= TB_PHASE_HEADERS;
         struct tb_observation o = {0};
         p = (struct tb_pending){.method = is_known ? m->method : TB_METHOD_OTHER};
-        tb_exchange_observe(call, TB_FAMILY_ABORTED, TB_ABORT_INCOMPLETE_REQUEST,
-                            is_known ? tb_route_end(call->core, c->route, p.method, 0) : TB_STR_UNMATCHED, &p, &o);
+        observe(call, TB_FAMILY_ABORTED, TB_ABORT_INCOMPLETE_REQUEST,
+                is_known ? tb_route_end(call->core, c->route, p.method, 0) : TB_STR_UNMATCHED, &p, &o);
     }
 }
 

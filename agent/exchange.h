@@ -9,6 +9,7 @@
 #define TB_EXCHANGE_H
 
 #include "core.h"
+#include "scan.h"
 
 struct tb_conn; /* conn.h */
 
@@ -19,6 +20,15 @@ enum tb_close_how {
     TB_CLOSE_FORGET /* the identity ended unseen (fd number reused), or the descriptor went to another process */
 };
 
+typedef void tb_exchange_io_fn(struct tb_core *core, struct tb_conn *c, enum tb_direction direction,
+                               const struct tb_bytes *ranges, size_t count, size_t total);
+tb_exchange_io_fn tb_exchange_io_avx2, tb_exchange_io_base, tb_exchange_io_portable;
+extern tb_exchange_io_fn *tb_exchange_io_selected; /* the machine's baseline until tb_exchange_select */
+
+/* tb_exchange_select - the instruction set of the parsers; at start-up and in tests, when nothing else runs in the
+ * core. */
+void tb_exchange_select(enum tb_simd simd);
+
 /* tb_conn_open - a new stream. @c is memory of any content. No system call. */
 void tb_conn_open(struct tb_conn *c);
 
@@ -28,8 +38,11 @@ void tb_conn_open(struct tb_conn *c);
  * TB_RECEIVED is end of stream. Context: any thread, signal handlers; no allocation, no lock, no errno; at most one
  * clock read.
  */
-void tb_exchange_io(struct tb_core *core, struct tb_conn *c, enum tb_direction direction, const struct tb_bytes *ranges,
-                    size_t count, size_t total);
+static inline void tb_exchange_io(struct tb_core *core, struct tb_conn *c, enum tb_direction direction,
+                                  const struct tb_bytes *ranges, size_t count, size_t total)
+{
+    tb_exchange_io_selected(core, c, direction, ranges, count, total);
+}
 
 /* tb_exchange_shutdown - shutdown(2) of one side (TB_SENT: SHUT_WR). */
 void tb_exchange_shutdown(struct tb_core *core, struct tb_conn *c, enum tb_direction direction);

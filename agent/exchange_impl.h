@@ -82,21 +82,22 @@ static inline bool is_given_up(const struct tb_conn *c)
     return tb_load_relaxed(&c->role) == ROLE_GIVEN_UP;
 }
 
-/* The request half (held): bytes of requests. */
-void tb_exchange_request_bytes(struct call *call, struct tb_bytes b);
+/* exchange.c, for the hot path. */
+uint8_t tb_exchange_role(struct tb_core *core, struct tb_conn *c, enum tb_direction direction, struct tb_bytes first);
+void tb_exchange_race(struct call *call);
+void tb_exchange_ended(struct call *call, bool is_request);
+void tb_exchange_after_giving_up(struct call *call, bool is_request);
+
+/* The request half (held). */
 /* A request head is complete, or as complete as it will get: queue it, choose its body. */
 void tb_exchange_request_head(struct call *call);
 
-/* The response half (held): bytes of responses; no more of them; close. */
-void tb_exchange_response_bytes(struct call *call, struct tb_bytes b);
+/* The response half (held): no more bytes; close. */
 void tb_exchange_response_ended(struct call *call);
 void tb_exchange_response_close(struct call *call);
 /* A response that waited for this request: count it. */
 void tb_exchange_finish_waiting(struct call *call);
 
-/* One observation under the connection's role. */
-void tb_exchange_observe(struct call *call, uint8_t family, uint16_t status, uint32_t route, const struct tb_pending *p,
-                         const struct tb_observation *o);
 /* The waiting request is no longer in flight. */
 static inline void release_in_flight(struct tb_core *core, const struct tb_pending *p)
 {
@@ -105,8 +106,165 @@ static inline void release_in_flight(struct tb_core *core, const struct tb_pendi
     tb_inflight_release(core, p->inflight);
 }
 
+/* One observation under the connection's role. */
+static inline void observe(struct call *call, uint8_t family, uint16_t status, uint32_t route,
+                           const struct tb_pending *p, const struct tb_observation *o)
+{
+    struct tb_series_key key = {.family = family,
+                                .role =
+                                    tb_load_relaxed(&call->c->role) == TB_ROLE_CLIENT ? TB_ROLE_CLIENT : TB_ROLE_SERVER,
+                                .method = p->method,
+                                .status = status,
+                                .route = route,
+                                .target = p->target};
+    tb_series_observe(call->core, &key, o);
+}
+
+/* One exchange is over: @status was sent. */
+static inline void finish(struct call *call, const struct tb_pending *p, uint16_t status, bool is_known,
+                          bool is_incomplete)
+{
+    struct tb_conn *c = call->c;
+    uint64_t rx_body = tb_load_relaxed(&c->rx_body), end_ns = p->start_ns ? now(call) : 0;
+    struct tb_observation o = {.rx_bytes = rx_body - c->rx_counted,
+                               .tx_bytes = c->tx_body,
+                               .is_timed = p->start_ns && end_ns,
+                               .is_incomplete = is_incomplete};
+
+    if (o.is_timed) {
+        o.duration_ns = end_ns > p->start_ns ? end_ns - p->start_ns : 0;
+        o.first_byte_ns = c->first_ns > p->start_ns ? c->first_ns - p->start_ns : 0;
+    }
+    c->rx_counted = rx_body;
+    c->tx_body = 0;
+    c->response_flags |= RESPONSE_ANSWERED;
+    release_in_flight(call->core, p);
+    observe(call, TB_FAMILY_REQUESTS, status,
+            is_known ? tb_route_end(call->core, p->route, p->method, status) : TB_STR_UNMATCHED, p, &o);
+}
+
+static inline void finish_unknown(struct call *call, uint16_t status, bool is_incomplete)
+{
+    struct tb_pending nothing = {.method = TB_METHOD_OTHER};
+    finish(call, &nothing, status, false, is_incomplete);
+}
+
+/* The response at hand is over, at its body's end or cut short. */
+static inline void finish_current(struct call *call, bool is_incomplete)
+{
+    struct tb_conn *c = call->c;
+    struct tb_pending p;
+    uint8_t flags = c->response_flags;
+
+    c->response_flags &= (uint8_t) ~(RESPONSE_CURRENT | RESPONSE_NO_REQUEST);
+    if (TB_UNLIKELY(flags & RESPONSE_NO_REQUEST)) {
+        finish_unknown(call, c->response.extra, is_incomplete);
+    } else if (TB_LIKELY(tb_queue_is_first(c))) {
+        c->response_flags &= (uint8_t)~RESPONSE_EARLY;
+        finish(call, &c->first, c->response.extra, true, is_incomplete);
+        tb_queue_pop_first(c); /* only now: until then nobody writes the entry */
+    } else if (tb_queue_peek(call->core, c, &p)) {
+        c->response_flags &= (uint8_t)~RESPONSE_EARLY;
+        tb_queue_pop(call->core, c);
+        finish(call, &p, c->response.extra, true, is_incomplete);
+    } else { /* early: kept until its request comes */
+        c->response_flags |= RESPONSE_WAITS;
+    }
+}
+
 /* Does another process hold the exchange since a fork? The first of the two to close it unanswered leaves it to the
  * other. */
 bool tb_exchange_is_others(struct tb_core *core, const struct tb_pending *p);
+
+/* The rare ends of a request head; a connection's first request. */
+void tb_exchange_request_odd(struct call *call, bool is_queued, bool is_kept, const struct tb_pending *p);
+void tb_exchange_count_connection(struct call *call);
+/* Bytes that are no whole ordinary head. False: the range is used up, or nothing more is wanted. */
+bool tb_exchange_request_step(struct call *call, struct tb_bytes *b);
+bool tb_exchange_response_step(struct call *call, struct tb_bytes *b);
+/* Whatever is rare when a response head is complete. */
+void tb_exchange_response_odd(struct call *call);
+/* A body byte range that is not simply skipped. */
+void tb_exchange_response_body(struct call *call, struct tb_bytes *b);
+
+/* The request is in flight from now on: the gauge, and its start for the oldest one. */
+static inline void note_in_flight(struct call *call, struct tb_pending *p)
+{
+    struct tb_core *core = call->core;
+
+    if (TB_UNLIKELY(!tb_load_relaxed(&core->owner)) && !tb_owner_claim(core))
+        return;
+    /* Once, and the slot's number from it: another thread may be exiting (NULL) or claiming (owner_slot not yet set).
+     */
+    struct tb_owner *owner = tb_load_acquire(&core->owner);
+    if (TB_UNLIKELY(!owner))
+        return;
+    uint32_t slot = (uint32_t)(owner - core->owners);
+    tb_add_relaxed(&owner->in_flight, 1);
+    p->owner = (uint16_t)(slot + 1);
+    if (TB_UNLIKELY(!p->start_ns))
+        return;
+    /* the entry of this connection's request before, if it is free: its page is reserved, its line is ours */
+    uint16_t last = call->c->first.inflight;
+    if (TB_LIKELY(last)) {
+        struct tb_inflight *entry = &core->inflight[last - 1];
+        uint64_t none = 0;
+        if (entry->owner == slot && tb_cas_acq_rel(&entry->start_ns, &none, tb_inflight_word(p->start_ns, slot))) {
+            entry->thread = (uint64_t)(uintptr_t)__builtin_thread_pointer();
+            entry->route = p->route;
+            entry->method = p->method;
+            entry->flags = 0;
+            p->inflight = last;
+            return;
+        }
+    }
+    p->inflight = tb_inflight_claim(core, p->start_ns, (uint32_t)((uintptr_t)call->c / sizeof(struct tb_conn)),
+                                    p->route, p->method);
+}
+
+static inline uint32_t route_of(struct tb_core *core, const struct tb_start_line *line)
+{
+    struct tb_bytes path = line->path;
+
+    if (TB_UNLIKELY(path.len == 0))
+        return TB_ROUTE_OTHER; /* lost: no block was left to keep it */
+    if (TB_UNLIKELY(*path.ptr != '/'))
+        /* a CONNECT target is an address, never a route */
+        path = line->method == TB_METHOD_CONNECT ? tb_bytes_str("*") : tb_http1_target_path(path);
+    return tb_route_begin(core, line->method, path, line->is_cut);
+}
+
+static inline void request_starts(struct call *call)
+{
+    call->c->start_ns = now(call);
+    call->c->fork_generation = (uint8_t)call->core->fork_generation;
+}
+
+/* The head of a request is complete: queue it, choose its body. */
+static inline void request_head(struct call *call)
+{
+    struct tb_conn *c = call->c;
+    struct tb_message *m = &c->request;
+    bool is_kept = true, is_queued;
+    struct tb_pending p = {.start_ns = c->start_ns,
+                           .route = c->route,
+                           .method = m->method,
+                           .fork_generation = (uint8_t)call->core->fork_generation};
+
+    if (TB_UNLIKELY(!(c->request_flags & REQUEST_COUNTED)))
+        tb_exchange_count_connection(call);
+    if (TB_UNLIKELY(!tb_queue_is_empty(c)))
+        p.flags |= PENDING_PIPELINED;
+    if (TB_LIKELY(tb_load_relaxed(&c->role) == TB_ROLE_SERVER))
+        note_in_flight(call, &p);
+    is_queued = tb_queue_push_first(c, &p) || tb_queue_push(call->core, c, &p, &is_kept);
+    if (TB_UNLIKELY(m->flags & (TB_MSG_HAS_LENGTH | TB_MSG_IS_CHUNKED)))
+        tb_http1_request_body(m);
+    else
+        m->phase = TB_PHASE_START;
+    if (TB_UNLIKELY(!is_queued || !is_kept || (m->flags & TB_MSG_AMBIGUOUS) ||
+                    (tb_load_relaxed(&c->response_flags) & (RESPONSE_EARLY | RESPONSE_WAITS))))
+        tb_exchange_request_odd(call, is_queued, is_kept, &p);
+}
 
 #endif

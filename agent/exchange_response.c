@@ -6,53 +6,6 @@
  */
 #include "exchange_impl.h"
 
-/* One exchange is over: @status was sent. */
-static void finish(struct call *call, const struct tb_pending *p, uint16_t status, bool is_known, bool is_incomplete)
-{
-    struct tb_conn *c = call->c;
-    uint64_t rx_body = tb_load_relaxed(&c->rx_body), end_ns = p->start_ns ? now(call) : 0;
-    struct tb_observation o = {.rx_bytes = rx_body - c->rx_counted,
-                               .tx_bytes = c->tx_body,
-                               .is_timed = p->start_ns && end_ns,
-                               .is_incomplete = is_incomplete};
-
-    if (o.is_timed) {
-        o.duration_ns = end_ns > p->start_ns ? end_ns - p->start_ns : 0;
-        o.first_byte_ns = c->first_ns > p->start_ns ? c->first_ns - p->start_ns : 0;
-    }
-    c->rx_counted = rx_body;
-    c->tx_body = 0;
-    c->response_flags |= RESPONSE_ANSWERED;
-    release_in_flight(call->core, p);
-    tb_exchange_observe(call, TB_FAMILY_REQUESTS, status,
-                        is_known ? tb_route_end(call->core, p->route, p->method, status) : TB_STR_UNMATCHED, p, &o);
-}
-
-static void finish_unknown(struct call *call, uint16_t status, bool is_incomplete)
-{
-    struct tb_pending nothing = {.method = TB_METHOD_OTHER};
-    finish(call, &nothing, status, false, is_incomplete);
-}
-
-/* The response at hand is over, at its body's end or cut short. */
-static void finish_current(struct call *call, bool is_incomplete)
-{
-    struct tb_conn *c = call->c;
-    struct tb_pending p;
-    uint8_t flags = c->response_flags;
-
-    c->response_flags &= (uint8_t) ~(RESPONSE_CURRENT | RESPONSE_NO_REQUEST);
-    if (flags & RESPONSE_NO_REQUEST) {
-        finish_unknown(call, c->response.extra, is_incomplete);
-    } else if (tb_queue_peek(call->core, c, &p)) {
-        c->response_flags &= (uint8_t)~RESPONSE_EARLY;
-        tb_queue_pop(call->core, c);
-        finish(call, &p, c->response.extra, true, is_incomplete);
-    } else { /* early: kept until its request comes */
-        c->response_flags |= RESPONSE_WAITS;
-    }
-}
-
 static void finish_stream(struct call *call)
 {
     struct tb_conn *c = call->c;
@@ -63,7 +16,7 @@ static void finish_stream(struct call *call)
     o.duration_ns = end_ns > c->first_ns ? end_ns - c->first_ns : 0;
     c->response_flags &= (uint8_t)~RESPONSE_STREAM;
     c->tx_body = 0;
-    tb_exchange_observe(call, TB_FAMILY_STREAM, c->response.extra, 0, &nothing, &o);
+    observe(call, TB_FAMILY_STREAM, c->response.extra, 0, &nothing, &o);
 }
 
 /* A response that was complete before its request came. */
@@ -108,7 +61,7 @@ static void match_without_request(struct call *call)
 }
 
 /* A final response head is complete: decide the body, and count at once what has no end. */
-static void response_head_done(struct call *call)
+void tb_exchange_response_odd(struct call *call)
 {
     struct tb_conn *c = call->c;
     struct tb_message *m = &c->response;
@@ -159,7 +112,7 @@ static void response_bad(struct call *call)
         ignore(call);
 }
 
-static void response_body(struct call *call, struct tb_bytes *b)
+void tb_exchange_response_body(struct call *call, struct tb_bytes *b)
 {
     struct tb_conn *c = call->c;
     struct tb_message *m = &c->response;
@@ -180,7 +133,7 @@ static void response_body(struct call *call, struct tb_bytes *b)
 
 /* Whatever is not a whole ordinary head and not a body. Returns false when the range is used up or nothing more is
  * wanted. */
-static __attribute__((noinline)) bool response_step(struct call *call, struct tb_bytes *b)
+bool tb_exchange_response_step(struct call *call, struct tb_bytes *b)
 {
     struct tb_conn *c = call->c;
     struct tb_message *m = &c->response;
@@ -207,26 +160,8 @@ static __attribute__((noinline)) bool response_step(struct call *call, struct tb
     }
     if (tb_http1_headers(m, false, b) != TB_PARSE_OK)
         return false;
-    response_head_done(call);
+    tb_exchange_response_odd(call);
     return true;
-}
-
-void tb_exchange_response_bytes(struct call *call, struct tb_bytes b)
-{
-    struct tb_conn *c = call->c;
-    struct tb_message *m = &c->response;
-
-    while (b.len && !is_given_up(c)) {
-        if (TB_LIKELY(m->phase >= TB_PHASE_LENGTH)) {
-            response_body(call, &b);
-        } else if (TB_LIKELY(m->phase == TB_PHASE_START && b.ptr && !(c->response_flags & RESPONSE_WAITS)) &&
-                   tb_http1_whole_response(m, &b)) {
-            c->first_ns = now(call);
-            response_head_done(call);
-        } else if (!response_step(call, &b)) {
-            return;
-        }
-    }
 }
 
 /* No more response bytes will come: a body that ends with the connection is complete. */

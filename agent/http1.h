@@ -114,15 +114,10 @@ enum tb_parse tb_http1_status_line(struct tb_message *m, struct tb_bytes *in, st
 enum tb_parse tb_http1_headers(struct tb_message *m, bool is_request, struct tb_bytes *in);
 
 /*
- * tb_http1_whole_request, tb_http1_whole_response - the start line and the header section at once, when they are whole in @in and ordinary.
- * True: @in is advanced, the state is as after tb_http1_headers returned OK (the response's status is m->extra). False: nothing changed.
+ * Shared with http1_whole.h: a header line at @p that begins with "content-" or "transfer" in any case (a cut one is
+ * left alone), and what the section says together.
  */
-bool tb_http1_whole_request(struct tb_message *m, struct tb_bytes *in, struct tb_start_line *ret);
-bool tb_http1_whole_response(struct tb_message *m, struct tb_bytes *in);
-
-/* Shared by the two ways to read a header section: one line from @p to its LF that begins with "content-" or "transfer" in any case (12
- * bytes at least), and what the section says together. */
-void tb_http1_framing_line(struct tb_message *m, const uint8_t *p, const uint8_t *lf, const uint8_t *end);
+void tb_http1_framing_header(struct tb_message *m, const uint8_t *p, const uint8_t *end);
 void tb_http1_judge(struct tb_message *m, bool is_request);
 
 /* tb_http1_select - which instruction set tb_http1_headers and the path search use; for start-up and tests. */

@@ -205,7 +205,8 @@ static void watch_fold(struct tb_message *m, const uint8_t *next, const uint8_t 
     m->flags &= (uint8_t)~TB_MSG_WATCH_FOLD;
 }
 
-void tb_http1_framing_line(struct tb_message *m, const uint8_t *p, const uint8_t *lf, const uint8_t *end)
+/* A line whose first eight letters are "content-" or "transfer"; at least SHORTEST_FRAMING_LINE bytes. */
+static void framing_line(struct tb_message *m, const uint8_t *p, const uint8_t *lf, const uint8_t *end)
 {
     size_t len = (size_t)(lf - p);
 
@@ -236,18 +237,21 @@ static const uint8_t *find_lf(const uint8_t *p, const uint8_t *end)
     return p;
 }
 
+void tb_http1_framing_header(struct tb_message *m, const uint8_t *p, const uint8_t *end)
+{
+    const uint8_t *lf = find_lf(p + 8, end);
+    if (lf < end && lf - p >= SHORTEST_FRAMING_LINE)
+        framing_line(m, p, lf, end);
+}
+
 /* A line that starts with C or T. What is cut off is left to the byte machine. */
 static void candidate(struct tb_message *m, const uint8_t *p, const uint8_t *end)
 {
     if (end - p < SHORTEST_FRAMING_LINE)
         return;
     uint64_t word = load64(p) | CASE_BITS;
-    if (word != WORD_CONTENT && word != WORD_TRANSFER)
-        return;
-    const uint8_t *lf = find_lf(p + 8, end);
-    if (lf == end || lf - p < SHORTEST_FRAMING_LINE)
-        return;
-    tb_http1_framing_line(m, p, lf, end);
+    if (word == WORD_CONTENT || word == WORD_TRANSFER)
+        tb_http1_framing_header(m, p, end);
 }
 
 /* The start of the line that the input ends in. */

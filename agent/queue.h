@@ -21,6 +21,31 @@ static inline bool tb_queue_is_empty(const struct tb_conn *c)
  */
 bool tb_queue_push(struct tb_core *core, struct tb_conn *c, const struct tb_pending *entry, bool *ret_kept);
 
+/* tb_queue_push_first - request half: the same when nothing waits and nothing is to be cleaned up; else false and
+ * nothing done. */
+static inline bool tb_queue_push_first(struct tb_conn *c, const struct tb_pending *entry)
+{
+    struct tb_queue *q = &c->queue;
+    uint16_t pushed = q->pushed;
+    if (TB_UNLIKELY(pushed != tb_load_acquire(&q->popped) || q->head))
+        return false;
+    q->overflow = 0;
+    tb_store_relaxed(&q->inline_seq, pushed);
+    c->first = *entry;
+    tb_store_release(&q->pushed, (uint16_t)(pushed + 1));
+    return true;
+}
+
+/* tb_queue_is_first, tb_queue_pop_first - response half: is the oldest entry c->first? Then drop it. */
+static inline bool tb_queue_is_first(const struct tb_conn *c)
+{
+    return !tb_queue_is_empty(c) && c->queue.popped == tb_load_relaxed(&c->queue.inline_seq);
+}
+static inline void tb_queue_pop_first(struct tb_conn *c)
+{
+    tb_store_release(&c->queue.popped, (uint16_t)(c->queue.popped + 1));
+}
+
 /* tb_queue_peek - response half: the oldest entry, copied to @ret. Returns false when empty. */
 bool tb_queue_peek(struct tb_core *core, const struct tb_conn *c, struct tb_pending *ret);
 

@@ -101,7 +101,7 @@ static void select_simd(void)
         simd = TB_SIMD_PORTABLE;
     else if (tb_settings.simd[0] == 's' && simd > TB_SIMD_SSE2)
         simd = TB_SIMD_SSE2;
-    tb_http1_select(simd);
+    tb_exchange_select(simd);
 }
 
 bool tb_wake_slow(void)

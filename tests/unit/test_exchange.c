@@ -256,7 +256,7 @@ static void every_vector_cut_everywhere(void **state)
 {
     (void)state;
     for (enum tb_simd simd = TB_SIMD_PORTABLE; simd <= tb_scan_best(); simd++) {
-        tb_http1_select(simd);
+        tb_exchange_select(simd);
         EACH(v) for (size_t at = 0; at < longest(v); at++)
         {
             check(v, CUT_AT, at);
@@ -274,7 +274,7 @@ static void every_vector_beside_an_unreadable_page(void **state)
     assert_true(p != MAP_FAILED && mprotect(p + page, page, PROT_NONE) == 0);
     guard_end = p + page;
     for (enum tb_simd simd = TB_SIMD_PORTABLE; simd <= tb_scan_best(); simd++) {
-        tb_http1_select(simd);
+        tb_exchange_select(simd);
         EACH(v) check(v, GUARDED, 0);
     }
     munmap(p, 2 * page);
