@@ -88,6 +88,7 @@ struct tb_core {
     struct tb_owner *owner; /* this process's slot, NULL = not yet claimed */
     uint32_t owner_slot;
     uint32_t shard;           /* owner slot mod TB_SHARDS */
+    bool is_foreign;          /* this process is in another pid namespace than the region's maker */
     uint32_t fork_generation; /* raised on both sides of each fork that was seen */
 
     /* series.c: the index once this process has an owner slot and its pages are reserved, else NULL. */

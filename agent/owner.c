@@ -28,6 +28,18 @@ uint64_t tb_owner_pidns(const struct tb_core *core)
     return st.st_ino;
 }
 
+/*
+ * Do this process and the region's maker see the same pids? Where procfs is missing (a chroot), a process whose parent
+ * is outside of its namespace (pid 0) entered a new one; any other is where its parent was.
+ */
+static bool is_foreign(const struct tb_core *core)
+{
+    uint64_t pidns = tb_owner_pidns(core);
+    if (pidns && core->header->pidns_inode)
+        return pidns != core->header->pidns_inode;
+    return tb_load_relaxed(&core->is_foreign) || tb_syscall(core, SYS_getppid, 0, 0, 0, 0, 0, 0) <= 0;
+}
+
 /* Ends what a slot's process had in flight. The slot's pid stays. */
 static void clean_slot(struct tb_core *core, uint32_t slot)
 {
@@ -102,8 +114,8 @@ static void install(struct tb_core *core, uint32_t slot)
 {
     struct tb_owner *owner = NULL;
     if (tb_cas_acq_rel(&core->owner, &owner, &core->owners[slot])) {
-        core->owner_slot = slot;
-        core->shard = slot % TB_SHARDS;
+        tb_store_relaxed(&core->owner_slot, slot); /* other threads go by core->owner */
+        tb_store_relaxed(&core->shard, slot % TB_SHARDS);
     } else if (owner != &core->owners[slot]) {
         free_slot(core, slot);
     }
@@ -115,9 +127,9 @@ bool tb_owner_claim(struct tb_core *core)
         return false;
     if (tb_load_acquire(&core->owner))
         return true;
-    uint64_t pidns = tb_owner_pidns(core);
-    bool is_home = pidns != 0 && pidns == core->header->pidns_inode;
-    uint32_t checks = is_home ? CHECKS_PER_CLAIM : 0; /* elsewhere the pids of others mean nothing */
+    bool foreign = is_foreign(core);
+    tb_store_relaxed(&core->is_foreign, foreign);
+    uint32_t checks = foreign ? 0 : CHECKS_PER_CLAIM; /* elsewhere the pids of others mean nothing */
     int slot = -1;
     for (uint32_t page = 0; page < TB_OWNERS / OWNERS_PER_PAGE && slot < 0; page++) {
         if (!tb_region_reserve(core, TB_OFF_OWNERS + page * TB_PAGE, TB_PAGE))
@@ -126,7 +138,7 @@ bool tb_owner_claim(struct tb_core *core)
     }
     if (slot >= 0) {
         struct tb_owner *owner = &core->owners[slot];
-        if (!is_home)
+        if (foreign)
             tb_store_relaxed(&owner->flags, TB_OWNER_FOREIGN);
         tb_store_relaxed(&owner->start_ns, tb_monotonic_ns(core));
         install(core, (uint32_t)slot);
@@ -145,7 +157,7 @@ bool tb_owner_claim(struct tb_core *core)
 void tb_owner_release(struct tb_core *core)
 {
     struct tb_owner *owner = tb_exchange_acq_rel(&core->owner, NULL);
-    core->ready_index = NULL;
+    tb_store_release(&core->ready_index, NULL);
     if (owner && !(tb_load_relaxed(&owner->flags) & TB_OWNER_SHARED))
         free_slot(core, (uint32_t)(owner - core->owners));
 }

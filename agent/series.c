@@ -93,7 +93,7 @@ static uint32_t open_chunk(struct tb_core *core, uint32_t shard, uint32_t at, ui
 /* @bytes (a multiple of 8) of zeroes from the shard's arena: their offset, or 0. */
 static uint32_t take_object(struct tb_core *core, uint32_t bytes)
 {
-    uint32_t shard = core->shard % TB_SHARDS, *arena = &core->header->arena_at[shard];
+    uint32_t shard = tb_load_relaxed(&core->shard) % TB_SHARDS, *arena = &core->header->arena_at[shard];
     uint32_t at = tb_load_relaxed(arena);
     for (uint32_t i = 0; i < ALLOC_TRIES; i++) {
         uint32_t inside = at % TB_CHUNK_BYTES;
@@ -115,7 +115,7 @@ static void give_back_object(struct tb_core *core, uint32_t offset, uint32_t byt
 {
     uint32_t top = offset + bytes;
     if (offset % TB_CHUNK_BYTES)
-        (void)tb_cas_acq_rel(&core->header->arena_at[core->shard % TB_SHARDS], &top, offset);
+        (void)tb_cas_acq_rel(&core->header->arena_at[tb_load_relaxed(&core->shard) % TB_SHARDS], &top, offset);
 }
 
 /* Offsets (all / 8) come from shared memory: 0 (none) and anything outside of the arenas is refused. */
@@ -147,7 +147,7 @@ static uint32_t link_object(struct tb_core *core, uint32_t *link, uint32_t bytes
 /* The record of this shard; without memory for one, another shard's: shared cache lines, but the right series. */
 static struct tb_record *record_of(struct tb_core *core, struct tb_series *s)
 {
-    uint32_t at = link_object(core, &s->records[core->shard % TB_SHARDS], sizeof(struct tb_record));
+    uint32_t at = link_object(core, &s->records[tb_load_relaxed(&core->shard) % TB_SHARDS], sizeof(struct tb_record));
     for (uint32_t i = 0; i < TB_SHARDS && !is_inside(at, sizeof(struct tb_record)); i++)
         at = tb_load_acquire(&s->records[i]);
     if (!is_inside(at, sizeof(struct tb_record)))
@@ -291,7 +291,7 @@ static bool get_ready(struct tb_core *core)
         return false;
     struct tb_owner *owner = tb_load_acquire(&core->owner);
     uint32_t shard = owner ? (uint32_t)(owner - core->owners) % TB_SHARDS : 0;
-    core->record_link = (uint32_t)(offsetof(struct tb_series, records) + shard * 4);
+    tb_store_relaxed(&core->record_link, (uint32_t)(offsetof(struct tb_series, records) + shard * 4));
     tb_store_release(&core->ready_index, core->index);
     return true;
 }
