@@ -252,4 +252,93 @@ static inline bool whole_response(struct tb_message *m, struct tb_bytes *in)
     return true;
 }
 
+/* ---- the most common heads of all, without any state ---- */
+
+/*
+ * A request without a body: [p, end) from inside its start line. Returns where its head ends; NULL when that is not in
+ * the range, or a framing header is among its lines.
+ */
+static inline const uint8_t *walk_bodiless(const uint8_t *p, const uint8_t *end)
+{
+    for (const uint8_t *q = p;; q += STEP) {
+        size_t left = (size_t)(end - q);
+        uint64_t mask;
+        if (TB_LIKELY(left > STEP))
+            mask = special_lines(q);
+        else if (left > 1)
+            mask = special_lines(end - STEP - 1) >> (STEP + 1 - left);
+        else
+            return NULL;
+        for (; mask; mask &= mask - 1) {
+            const uint8_t *lf = q + __builtin_ctzll(mask);
+            if (lf[1] == '\r') {
+                if (end - lf > 2 && lf[2] == '\n')
+                    return lf + 3;
+            } else if (lf[1] == '\n') {
+                return lf + 2;
+            } else if (end - lf > 8) {
+                uint64_t word = load64(lf + 1) | CASE_BITS;
+                if (TB_UNLIKELY(word == WORD_CONTENT || word == WORD_TRANSFER))
+                    return NULL;
+            }
+        }
+    }
+}
+
+/*
+ * A response with one plain Content-Length, no coding and no stream's type. Returns where its head ends, and the
+ * length; NULL when it is anything else.
+ */
+static inline const uint8_t *walk_with_length(const uint8_t *p, const uint8_t *end, uint64_t *ret_length)
+{
+    uint64_t length = UINT64_MAX;
+
+    for (const uint8_t *q = p;; q += STEP) {
+        size_t left = (size_t)(end - q);
+        uint64_t mask;
+        if (TB_LIKELY(left > STEP))
+            mask = special_lines(q);
+        else if (left > 1)
+            mask = special_lines(end - STEP - 1) >> (STEP + 1 - left);
+        else
+            return NULL;
+        for (; mask; mask &= mask - 1) {
+            const uint8_t *lf = q + __builtin_ctzll(mask);
+            if (lf[1] == '\r') {
+                if (end - lf <= 2 || lf[2] != '\n')
+                    continue;
+                *ret_length = length;
+                return length == UINT64_MAX ? NULL : lf + 3;
+            }
+            if (TB_UNLIKELY(end - lf < 26))
+                return NULL; /* too near to the end to be looked at in words */
+            uint64_t word = load64(lf + 1) | CASE_BITS;
+            if (word != WORD_CONTENT) {
+                if (TB_UNLIKELY(word == WORD_TRANSFER || lf[1] == '\n'))
+                    return NULL;
+                continue;
+            }
+            uint64_t second = load64(lf + 9), lower = second | CASE_BITS;
+            if (lower == WORD_LENGTH) {
+                const uint8_t *d = lf + 17;
+                uint8_t digit = (uint8_t)(*d - '0');
+                if (TB_UNLIKELY(second >> 48 != COLON_BLANK || lf[8] != '-' || length != UINT64_MAX || digit > 9))
+                    return NULL;
+                length = 0;
+                do { /* ends at the latest at the line's end; a value of more than 18 digits is refused below */
+                    length = length * 10 + digit;
+                    digit = (uint8_t)(*++d - '0');
+                } while (digit <= 9 && end - d > 3);
+                if (TB_UNLIKELY(d - lf > 17 + 18 || d[0] != '\r' || d[1] != '\n' || d[2] == ' ' || d[2] == '\t'))
+                    return NULL;
+            } else if ((uint32_t)lower == WORD_TYPE) {
+                uint64_t type = load64(lf + 15) | CASE_BITS;
+                if (TB_UNLIKELY(lf[13] != ':' || lf[14] != ' ' || lf[15] == ' ' || type == WORD_TEXT_EVE ||
+                                type == WORD_MULTIPAR))
+                    return NULL;
+            }
+        }
+    }
+}
+
 #endif
