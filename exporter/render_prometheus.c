@@ -60,6 +60,8 @@ struct range {
 static struct range find_range(const struct tb_snapshot *s, enum tb_family family, enum tb_role role)
 {
     size_t i = 0, end;
+    if (!s->series_count)
+        return (struct range){NULL, NULL};
     while (i < s->series_count && (s->series[i]->key.family != family || s->series[i]->key.role != role))
         i++;
     for (end = i; end < s->series_count && s->series[end]->key.family == family && s->series[end]->key.role == role;
