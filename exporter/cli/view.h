@@ -32,7 +32,8 @@ struct tb_view {
     }
 #define TB_VIEW_HELP                                                                                                   \
     "  --service NAME       this service alone\n"                                                                      \
-    "  --dir DIR            directory of regions (repeatable); default: /dev/shm/tickbird and /dev/shm/tickbird-UID\n" \
+    "  --dir DIR            directory of regions, repeatable (also --region.dir); default: TICKBIRD_DIR, else\n"       \
+    "                       /dev/shm/tickbird and /dev/shm/tickbird-UID\n"                                             \
     "  --storage.path DIR   where the exporter keeps totals of programs that are gone\n"                               \
     "  --help               this text\n"
 
