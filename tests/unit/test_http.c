@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The HTTP side with real sockets on loopback, clients and server in one thread: pages, refusals, kept connections, and
+ * the deadlines under a clock that the test moves.
+ *
+ * LDFLAGS: -Wl,--wrap=tb_clock_ns
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "exporter/boot.h"
+#include "exporter/http.h"
+
+static uint64_t clock_ns;
+
+uint64_t __wrap_tb_clock_ns(int clock_id);
+uint64_t __wrap_tb_clock_ns(int clock_id)
+{
+    (void)clock_id;
+    return clock_ns;
+}
+
+static struct tb_http *http;
+static size_t scrape_len;
+static int scrape_error;
+static bool ready;
+static unsigned last_code, scrapes;
+
+static int scrape(void *arg, struct tb_buffer *out)
+{
+    (void)arg;
+    if (scrape_error)
+        return scrape_error;
+    memset(tb_buffer_room(out, scrape_len), 'x', scrape_len);
+    out->len += scrape_len;
+    return 0;
+}
+
+static void scraped(void *arg, unsigned code)
+{
+    (void)arg;
+    last_code = code;
+    scrapes++;
+}
+
+static bool is_ready(void *arg)
+{
+    (void)arg;
+    return ready;
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    char *error = NULL;
+    struct tb_http_options o = {"127.0.0.1:0", "/metrics", scrape, scraped, is_ready, NULL};
+    clock_ns = 1000000000000;
+    scrape_len = 100;
+    scrape_error = 0;
+    ready = true;
+    scrapes = 0;
+    return tb_http_start(&o, &http, &error);
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    tb_http_stop(http);
+    return 0;
+}
+
+/* --- a client --------------------------------------------------------------------------------------------------------
+ */
+
+static int dial(int receive_buffer)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(tb_http_port(http))};
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    if (receive_buffer)
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    return fd;
+}
+
+static void say(int fd, const char *text)
+{
+    assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
+}
+
+/* Lets the server work until it has nothing to do for a moment. */
+static void pump(void)
+{
+    struct pollfd p = {.fd = tb_http_fd(http), .events = POLLIN};
+    do {
+        tb_http_run(http);
+    } while (poll(&p, 1, 20) > 0);
+}
+
+/* Reads until @enough bytes are there or the connection ends. Returns the length; @ret_closed says which. */
+static size_t receive(int fd, char *to, size_t space, size_t enough, bool *ret_closed)
+{
+    size_t len = 0;
+    *ret_closed = false;
+    for (int idle = 0; len < enough && idle < 200;) {
+        tb_http_run(http);
+        ssize_t n = recv(fd, to + len, space - 1 - len, MSG_DONTWAIT);
+        if (n == 0 || (n < 0 && errno == ECONNRESET)) {
+            *ret_closed = true;
+            break;
+        }
+        struct pollfd p[2] = {{.fd = fd, .events = POLLIN}, {.fd = tb_http_fd(http), .events = POLLIN}};
+        if (n < 0)
+            idle += poll(p, 2, 10) == 0;
+        else
+            len += (size_t)n;
+    }
+    to[len] = 0;
+    return len;
+}
+
+struct answer {
+    unsigned code;
+    char text[4096]; /* head and body */
+    const char *body;
+    bool is_closed;
+};
+
+/* One request on a connection of its own; everything until the server closes or says no more. */
+static struct answer ask(const char *request)
+{
+    struct answer a = {0};
+    int fd = dial(0);
+    say(fd, request);
+    receive(fd, a.text, sizeof a.text, sizeof a.text - 1, &a.is_closed);
+    close(fd);
+    sscanf(a.text, "HTTP/1.%*d %u", &a.code);
+    a.body = strstr(a.text, "\r\n\r\n");
+    a.body = a.body ? a.body + 4 : "";
+    return a;
+}
+
+#define GET(path) "GET " path " HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+
+static void pages_are_where_they_are_expected(void **state)
+{
+    (void)state;
+    struct answer a = ask(GET("/metrics"));
+    assert_int_equal(a.code, 200);
+    assert_non_null(strstr(a.text, "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n"));
+    assert_int_equal(strlen(a.body), 100);
+    assert_int_equal(last_code, 200);
+    a = ask(GET("/metrics?x=y"));
+    assert_int_equal(a.code, 200);
+    a = ask(GET("/"));
+    assert_int_equal(a.code, 200);
+    assert_non_null(strstr(a.text, "Content-Type: text/html; charset=utf-8\r\n"));
+    assert_non_null(strstr(a.body, "href=\"/metrics\""));
+    assert_int_equal(ask(GET("/-/healthy")).code, 200);
+    assert_int_equal(ask(GET("/-/ready")).code, 200);
+    ready = false;
+    assert_int_equal(ask(GET("/-/ready")).code, 503);
+    assert_int_equal(ask(GET("/metrics/")).code, 404);
+    assert_int_equal(ask(GET("/nope")).code, 404);
+    assert_int_equal(scrapes, 2);
+}
+
+static void head_is_get_without_a_body(void **state)
+{
+    (void)state;
+    struct answer a = ask("HEAD /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert_int_equal(a.code, 200);
+    assert_non_null(strstr(a.text, "Content-Length: 100\r\n"));
+    assert_string_equal(a.body, "");
+}
+
+static void a_failed_scrape_is_a_500(void **state)
+{
+    (void)state;
+    scrape_error = -EMFILE;
+    assert_int_equal(ask(GET("/metrics")).code, 500);
+    assert_int_equal(last_code, 500);
+}
+
+static void many_scrapes_share_one_connection(void **state)
+{
+    (void)state;
+    int fd = dial(0);
+    for (unsigned i = 0; i < 50; i++) {
+        char text[1024];
+        bool is_closed;
+        say(fd, "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
+        size_t len = receive(fd, text, sizeof text, 100, &is_closed);
+        while (!is_closed && len && (!strstr(text, "\r\n\r\n") || strlen(strstr(text, "\r\n\r\n")) < 104))
+            len += receive(fd, text + len, sizeof text - len, 1, &is_closed);
+        assert_false(is_closed);
+        assert_memory_equal(text, "HTTP/1.1 200", 12);
+    }
+    close(fd);
+    assert_int_equal(scrapes, 50);
+}
+
+static void other_methods_are_refused_with_what_is_allowed(void **state)
+{
+    (void)state;
+    static const char *const methods[] = {"POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "BREW"};
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
+        char request[200];
+        snprintf(request, sizeof request, "%s /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", methods[i]);
+        struct answer a = ask(request);
+        assert_int_equal(a.code, 405);
+        assert_non_null(strstr(a.text, "Allow: GET, HEAD\r\n"));
+    }
+    struct answer a = ask("POST /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\nabc");
+    assert_int_equal(a.code, 405);
+    assert_true(a.is_closed);
+    assert_int_equal(scrapes, 0);
+}
+
+static void ambiguous_lengths_are_refused_and_the_connection_ends(void **state)
+{
+    (void)state;
+    static const char *const requests[] = {
+        "GET /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "GET /metrics HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n",
+        "GET /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
+        "POST /metrics HTTP/1.1\r\nHost: a\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+    };
+    for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
+        struct answer a = ask(requests[i]);
+        assert_int_equal(a.code, 400);
+        assert_true(a.is_closed);
+    }
+    struct answer a = ask("GET /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc");
+    assert_int_equal(a.code, 413);
+    assert_true(a.is_closed);
+    assert_int_equal(scrapes, 0);
+}
+
+static void old_and_broken_clients(void **state)
+{
+    (void)state;
+    assert_int_equal(ask("GET /metrics HTTP/1.0\r\n\r\n").code, 200);
+    assert_int_equal(ask("GET /metrics HTTP/1.1\r\n\r\n").code, 400); /* no Host */
+    struct answer a = ask("\x16\x03\x01\x02\x01\x01\xfc\r\n\r\n");
+    assert_true(a.code == 0 || a.code >= 400);
+    assert_true(a.is_closed);
+}
+
+/* --- deadlines and limits --------------------------------------------------------------------------------------------
+ */
+
+static bool is_closed(int fd)
+{
+    char text[4096];
+    for (;;) {
+        ssize_t n = recv(fd, text, sizeof text, MSG_DONTWAIT);
+        if (n <= 0)
+            return n == 0 || errno == ECONNRESET;
+    }
+}
+
+static void slow_heads_end_at_a_deadline(void **state)
+{
+    (void)state;
+    const uint64_t second = 1000000000;
+    int silent = dial(0), slow = dial(0), idle = dial(0);
+    say(idle, "GET /-/healthy HTTP/1.1\r\nHost: a\r\n\r\n");
+    say(slow, "GET /metrics HTTP/1.1\r\nX: ");
+    pump();
+    for (unsigned i = 0; i < 59; i++) { /* a byte now and then is not idle for the library */
+        clock_ns += second;
+        say(slow, "y");
+        pump();
+        assert_false(is_closed(slow) || is_closed(silent) || is_closed(idle));
+    }
+    clock_ns += 3 * second;
+    pump();
+    assert_true(is_closed(slow));
+    assert_true(is_closed(silent));
+    assert_false(is_closed(idle)); /* answered once: it may wait for its next scrape */
+    say(idle, "GET /metrics HTTP/1.1\r\nX: ");
+    pump();
+    clock_ns += 62 * second;
+    pump();
+    assert_true(is_closed(idle));
+    close(silent);
+    close(slow);
+    close(idle);
+}
+
+static void slow_readers_are_limited_and_dropped(void **state)
+{
+    (void)state;
+    int fds[41];
+    char text[512];
+    scrape_len = 3 << 20;
+    for (unsigned i = 0; i < 40; i++) {
+        fds[i] = dial(4096);
+        say(fds[i], "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
+        pump();
+    }
+    assert_int_equal(scrapes, 40);
+    assert_int_equal(last_code, 200);
+    fds[40] = dial(0);
+    bool closed;
+    say(fds[40], "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
+    receive(fds[40], text, sizeof text, 12, &closed);
+    assert_memory_equal(text, "HTTP/1.1 503", 12);
+    assert_int_equal(last_code, 503);
+    clock_ns += UINT64_C(62000000000);
+    pump();
+    assert_int_equal(ask(GET("/-/healthy")).code, 200);
+    scrape_len = 100;
+    assert_int_equal(ask(GET("/metrics")).code, 200); /* the slow ones have given their places back */
+    for (unsigned i = 0; i < 41; i++)
+        close(fds[i]);
+}
+
+static void a_port_in_use_is_told_in_one_line(void **state)
+{
+    (void)state;
+    char *error = NULL, address[32], expected[200];
+    struct tb_http *second = NULL;
+    snprintf(address, sizeof address, "127.0.0.1:%u", tb_http_port(http));
+    struct tb_http_options o = {address, "/metrics", scrape, scraped, is_ready, NULL};
+    assert_int_equal(tb_http_start(&o, &second, &error), -EADDRINUSE);
+    snprintf(expected, sizeof expected,
+             "--web.listen-address %s: Address already in use: stop what listens there, or choose another port",
+             address);
+    assert_string_equal(error, expected);
+    free(error);
+    static const char *const bad[] = {"127.0.0.1:", "127.0.0.1:70000", "127.0.0.1:http", "no such host:80"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        o.address = bad[i];
+        error = NULL;
+        assert_true(tb_http_start(&o, &second, &error) < 0);
+        assert_non_null(error);
+        free(error);
+    }
+}
+
+static void an_empty_host_serves_both_families(void **state)
+{
+    (void)state;
+    struct tb_http *both = NULL;
+    char *error = NULL;
+    struct tb_http_options o = {":0", "/metrics", scrape, scraped, is_ready, NULL};
+    assert_int_equal(tb_http_start(&o, &both, &error), 0);
+    struct sockaddr_in4_and_6 {
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } to = {{.sin_family = AF_INET, .sin_port = htons(tb_http_port(both)), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)},
+            {.sin6_family = AF_INET6, .sin6_port = htons(tb_http_port(both)), .sin6_addr = IN6ADDR_LOOPBACK_INIT}};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to.v4, sizeof to.v4), 0);
+    close(fd);
+    fd = socket(AF_INET6, SOCK_STREAM, 0);
+    if (fd >= 0 && connect(fd, (struct sockaddr *)&to.v6, sizeof to.v6) < 0)
+        assert_true(errno == EADDRNOTAVAIL || errno == ENETUNREACH); /* a machine without IPv6 */
+    if (fd >= 0)
+        close(fd);
+    tb_http_stop(both);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+        TEST(pages_are_where_they_are_expected),
+        TEST(head_is_get_without_a_body),
+        TEST(a_failed_scrape_is_a_500),
+        TEST(many_scrapes_share_one_connection),
+        TEST(other_methods_are_refused_with_what_is_allowed),
+        TEST(ambiguous_lengths_are_refused_and_the_connection_ends),
+        TEST(old_and_broken_clients),
+        TEST(slow_heads_end_at_a_deadline),
+        TEST(slow_readers_are_limited_and_dropped),
+        TEST(a_port_in_use_is_told_in_one_line),
+        TEST(an_empty_host_serves_both_families),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
