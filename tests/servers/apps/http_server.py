@@ -2,8 +2,11 @@
 """python -m http.server's own classes, one thread per connection. Arguments: address, port, HTTP version."""
 import http.server
 import sys
+import time
 
 import site_pages as pages
+
+SLOW_SECONDS = 0.32  # what /slow takes; between two bucket bounds, far from both
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -56,6 +59,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self.wfile.write(event)
             self.close_connection = True
             return None
+        if path == "/slow":
+            time.sleep(SLOW_SECONDS)
+            return self.answer(200, b"at last\n")
         if path == "/echo":
             return self.answer(200, b"read\n")
         self.send_response(200)

@@ -19,6 +19,6 @@ def simple(path):
         return 500, b"failed on purpose\n"
     if path == "/early":
         return 413, b"too large\n"
-    if path in ("/chunked", "/sse", "/until-close", "/echo"):
+    if path in ("/chunked", "/sse", "/until-close", "/echo", "/slow"):
         return None
     return 404, b"no such page\n"

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Starts a real Prometheus with one-second scrapes and asks it."""
+import json
+import urllib.parse
+import urllib.request
+
+import harness
+
+RULES = """groups:
+- name: http
+  interval: 1s
+  rules:
+  - record: job:request_errors:rate5m
+    expr: rate(http_requests_total{status=~"5.."}[5m])
+  - record: job:request_duration_p95:rate5m
+    expr: histogram_quantile(0.95, sum by (le, job) (rate(http_request_duration_seconds_bucket[5m])))
+  - record: job:availability:ratio1h
+    expr: 1 - (sum by (job) (rate(http_requests_total{status=~"5.."}[1h])) / sum by (job) (rate(http_requests_total[1h])))
+  - alert: HighErrorRate
+    expr: job:request_errors:rate5m > 0.05
+    labels: {severity: page}
+    annotations: {summary: "errors on {{ $labels.route }}"}
+"""
+
+
+class Prometheus:
+    def __init__(self, test, target):
+        self.test = test
+        self.address = (test.ip, test.port())
+        self.rules = test.write("rules.yml", RULES)
+        self.config = test.write("prometheus.yml", f"""global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}
+rule_files: [{self.rules}]
+scrape_configs:
+- job_name: web
+  static_configs: [{{targets: ["{target[0]}:{target[1]}"]}}]
+""")
+        child = test.start([harness.which("prometheus"), f"--config.file={self.config}", f"--storage.tsdb.path={test.dir}/tsdb",
+                            "--web.listen-address=%s:%d" % self.address, "--log.level=warn"], preload=False)
+        test.wait_for_port(self.address, child)
+
+    def get(self, path, **parameters):
+        url = "http://%s:%d%s?%s" % (*self.address, path, urllib.parse.urlencode(parameters))
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return json.load(answer)["data"]
+
+    def query(self, expression, time=None):
+        """The vector or matrix of an instant query."""
+        try:
+            return self.get("/api/v1/query", query=expression, **({"time": time} if time else {}))["result"]
+        except urllib.error.HTTPError as error:
+            if error.code == 503:  # still replaying its log
+                return []
+            raise
+
+    def value(self, expression, time=None):
+        """The one value of an instant query, None when there is none."""
+        result = self.query(expression, time)
+        assert len(result) <= 1, result
+        return float(result[0]["value"][1]) if result else None
