@@ -239,6 +239,7 @@ static int read_region(struct tb_collector *c, int dir_fd, const char *dir, cons
     f->is_readable = !r->unreadable;
     tb_region_file_age(f, r->is_live, tb_clock_ns(CLOCK_MONOTONIC));
     close(fd);
+    tb_step("region-read");
     return 0;
 }
 

@@ -90,7 +90,8 @@ void tb_ledger_prune(struct tb_ledger *l, uint64_t now_ns);
 /* The default directory; the caller's to free. NULL when there is neither a home nor XDG_STATE_HOME. */
 char *tb_ledger_default_dir(void);
 
-/* Called between any two steps of saving and folding; NULL but in tests, which end the process there. */
+/* Called between any two steps of saving, folding and collecting; NULL but in tests, which end the process there or let
+ * another one act. */
 extern void (*tb_ledger_step)(const char *step);
 static inline void tb_step(const char *step)
 {

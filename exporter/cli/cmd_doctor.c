@@ -162,7 +162,7 @@ static int doctor_process(pid_t pid, const struct tb_object *object)
     static struct tb_process process;
     struct tb_finding finding;
     char who[64];
-    int result = tb_process_read(pid, &process);
+    int result = tb_process_read(pid, TB_UNKNOWN, &process);
     if (result != 0) {
         tb_cli_message("doctor: pid %d: %s: give the pid of a running process", (int)pid,
                        result == -ESRCH ? "no such process" : strerror(-result));

@@ -50,8 +50,8 @@ static size_t namespace_of(struct namespaces *all, pid_t pid)
     return at;
 }
 
-/* Does one of @own listen? Notes each that does as held by somebody known. */
-static bool any_listens(struct namespaces *all, size_t number, const struct tb_inodes *own)
+/* How many of @own listen; notes each as held by somebody known. */
+static size_t count_listening(struct namespaces *all, size_t number, const struct tb_inodes *own)
 {
     const struct tb_inodes *listening = &all->known[number].listening;
     size_t i = 0, k = 0, found = 0;
@@ -65,7 +65,7 @@ static bool any_listens(struct namespaces *all, size_t number, const struct tb_i
         else
             k++;
     }
-    return found > 0;
+    return found;
 }
 
 static bool is_own(const struct tb_process *p)
@@ -104,9 +104,9 @@ static void look_at(pid_t pid, struct namespaces *namespaces, const struct tb_ob
     bool has_uring;
     if (tb_sockets_of(pid, &own, &has_uring) != 0)
         return;
-    bool listens = own.count && any_listens(namespaces, namespace_of(namespaces, pid), &own);
+    size_t listens = own.count ? count_listening(namespaces, namespace_of(namespaces, pid), &own) : 0;
     free(own.inodes);
-    if (!listens || tb_process_read(pid, &process) != 0 || is_own(&process))
+    if (!listens || tb_process_read(pid, (int)listens, &process) != 0 || is_own(&process))
         return;
     tb_finding_process(&process, object, &finding);
     if (!finding.is_unknown && !process.is_kernel)

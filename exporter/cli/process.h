@@ -39,7 +39,14 @@ struct tb_process {
     uint64_t fsize_limit;  /* bytes; UINT64_MAX = none or unknown */
 };
 
-/* tb_process_read - look at @pid. Returns 0, or -ESRCH (no such process) or -errno when not even /proc is there. */
-int tb_process_read(pid_t pid, struct tb_process *ret_process);
+/*
+ * tb_process_read - look at @pid.
+ *
+ * @listeners  how many sockets it listens on, when the caller knows (tables of sockets can be long); TB_UNKNOWN: find
+ * out
+ *
+ * Returns 0, or -ESRCH (no such process) or -errno when not even /proc is there.
+ */
+int tb_process_read(pid_t pid, int listeners, struct tb_process *ret_process);
 
 #endif

@@ -221,6 +221,39 @@ static void the_totals_are_exact_whoever_dies_when(void **state)
     exporter_close(&old);
 }
 
+static struct fixture *folded_meanwhile;
+
+static void fold_meanwhile(const char *step)
+{
+    if (strcmp(step, "region-read") != 0 || steps_left-- != 0)
+        return;
+    tb_ledger_step = NULL;
+    assert_true(fold_and_die(folded_meanwhile, -1));
+}
+
+/* All dead regions move into the ledger while a reader is half through them. */
+static void a_reader_whose_regions_are_folded_meanwhile_reads_again(void **state)
+{
+    struct fixture *f = *state;
+    struct exporter old = exporter_open(f, false);
+    struct tb_core *cores[3];
+    folded_meanwhile = f;
+    for (int k = 0; k < 3; k++) {
+        for (unsigned i = 0; i < 3; i++)
+            cores[i] = maker_start(f->regions, "shop");
+        for (unsigned i = 0; i < 3; i++) {
+            observe(f, cores[i], 0, i, 10);
+            maker_kill(cores[i]);
+        }
+        assert_truth(f, &old);
+        steps_left = k;
+        tb_ledger_step = fold_meanwhile;
+        assert_truth(f, &old);
+        assert_null(tb_ledger_step); /* it did happen */
+    }
+    exporter_close(&old);
+}
+
 /* --- what folding leaves ---------------------------------------------------------------------------------------------
  */
 
@@ -338,14 +371,12 @@ static void a_region_lost_while_no_exporter_ran_restarts_its_service(void **stat
     maker_kill(a);
     a = maker_start(f->regions, "shop");
     maker_get(a, "/a", 200, 60);
-    char name[300] = "";
     DIR *d = opendir(f->regions);
     for (struct dirent *entry; (entry = readdir(d));) { /* as if the machine had been started anew */
         if (entry->d_name[0] != '.')
             assert_int_equal(unlinkat(dirfd(d), entry->d_name, 0), 0);
     }
     closedir(d);
-    (void)name;
     struct tb_core *c = maker_start(f->regions, "shop");
     maker_get(c, "/a", 200, 3);
     e = exporter_open(f, true);
@@ -534,6 +565,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         TEST(a_folder_may_die_at_every_step),
         TEST(the_totals_are_exact_whoever_dies_when),
+        TEST(a_reader_whose_regions_are_folded_meanwhile_reads_again),
         TEST(an_emptied_region_is_adopted_and_keeps_what_it_learned),
         TEST(a_region_with_a_process_is_not_folded),
         TEST(a_long_unused_file_is_removed_and_its_totals_stay),
