@@ -42,8 +42,8 @@ static inline uint32_t tb_histogram_place(const struct tb_histogram *h, uint64_t
     if (TB_UNLIKELY(duration_ns <= TB_ZERO_BOUND_NS))
         return 0;
     uint64_t n = duration_ns - 1; /* bound < duration is bound <= n */
-    uint64_t top = 63u ^ (uint32_t)__builtin_clzll(n);
-    uint64_t cell = h->start[(n >> (top - 5)) + top * 32 - (9 * 32 + 32)];
+    uint32_t top = 63u ^ (uint32_t)__builtin_clzll(n);
+    uint64_t cell = h->start[(uint32_t)(n >> (top - 5)) + top * 32 - (9 * 32 + 32)];
     /* At most two bounds are inside of a step. */
     cell += n >= h->bounds_ns[cell];
     cell += n >= h->bounds_ns[cell];

@@ -162,34 +162,50 @@ void tb_owner_release(struct tb_core *core)
         free_slot(core, (uint32_t)(owner - core->owners));
 }
 
-uint16_t tb_inflight_claim(struct tb_core *core, uint64_t start_ns, uint32_t hint, uint32_t route, uint8_t method)
+static inline bool claim_entry(struct tb_core *core, uint32_t at, uint64_t word, uint32_t route, uint8_t method)
 {
-    struct tb_owner *owner = tb_load_acquire(&core->owner);
-    if (!owner || start_ns == 0)
-        return 0;
-    uint32_t slot = (uint32_t)(owner - core->owners); /* owner_slot may not be set yet when two threads claim at once */
-    uint64_t claimed = tb_inflight_word(start_ns, slot);
-    uint32_t first = slot % TB_SHARDS * TB_INFLIGHT_PER_SHARD;
-    hint += slot * PROBES_PER_PAGE; /* workers of one shard start at different places */
+    struct tb_inflight *entry = &core->inflight[at];
+    uint64_t none = 0;
+    if (TB_UNLIKELY(!tb_cas_acq_rel(&entry->start_ns, &none, word)))
+        return false;
+    entry->thread = (uint64_t)(uintptr_t)__builtin_thread_pointer();
+    entry->route = route;
+    entry->owner = (uint16_t)TB_INFLIGHT_OWNER(word);
+    entry->method = method;
+    entry->flags = 0;
+    return true;
+}
+
+/* Page after page, a few entries of each. */
+static __attribute__((noinline)) uint16_t claim_slow(struct tb_core *core, struct tb_owner *owner, uint64_t word,
+                                                     uint32_t hint, uint32_t route, uint8_t method)
+{
+    uint32_t first = TB_INFLIGHT_OWNER(word) % TB_SHARDS * TB_INFLIGHT_PER_SHARD;
     for (uint32_t page = 0; page < TB_INFLIGHT_PAGES_PER_SHARD; page++, first += TB_INFLIGHT_PER_PAGE) {
         if (!tb_region_reserve(core, TB_OFF_INFLIGHT + first * sizeof(struct tb_inflight), TB_PAGE))
             break;
-        if (!(tb_load_relaxed(&owner->inflight_pages) >> page & 1))
-            tb_fetch_or_relaxed(&owner->inflight_pages, UINT64_C(1) << page); /* before the first entry, for cleaners */
+        tb_fetch_or_relaxed(&owner->inflight_pages, UINT64_C(1) << page); /* before the first entry, for cleaners */
         for (uint32_t i = 0; i < PROBES_PER_PAGE; i++) {
             uint32_t at = first + (hint + i) % TB_INFLIGHT_PER_PAGE;
-            struct tb_inflight *entry = &core->inflight[at];
-            uint64_t none = 0;
-            if (tb_load_relaxed(&entry->start_ns) || !tb_cas_acq_rel(&entry->start_ns, &none, claimed))
-                continue;
-            entry->thread = (uint64_t)(uintptr_t)__builtin_thread_pointer();
-            entry->route = route;
-            entry->owner = (uint16_t)slot;
-            entry->method = method;
-            entry->flags = 0;
-            return (uint16_t)(at + 1);
+            if (tb_load_relaxed(&core->inflight[at].start_ns) == 0 && claim_entry(core, at, word, route, method))
+                return (uint16_t)(at + 1);
         }
     }
     tb_count(core, TB_COUNTER_INFLIGHT_OVERFLOW);
     return 0;
+}
+
+uint16_t tb_inflight_claim(struct tb_core *core, uint64_t start_ns, uint32_t hint, uint32_t route, uint8_t method)
+{
+    struct tb_owner *owner = tb_load_acquire(&core->owner);
+    if (TB_UNLIKELY(!owner || start_ns == 0))
+        return 0;
+    uint32_t slot = (uint32_t)(owner - core->owners); /* owner_slot may not be set yet when two threads claim at once */
+    uint64_t word = tb_inflight_word(start_ns, slot);
+    hint += slot * PROBES_PER_PAGE; /* workers of one shard start at different places */
+    uint32_t at = slot % TB_SHARDS * TB_INFLIGHT_PER_SHARD + hint % TB_INFLIGHT_PER_PAGE;
+    /* The first page's bit was set by this process, so the page has memory. */
+    if (TB_LIKELY(tb_load_relaxed(&owner->inflight_pages) & 1) && claim_entry(core, at, word, route, method))
+        return (uint16_t)(at + 1);
+    return claim_slow(core, owner, word, hint, route, method);
 }

@@ -353,22 +353,28 @@ static __attribute__((noinline, cold)) void observe_slow(struct tb_core *core, c
         tb_count(core, TB_COUNTER_LOST);
 }
 
-/* The octave is not among the record's first blocks: look further, or make it. */
-static __attribute__((noinline)) void observe_more(struct tb_core *core, struct tb_record *r, uint32_t cell,
-                                                   const struct tb_series_key *key, const struct tb_observation *o)
-{
-    uint64_t *block = block_of(core, r, cell / TB_BLOCK_CELLS);
-    if (TB_LIKELY(block))
-        add_timed(r, block + cell % TB_BLOCK_CELLS, o);
-    else
-        add(core, r, key, o);
-}
-
 /* An entry of blocks[] that holds @octave_bits: the block's offset / 8. Anything else is no place in the arenas. */
 static inline bool is_block(uint32_t entry, uint32_t octave_bits, uint32_t *ret_at)
 {
     *ret_at = entry ^ octave_bits;
     return is_inside(*ret_at, TB_BLOCK_CELLS * 8);
+}
+
+/* The octave is not among the record's first blocks: look further, or make it. */
+static __attribute__((noinline)) void observe_more(struct tb_core *core, struct tb_record *r, uint32_t cell,
+                                                   const struct tb_series_key *key, const struct tb_observation *o)
+{
+    uint32_t octave_bits = TB_BLOCK(cell / TB_BLOCK_CELLS, 0), block, next = tb_load_acquire(&r->more);
+    for (uint32_t step = 0; step < TB_OCTAVES && is_inside(next, sizeof(struct tb_record_more)); step++) {
+        struct tb_record_more *more = (struct tb_record_more *)(void *)object_at(core, next);
+        for (size_t i = 0; i < sizeof(more->blocks) / sizeof(more->blocks[0]); i++)
+            if (is_block(tb_load_acquire(&more->blocks[i]), octave_bits, &block)) {
+                add_timed(r, object_at(core, block) + cell % TB_BLOCK_CELLS, o);
+                return;
+            }
+        next = tb_load_acquire(&more->more);
+    }
+    add(core, r, key, o);
 }
 
 void tb_series_observe(struct tb_core *core, const struct tb_series_key *key, const struct tb_observation *o)
@@ -389,7 +395,7 @@ void tb_series_observe(struct tb_core *core, const struct tb_series_key *key, co
         goto slow;
     struct tb_record *r = (struct tb_record *)(void *)object_at(core, at);
     uint32_t cell = tb_histogram_place(&core->histogram, o->duration_ns), block;
-    uint32_t octave_bits = TB_BLOCK(cell / TB_BLOCK_CELLS, 0);
+    uint32_t octave_bits = (cell & ~7u) << 23; /* TB_BLOCK(cell / 8, 0) */
     if (!is_block(tb_load_acquire(&r->blocks[0]), octave_bits, &block) &&
         !is_block(tb_load_acquire(&r->blocks[1]), octave_bits, &block) &&
         !is_block(tb_load_acquire(&r->blocks[2]), octave_bits, &block)) {
