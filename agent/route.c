@@ -135,7 +135,8 @@ struct choice {
     uint32_t node;
     struct tb_route_step step;
     struct tb_bytes text; /* literal, or a placeholder's suffix */
-    uint32_t word;        /* hash of the segment, for the table of words */
+    uint32_t word;        /* hash of the segment, for the table of words; 0 = none */
+    bool is_word;         /* judged by the model, not by its form */
 };
 
 struct walk {
@@ -172,16 +173,71 @@ static void choose_value(struct walk *w, const struct tb_segment *s, struct choi
     }
 }
 
+#define PLAIN_FILES 32u /* literal siblings up to which a new plain file name is one more */
+
+/*
+ * index.html, style.css: a short lower-case name with a file's extension at the end of a path. Lists of words do not
+ * tell file names apart, so the first ones of a directory are literals, and the many are not.
+ */
+static bool is_plain_file(const struct walk *w, const struct tb_segment *s)
+{
+    bool is_last = w->place.at + 1 == w->path.count && !w->path.has_rest;
+    if (!s->suffix || !is_last || s->lowers + 1u != s->text.len || s->lowers > 20)
+        return false;
+    if (w->place.detached)
+        return w->place.at == 0 || w->place.kinds[w->place.at - 1] == TB_KIND_LITERAL;
+    const struct tb_route_node *n = tb_learn_node(w->place.core, w->place.node);
+    return !tb_load_relaxed(&n->values) && tb_load_relaxed(&n->literals) < PLAIN_FILES;
+}
+
+/*
+ * A literal of the tree that has not proved itself is judged again each time it is met, with what has been learned
+ * since. When it turns out to be a value, it is merged: passed over from now on; its series stay as they are.
+ */
+static bool keep_literal(struct walk *w, uint32_t node)
+{
+    struct tb_core *core = w->place.core;
+    struct tb_route_node *n = tb_learn_node(core, node);
+    uint8_t flags = tb_load_relaxed(&n->flags);
+    if (flags & TB_NODE_MERGED)
+        return false;
+    if (tb_load_relaxed(&n->visits) >= TB_NODE_VISITS || w->path.segments[w->place.at].is_version ||
+        is_plain_file(w, &w->path.segments[w->place.at]))
+        return true;
+    w->place.self = node;
+    int score = tb_route_judge(&w->place);
+    w->place.self = 0;
+    if (score > -TB_ROUTE_MERGE)
+        return true;
+    if (!(tb_fetch_or_relaxed(&n->flags, TB_NODE_MERGED) & TB_NODE_MERGED)) {
+        tb_add_relaxed(&tb_learn_head(core)->epoch, 1);
+        tb_count(core, TB_COUNTER_ROUTE_CHANGES);
+    }
+    return false;
+}
+
+/* A version near the start of a path, with literals before it and something after it, needs no judgement. */
+static bool is_api_version(const struct walk *w, const struct tb_segment *s)
+{
+    if (!s->is_version || w->place.at > 3 || w->place.at + 1 == w->path.count)
+        return false;
+    for (uint32_t i = 0; i < w->place.at; i++)
+        if (w->place.kinds[i] != TB_KIND_LITERAL)
+            return false;
+    return true;
+}
+
 /* Decide one segment. */
 static void choose(struct walk *w, const struct tb_segment *s, struct choice *c)
 {
     struct tb_core *core = w->place.core;
-    *c = (struct choice){.word = s->hash, .text = s->text};
+    *c = (struct choice){.word = s->hash, .text = s->text, .is_word = !s->is_value};
     if (!s->is_value) {
         uint32_t node = w->place.detached ? 0 : tb_learn_child(core, w->place.node, TB_KIND_LITERAL, s->hash, s->text);
-        bool merged = node && (tb_load_relaxed(&tb_learn_node(core, node)->flags) & TB_NODE_MERGED);
-        int score = node ? 0 : tb_route_judge(&w->place);
-        if ((node && !merged) || (!node && score > 0)) {
+        int score = node                                          ? keep_literal(w, node)
+                    : is_plain_file(w, s) || is_api_version(w, s) ? 1
+                                                                  : tb_route_judge(&w->place);
+        if (score > 0) {
             c->node = node;
             c->step = (struct tb_route_step){.hash = s->hash,
                                              .kind = TB_KIND_LITERAL,
@@ -196,7 +252,6 @@ static void choose(struct walk *w, const struct tb_segment *s, struct choice *c)
 static void walk_add(struct walk *w, const struct choice *c)
 {
     w->place.kinds[w->count] = c->step.kind;
-    w->place.parent_kind = c->step.kind;
     w->label_len += segment_len(c->step.kind, c->text);
     w->choices[w->count++] = *c;
     if (!w->place.detached && c->node) {
@@ -242,15 +297,37 @@ static void walk_path(struct tb_core *core, struct tb_bytes path, bool is_cut, s
 /* --- what is learned -------------------------------------------------------------------------------------------------
  */
 
-static void note_words(struct tb_core *core, const struct walk *w, uint32_t from)
+/* A value through a placeholder that exists: the word is a value, and whether the placeholder takes words. */
+static void note_values(struct tb_core *core, const struct walk *w)
 {
-    for (uint32_t i = from; i < w->count; i++) {
-        bool literal = w->choices[i].step.kind == TB_KIND_LITERAL;
-        if (w->choices[i].word)
-            tb_word_note(core, w->choices[i].word, literal ? TB_WORD_LITERAL : TB_WORD_VALUE);
-        if (i && w->choices[i - 1].step.kind == TB_KIND_LITERAL)
-            tb_word_note(core, w->choices[i - 1].word, literal ? TB_WORD_BEFORE_LITERAL : TB_WORD_BEFORE_VALUE);
+    for (uint32_t i = 0; i < w->known; i++) {
+        const struct choice *c = &w->choices[i];
+        if (c->step.kind == TB_KIND_LITERAL || !c->word)
+            continue;
+        struct tb_route_node *n = tb_learn_node(core, c->node);
+        uint8_t words = tb_load_relaxed(&n->words);
+        if (c->is_word && words < TB_NODE_VISITS)
+            tb_store_relaxed(&n->words, (uint8_t)(words + 1)); /* a lost count is harmless */
+        tb_word_note(core, c->word, TB_WORD_VALUE);
     }
+}
+
+/* A step that comes into the tree. */
+static void note_step(struct tb_core *core, const struct tb_route_trial *t, uint32_t i, uint32_t node)
+{
+    bool literal = t->steps[i].kind == TB_KIND_LITERAL;
+    if (t->words[i])
+        tb_word_note(core, t->words[i], literal ? TB_WORD_LITERAL : TB_WORD_VALUE);
+    uint32_t before = 0;
+    if (i && t->steps[i - 1].kind == TB_KIND_LITERAL)
+        before = t->words[i - 1];
+    else if (!i && t->base && tb_learn_node(core, t->base)->kind == TB_KIND_LITERAL)
+        before = tb_learn_node(core, t->base)->hash;
+    if (before)
+        tb_word_note(core, before, literal ? TB_WORD_BEFORE_LITERAL : TB_WORD_BEFORE_VALUE);
+    struct tb_route_node *n = tb_learn_node(core, node);
+    if (!literal && t->steps[i].is_word && tb_load_relaxed(&n->words) < TB_NODE_VISITS)
+        tb_store_relaxed(&n->words, (uint8_t)(n->words + 1));
 }
 
 static void fill_trial(const struct walk *w, struct tb_route_trial *t)
@@ -266,7 +343,9 @@ static void fill_trial(const struct walk *w, struct tb_route_trial *t)
             break;
         tb_copy(t->text + len, c->text.ptr, c->text.len);
         len += (uint32_t)c->text.len;
-        t->steps[t->count++] = c->step;
+        t->words[t->count] = c->word;
+        t->steps[t->count] = c->step;
+        t->steps[t->count++].is_word = c->is_word;
     }
 }
 
@@ -288,6 +367,9 @@ static uint32_t grow(struct tb_core *core, const struct tb_route_trial *t, bool 
             return 0;
         }
         node = next;
+        note_step(core, t, i, node);
+        if (step->kind == TB_KIND_LITERAL)
+            tb_route_style_note(core, tb_bytes(t->text + at, step->text_len));
         at += step->text_len;
         tb_learn_visit(tb_learn_node(core, node));
     }
@@ -335,6 +417,7 @@ static __attribute__((noinline)) uint32_t begin_slow(struct tb_core *core, struc
                 tb_store_relaxed(cache_slot(core, hash), (hash & ~UINT64_C(0xffff)) | node);
             for (uint32_t i = 0; i < w.count; i++)
                 tb_learn_visit(tb_learn_node(core, w.choices[i].node));
+            note_values(core, &w);
             return node + 1;
         }
     }
@@ -343,7 +426,6 @@ static __attribute__((noinline)) uint32_t begin_slow(struct tb_core *core, struc
     if (!t)
         return TB_ROUTE_OTHER;
     fill_trial(&w, t);
-    note_words(core, &w, w.known);
     return handle;
 }
 
@@ -421,10 +503,14 @@ size_t tb_route_text(struct tb_core *core, uint32_t handle, char *ret, size_t le
         put_node(core, handle - 1, &w);
     } else {
         struct tb_route_trial *t = tb_trial_find(core, handle, &decided);
-        if (!t)
+        if (!t || (decided && t->other))
             put(&w, "_other", 6);
-        else
+        else if (!decided)
             put_trial(core, t, &w);
+        else if (t->result)
+            put_node(core, t->result - 1u, &w);
+        else
+            put(&w, "_unmatched", 10);
     }
     if (!w.len)
         put(&w, "/", 1);

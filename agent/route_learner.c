@@ -233,6 +233,8 @@ void tb_word_note(struct tb_core *core, uint32_t hash, enum tb_word_use use)
     (void)tb_cas_relaxed(slot, &old, u.bits); /* lost to another writer: harmless */
 }
 
+#define TRIAL_BYTES ((uint32_t)sizeof(struct tb_route_trial))
+
 static struct tb_route_trial *trial_at(struct tb_core *core, uint32_t slot)
 {
     return slot < TB_LEARN_TRIALS_0_COUNT
@@ -249,7 +251,7 @@ struct tb_route_trial *tb_trial_claim(struct tb_core *core, uint32_t *ret_handle
     uint32_t number = tb_fetch_add_relaxed(&head->trials, 1) & TRIAL_MASK;
     for (uint32_t slot = 0; slot < TB_ROUTE_TRIALS; slot++) {
         if (slot >= TB_LEARN_TRIALS_0_COUNT &&
-            !reserve(core, TB_LEARN_TRIALS_1 + (slot - TB_LEARN_TRIALS_0_COUNT) * 384u, 384u))
+            !reserve(core, TB_LEARN_TRIALS_1 + (slot - TB_LEARN_TRIALS_0_COUNT) * TRIAL_BYTES, TRIAL_BYTES))
             return NULL;
         struct tb_route_trial *t = trial_at(core, slot);
         uint32_t stamp = tb_load_relaxed(&t->stamp);
@@ -268,7 +270,7 @@ struct tb_route_trial *tb_trial_find(struct tb_core *core, uint32_t handle, bool
 {
     uint32_t slot = handle >> TRIAL_BITS & (TB_ROUTE_TRIALS - 1);
     if (slot >= TB_LEARN_TRIALS_0_COUNT &&
-        !reserve(core, TB_LEARN_TRIALS_1 + (slot - TB_LEARN_TRIALS_0_COUNT) * 384u, 384u))
+        !reserve(core, TB_LEARN_TRIALS_1 + (slot - TB_LEARN_TRIALS_0_COUNT) * TRIAL_BYTES, TRIAL_BYTES))
         return NULL;
     struct tb_route_trial *t = trial_at(core, slot);
     uint32_t stamp = tb_load_acquire(&t->stamp);
@@ -286,6 +288,7 @@ void tb_trial_decide(struct tb_core *core, uint32_t handle, uint32_t node, bool 
         return;
     t->result = (uint16_t)node;
     t->other = other;
+    tb_zero(t->text, sizeof t->text); /* words of a path that led nowhere are not kept */
     uint32_t stamp = (handle & TRIAL_MASK) << 1 | 1;
     /* release: the result is read by whoever ends the same exchange again. */
     (void)tb_cas_acq_rel(&t->stamp, &stamp, stamp & ~1u);

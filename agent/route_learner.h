@@ -38,13 +38,14 @@ struct tb_route_node {
     uint8_t visits; /* shared: saturates at TB_NODE_VISITS */
     int8_t score;   /* how sure a literal was when made: the model's margin, clipped */
     uint8_t depth;
-    uint32_t reserved;
+    uint8_t words; /* shared, of a placeholder: values that were words, not told by their form; saturates */
+    uint8_t reserved[3];
 };
 TB_SIZE(struct tb_route_node, 32);
 #define TB_NODE_ANSWERED 1u /* a request ended here with another status than 404 */
 #define TB_NODE_MERGED 2u   /* turned out to be a value: lookups pass it over */
 #define TB_NODE_OPEN 4u     /* a placeholder taken without doubt: new words need not be judged */
-#define TB_NODE_VISITS 15u
+#define TB_NODE_VISITS 60u
 
 /* What this service has used a word for, wherever it stood. One 64-bit word: a compare-and-swap replaces it whole. */
 struct tb_route_word {
@@ -62,7 +63,7 @@ struct tb_route_step {
     uint8_t kind;
     uint8_t text_len; /* literal text, or suffix, in the trial's text */
     int8_t score;
-    uint8_t reserved;
+    uint8_t is_word; /* of a value: told by the model, not by its form */
 };
 
 /* A request to a route that the tree does not have, or that never answered. */
@@ -73,19 +74,21 @@ struct tb_route_trial {
     uint32_t count;  /* steps used */
     uint32_t other;  /* decided, but there was no room */
     struct tb_route_step steps[TB_ROUTE_DEPTH];
+    uint32_t words[TB_ROUTE_DEPTH]; /* hashes of the steps' segments */
     uint8_t text[TB_ROUTE_LABEL_MAX + 8];
 };
-TB_SIZE(struct tb_route_trial, 384);
+TB_SIZE(struct tb_route_trial, 464);
 
 struct tb_route_head {
-    uint32_t format; /* 0 = not yet used */
-    uint32_t epoch;  /* raised when a literal becomes a value: cached paths are looked up again */
-    uint32_t nodes;  /* handed out, without the root; may run past the end */
-    uint32_t text;   /* bytes handed out; may run past the end */
-    uint32_t routes; /* labels given out */
-    uint32_t trials; /* claim numbers */
-    uint32_t levels; /* bit per part of the index and of the word table that has memory */
-    uint32_t reserved[9];
+    uint32_t format;    /* 0 = not yet used */
+    uint32_t epoch;     /* raised when a literal becomes a value: cached paths are looked up again */
+    uint32_t nodes;     /* handed out, without the root; may run past the end */
+    uint32_t text;      /* bytes handed out; may run past the end */
+    uint32_t routes;    /* labels given out */
+    uint32_t trials;    /* claim numbers */
+    uint32_t levels;    /* bit per part of the index and of the word table that has memory */
+    uint32_t styles[6]; /* of literals in the tree (route_features.h) */
+    uint32_t reserved[3];
 };
 TB_SIZE(struct tb_route_head, 64);
 
@@ -93,8 +96,8 @@ TB_SIZE(struct tb_route_head, 64);
  * The section. What a small service needs lies in the first three pages; everything else is touched only when these
  * are full. The index and the words are tables of growing size, looked up one after the other.
  */
-#define TB_LEARN_TRIALS_0 64u /* 10 trials: the rest of page 0 */
-#define TB_LEARN_TRIALS_0_COUNT 10u
+#define TB_LEARN_TRIALS_0 64u /* the rest of page 0 */
+#define TB_LEARN_TRIALS_0_COUNT 8u
 #define TB_LEARN_INDEX_0 4096u /* uint16_t[512] */
 #define TB_LEARN_INDEX_0_COUNT 512u
 #define TB_LEARN_WORDS_0 (4096u + 1024u) /* struct tb_route_word[128] */
@@ -108,8 +111,8 @@ TB_SIZE(struct tb_route_head, 64);
 #define TB_LEARN_WORDS_1 (TB_LEARN_INDEX_2 + TB_LEARN_INDEX_2_COUNT * 2u)
 #define TB_LEARN_WORDS_1_COUNT 4096u
 #define TB_LEARN_TRIALS_1 (TB_LEARN_WORDS_1 + TB_LEARN_WORDS_1_COUNT * 8u)
-#define TB_LEARN_BYTES (TB_LEARN_TRIALS_1 + (TB_ROUTE_TRIALS - TB_LEARN_TRIALS_0_COUNT) * 384u)
-_Static_assert(TB_LEARN_TRIALS_0 + TB_LEARN_TRIALS_0_COUNT * 384u <= 4096u, "page 0");
+#define TB_LEARN_BYTES (TB_LEARN_TRIALS_1 + (TB_ROUTE_TRIALS - TB_LEARN_TRIALS_0_COUNT) * sizeof(struct tb_route_trial))
+_Static_assert(TB_LEARN_TRIALS_0 + TB_LEARN_TRIALS_0_COUNT * sizeof(struct tb_route_trial) <= 4096u, "page 0");
 _Static_assert(TB_LEARN_TEXT + TB_ROUTE_TEXT <= TB_LEARN_NODES, "text");
 _Static_assert(TB_LEARN_NODES % TB_PAGE == 0 && TB_LEARN_INDEX_1 % TB_PAGE == 0 && TB_LEARN_INDEX_2 % TB_PAGE == 0,
                "pages");

@@ -1,15 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Is a plain word in a path a literal of the API or somebody's name? Entry point: tb_route_judge.
+ * Is a plain word in a path a literal of the API or somebody's name? A sum of small decision trees over the features of
+ * route_features.h, in whole numbers. The table is trained offline on public API descriptions (docs/routes.md).
+ * Entry point: tb_route_judge.
  */
 #include "route_model.h"
+#include "route_model_table.h"
+
+#ifdef TB_ROUTE_TRAIN
+int tb_route_oracle(const struct tb_route_place *place, const uint8_t *features, int score);
+#endif
 
 int tb_route_judge(const struct tb_route_place *place)
 {
-    const struct tb_segment *s = &place->path->segments[place->at];
-    if (s->is_version)
-        return 64;
-    if (s->digits > 2 || (s->digits && s->text.len > 12 && s->marks))
-        return -16;
-    return 32 - (int)s->marks * 4;
+    uint8_t f[TB_F_COUNT];
+    tb_route_features(place, f);
+    int sum = 0;
+    for (unsigned i = 0; i < sizeof model_roots / sizeof *model_roots; i++) {
+        int at = model_roots[i];
+        while (at >= 0)
+            at = f[model_nodes[at].feature] <= model_nodes[at].limit ? model_nodes[at].below : model_nodes[at].above;
+        sum += model_leaves[-at - 1];
+    }
+    sum /= 4;
+#ifdef TB_ROUTE_TRAIN
+    return tb_route_oracle(place, f, sum);
+#endif
+    return sum;
 }

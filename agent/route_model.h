@@ -3,18 +3,9 @@
 #ifndef TB_ROUTE_MODEL_H
 #define TB_ROUTE_MODEL_H
 
-#include "route_path.h"
+#include "route_features.h"
 
-/* Where a segment stands while a path is walked. */
-struct tb_route_place {
-    struct tb_core *core;
-    const struct tb_route_path *path;
-    uint32_t at;   /* index of the segment in path */
-    uint32_t node; /* the parent's node, or 0 with @detached when the parent is not in the tree */
-    bool detached;
-    uint8_t parent_kind;           /* enum tb_route_kind of the parent segment */
-    uint8_t kinds[TB_ROUTE_DEPTH]; /* of the segments before this one */
-};
+#define TB_ROUTE_MERGE 16 /* a literal of the tree must be this sure a value to be given up */
 
 /* tb_route_judge - how sure: > 0 a literal, <= 0 a value. Only for segments whose form leaves it open. */
 int tb_route_judge(const struct tb_route_place *place);

@@ -132,7 +132,7 @@ static bool is_date(struct tb_bytes t)
 static bool is_ip(struct tb_bytes t)
 {
     unsigned dots = 0, colons = 0, run = 0, value = 0;
-    bool only_digits = true;
+    bool only_digits = true, big = false;
     for (size_t i = 0; i < t.len; i++) {
         uint8_t c = t.ptr[i];
         if (c == '.') {
@@ -146,13 +146,14 @@ static bool is_ip(struct tb_bytes t)
         } else if (is_hex(c)) {
             only_digits = only_digits && is_digit(c);
             value = value * 10 + (unsigned)(c & 15);
-            if (++run > 4 || (!colons && value > 255))
+            big = big || value > 255;
+            if (++run > 4)
                 return false;
         } else {
             return false;
         }
     }
-    return colons ? colons >= 2 && colons <= 7 && t.len >= 6 : dots == 3 && run > 0 && only_digits;
+    return colons ? colons >= 2 && colons <= 7 && t.len >= 6 : dots == 3 && run > 0 && only_digits && !big;
 }
 
 /*
