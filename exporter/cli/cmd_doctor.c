@@ -162,7 +162,7 @@ static int doctor_process(pid_t pid, const struct tb_object *object)
     static struct tb_process process;
     struct tb_finding finding;
     char who[64];
-    int result = tb_process_read(pid, TB_UNKNOWN, &process);
+    int result = tb_process_read(pid, NULL, &process);
     if (result != 0) {
         tb_cli_message("doctor: pid %d: %s: give the pid of a running process", (int)pid,
                        result == -ESRCH ? "no such process" : strerror(-result));
@@ -197,8 +197,10 @@ static int doctor_all(const struct tb_object *object)
         puts("No program that can be looked into listens on TCP here.");
     if (all.hidden)
         printf("%zu more listening socket%s cannot be told.\n", all.hidden, all.hidden == 1 ? "" : "s");
+    if (all.is_partial)
+        puts("The processes of this machine could not all be looked at in time: ask about one by its pid.");
     free(all.found);
-    return are_fine ? TB_EXIT_OK : TB_EXIT_FAILED;
+    return are_fine && !all.is_partial ? TB_EXIT_OK : TB_EXIT_FAILED;
 }
 
 /* --- the verb ----------------------------------------------------------------------------------------------------- */

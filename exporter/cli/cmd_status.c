@@ -165,6 +165,8 @@ static void print_listeners(const struct tb_listeners *all)
     if (table.count)
         puts("\nListening on TCP, but not recording (`tickbird doctor PID` says what to do):");
     tb_table_print(&table);
+    if (all->is_partial)
+        puts("\nThe processes of this machine could not all be looked at in time: ask `tickbird doctor PID`.");
     if (all->hidden)
         printf("\n%zu listening socket%s cannot be told (%s).\n", all->hidden, all->hidden == 1 ? "" : "s",
                geteuid() == 0 ? "held by processes outside of this pid namespace, or by the kernel"
@@ -301,6 +303,7 @@ static void json_listeners(struct tb_json *json, const struct tb_listeners *all)
     }
     tb_json_close(json, ']');
     tb_json_number(json, "hidden_listeners", all->hidden);
+    tb_json_bool(json, "is_partial", all->is_partial);
 }
 
 static void print_json(const struct request *request)

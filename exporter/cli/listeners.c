@@ -12,11 +12,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "exporter/boot.h"
 #include "exporter/buffer.h"
 
 #define PIDS_KNOWN (sizeof(((struct tb_listener *)0)->pids) / sizeof(pid_t))
+#define TIME_MAX_NS UINT64_C(5000000000)
 #define NAMESPACES_MAX 64u /* beyond, the table is read for each process */
 
 struct namespaces {
@@ -106,7 +109,8 @@ static void look_at(pid_t pid, struct namespaces *namespaces, const struct tb_ob
         return;
     size_t listens = own.count ? count_listening(namespaces, namespace_of(namespaces, pid), &own) : 0;
     free(own.inodes);
-    if (!listens || tb_process_read(pid, (int)listens, &process) != 0 || is_own(&process))
+    struct tb_process_known known = {(int)listens, has_uring};
+    if (!listens || tb_process_read(pid, &known, &process) != 0 || is_own(&process))
         return;
     tb_finding_process(&process, object, &finding);
     if (!finding.is_unknown && !process.is_kernel)
@@ -116,19 +120,24 @@ static void look_at(pid_t pid, struct namespaces *namespaces, const struct tb_ob
 void tb_listeners_find(const struct tb_object *object, struct tb_listeners *ret_listeners)
 {
     struct namespaces *namespaces = tb_alloc(sizeof(*namespaces));
+    uint64_t deadline_ns = tb_clock_ns(CLOCK_MONOTONIC) + TIME_MAX_NS;
     *ret_listeners = (struct tb_listeners){0};
     namespace_of(namespaces, getpid());
     DIR *dir = opendir("/proc");
     for (const struct dirent *entry; dir && (entry = readdir(dir));) {
         char *end;
         long pid = strtol(entry->d_name, &end, 10);
+        if (tb_clock_ns(CLOCK_MONOTONIC) > deadline_ns) {
+            ret_listeners->is_partial = true;
+            break;
+        }
         if (!*end && pid > 0 && pid <= INT32_MAX && pid != getpid())
             look_at((pid_t)pid, namespaces, object, ret_listeners);
     }
     if (dir)
         closedir(dir);
     for (size_t i = 0; i < namespaces->count; i++) {
-        for (size_t k = 0; k < namespaces->known[i].listening.count; k++)
+        for (size_t k = 0; k < namespaces->known[i].listening.count && !ret_listeners->is_partial; k++)
             ret_listeners->hidden += !namespaces->known[i].is_held[k];
         free(namespaces->known[i].listening.inodes);
         free(namespaces->known[i].is_held);

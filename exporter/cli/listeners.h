@@ -17,7 +17,8 @@ struct tb_listener {
 struct tb_listeners {
     struct tb_listener *found; /* the caller's to free */
     size_t count, space;
-    size_t hidden; /* listening sockets of processes that this user may not look into */
+    size_t hidden;   /* listening sockets of processes that this user may not look into */
+    bool is_partial; /* the time was up before all processes had been looked at */
 };
 
 /*

@@ -178,16 +178,16 @@ static void read_limits(struct tb_process *p)
     fclose(file);
 }
 
-static void read_descriptors(struct tb_process *p, int listeners)
+static void read_descriptors(struct tb_process *p)
 {
     struct tb_inodes own = {0}, listening = {0};
     bool has_uring = false;
     p->has_uring = p->listeners = TB_UNKNOWN;
     if (tb_sockets_of(p->pid, &own, &has_uring) == 0) {
         p->has_uring = has_uring;
-        if (own.count && listeners == TB_UNKNOWN)
+        if (own.count)
             tb_sockets_listening(p->pid, true, &listening);
-        p->listeners = listeners == TB_UNKNOWN ? (int)tb_inodes_common(&own, &listening) : listeners;
+        p->listeners = (int)tb_inodes_common(&own, &listening);
     }
     free(own.inodes);
     free(listening.inodes);
@@ -201,7 +201,7 @@ static void compare_mount_namespace(struct tb_process *p)
     p->is_other_mount_ns = theirs[0] && ours[0] ? strcmp(theirs, ours) != 0 : TB_UNKNOWN;
 }
 
-int tb_process_read(pid_t pid, int listeners, struct tb_process *ret_process)
+int tb_process_read(pid_t pid, const struct tb_process_known *known, struct tb_process *ret_process)
 {
     char path[64];
     struct stat st;
@@ -217,7 +217,12 @@ int tb_process_read(pid_t pid, int listeners, struct tb_process *ret_process)
     read_environ(ret_process);
     read_auxv(ret_process);
     read_limits(ret_process);
-    read_descriptors(ret_process, listeners);
+    if (known) {
+        ret_process->listeners = known->listeners;
+        ret_process->has_uring = known->has_uring;
+    } else {
+        read_descriptors(ret_process);
+    }
     compare_mount_namespace(ret_process);
     return 0;
 }

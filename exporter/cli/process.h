@@ -39,14 +39,19 @@ struct tb_process {
     uint64_t fsize_limit;  /* bytes; UINT64_MAX = none or unknown */
 };
 
+/* What the caller found out already: looking at all descriptors of a process costs a system call each. */
+struct tb_process_known {
+    int listeners;
+    int has_uring;
+};
+
 /*
  * tb_process_read - look at @pid.
  *
- * @listeners  how many sockets it listens on, when the caller knows (tables of sockets can be long); TB_UNKNOWN: find
- * out
+ * @known  NULL: find out
  *
  * Returns 0, or -ESRCH (no such process) or -errno when not even /proc is there.
  */
-int tb_process_read(pid_t pid, int listeners, struct tb_process *ret_process);
+int tb_process_read(pid_t pid, const struct tb_process_known *known, struct tb_process *ret_process);
 
 #endif

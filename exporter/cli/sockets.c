@@ -15,6 +15,9 @@
 #include <unistd.h>
 
 #define SOCKETS_MAX (1u << 20)
+/* Descriptors of one process that are looked at, lowest first: sockets that listen are opened early. A process may hold
+ * a million, and each costs a system call. */
+#define DESCRIPTORS_MAX 8192u
 #define TCP_LISTEN 10u
 #define UNIX_ACCEPTS 0x10000ul /* __SO_ACCEPTCON in the flags of /proc/net/unix */
 #define UNIX_STREAM 1u
@@ -53,7 +56,8 @@ int tb_sockets_of(pid_t pid, struct tb_inodes *ret_inodes, bool *ret_has_uring)
         return -errno;
     *ret_inodes = (struct tb_inodes){0};
     *ret_has_uring = false;
-    for (const struct dirent *entry; (entry = readdir(dir));) {
+    unsigned seen = 0;
+    for (const struct dirent *entry; seen < DESCRIPTORS_MAX && (entry = readdir(dir)); seen++) {
         unsigned long inode;
         ssize_t len = readlinkat(dirfd(dir), entry->d_name, link, sizeof(link) - 1);
         if (len <= 0)
