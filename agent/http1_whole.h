@@ -282,6 +282,8 @@ static inline const uint8_t *walk_bodiless(const uint8_t *p, const uint8_t *end)
                     return NULL;
             }
         }
+        if (left <= STEP)
+            return NULL;
     }
 }
 
@@ -338,6 +340,8 @@ static inline const uint8_t *walk_with_length(const uint8_t *p, const uint8_t *e
                     return NULL;
             }
         }
+        if (left <= STEP)
+            return NULL;
     }
 }
 
