@@ -80,6 +80,19 @@ def free_port(ip):
         return s.getsockname()[1]
 
 
+def process_tree(pid):
+    """@pid and all that descend from it."""
+    found = [pid]
+    for p in found:
+        try:
+            for task in os.listdir(f"/proc/{p}/task"):
+                with open(f"/proc/{p}/task/{task}/children", encoding="utf-8") as f:
+                    found += [int(c) for c in f.read().split()]
+        except OSError:
+            pass  # it has just ended
+    return found
+
+
 SAMPLE = re.compile(r'^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)$')
 LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"')
 
@@ -132,6 +145,7 @@ class Test:
         self.exporter = None
         self.access_log = None
         self.record = client.Record()
+        self.is_bare = PLAIN  # without Tickbird
 
     # -- processes
     def port(self):
@@ -145,7 +159,7 @@ class Test:
 
     def env(self, service=None):
         env = {k: v for k, v in os.environ.items() if not k.startswith("TICKBIRD_") and k != "LD_PRELOAD"}
-        if not PLAIN:
+        if not self.is_bare:
             env.update(LD_PRELOAD=str(OBJECT), TICKBIRD_DIR=str(self.region_dir), TICKBIRD_SERVICE=service or self.service)
         return env
 
@@ -155,7 +169,7 @@ class Test:
         full = self.env(service) if preload and not by_command else {
             k: v for k, v in os.environ.items() if not k.startswith("TICKBIRD_") and k != "LD_PRELOAD"}
         full.update(env or {})
-        if by_command and preload and not PLAIN:
+        if by_command and preload and not self.is_bare:
             argv = [str(BUILD / "tickbird"), "run", "--service", service or self.service, "--dir", str(self.region_dir), "--"] + argv
         log = open(self.dir / f"log-{len(self.processes)}.txt", "wb")
         child = subprocess.Popen(argv, env=full, cwd=cwd or self.dir, stdin=subprocess.DEVNULL, stdout=log, stderr=log,

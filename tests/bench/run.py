@@ -1,0 +1,318 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""make bench: what a request costs, counted or paired, never by the clock on the wall; compared with expected.txt.
+
+Instruction counts are differences of two runs (2,000 minus 1,000 requests), so that starting and stopping cancel out, with
+the object minus without it. Every run also checks that the measured requests were counted. Arguments pick measures by
+the beginning of their names.
+"""
+import math
+import os
+import pathlib
+import random
+import re
+import signal
+import statistics
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "servers"))
+sys.dont_write_bytecode = True
+import client  # noqa: E402  pylint: disable=wrong-import-position
+import harness  # noqa: E402  pylint: disable=wrong-import-position
+import servers  # noqa: E402  pylint: disable=wrong-import-position
+
+NGINX_HEADERS = ["User-Agent: bench/1.0", "Accept: */*", "Accept-Encoding: identity", "Connection: keep-alive"]  # and Host: 5
+MORE_HEADERS = [f"X-Header-{i}: {'v' * 18}" for i in range(8)]  # 30 bytes each
+results = []
+
+
+def measured(name, value, note=""):
+    results.append((name, value, note))
+    print(f"  {name}: {value:.4g}  {note}", flush=True)
+
+
+def drive(address, requests, data):
+    """@requests of one client on one kept connection, each after the answer to the one before."""
+    conn = client.Conn(address)
+    for _ in range(requests):
+        conn.send(data)
+        response = conn.response("GET")
+        assert response.status == 200 and response.is_complete, response.status
+    conn.close()
+
+
+def get(path, headers=()):
+    return client.request("GET", path, "localhost", list(headers))
+
+
+def nginx_site(test):
+    """nginx as packaged, one process, a 1 KiB file. Returns (configuration file, address)."""
+    address = (test.ip, test.port())
+    root = test.dir / "www"
+    root.mkdir()
+    (root / "page").write_bytes(b"x" * 1024)
+    conf = servers.nginx_configuration(test, f"""
+server {{ listen {address[0]}:{address[1]}; root {root}; keepalive_requests 100000; access_log off; }}""")
+    return conf, address
+
+
+def counted(test, expected):
+    """Checks that the region holds exactly the requests that were measured."""
+    test.start_exporter()
+    found = sum(test.settled(test.service, expected).counts(test.service).values())
+    assert found == expected, f"{found} of {expected} measured requests were counted"
+
+
+def callgrind_nginx(preload, requests, data, simd="auto"):
+    """User instructions of a whole run of nginx. With @preload also {function: instructions} of the object's own."""
+    test = harness.Test("bench")
+    try:
+        conf, address = nginx_site(test)
+        out = test.dir / "callgrind.out"
+        argv = [harness.which("valgrind"), "--tool=callgrind", f"--callgrind-out-file={out}", "--quiet", harness.which("nginx"), "-c", conf,
+                "-g", "master_process off;"]
+        child = test.start(argv, preload=preload, env={"TICKBIRD_SIMD": simd} if preload else None)
+        test.wait_for_port(address, child)
+        drive(address, requests, data)
+        child.send_signal(signal.SIGQUIT)
+        child.wait(60)
+        if preload:
+            counted(test, requests)
+        text = out.read_text()
+        total = int(re.search(r"^(?:summary|totals): (\d+)", text, re.M).group(1))
+        listing = subprocess.run(["callgrind_annotate", "--threshold=100", str(out)], capture_output=True, text=True, check=True).stdout
+        own = {}
+        for count, name in re.findall(r"^\s*([\d,]+) \([^)]*\)\s+\S*?([\w.@']+) \[[^\]]*libtickbird\.so\]", listing, re.M):
+            own[name.split(":")[-1]] = own.get(name.split(":")[-1], 0) + int(count.replace(",", ""))
+        return total, own
+    finally:
+        test.close()
+
+
+def per_request(preload, data, simd="auto"):
+    low, own_low = callgrind_nginx(preload, 1000, data, simd)
+    high, own_high = callgrind_nginx(preload, 2000, data, simd)
+    own = {name: (own_high[name] - own_low.get(name, 0)) / 1000 for name in own_high}
+    return (high - low) / 1000, {k: v for k, v in own.items() if v > 0.5}
+
+
+def bench_instructions():
+    """User instructions added to a keep-alive GET on nginx."""
+    for what, headers in (("", NGINX_HEADERS), ("_8_more_headers", NGINX_HEADERS + MORE_HEADERS)):
+        data = get("/page", headers)
+        bare, _ = per_request(False, data)
+        for simd in ("avx2", "sse2"):
+            if simd == "avx2" and " avx2 " not in pathlib.Path("/proc/cpuinfo").read_text():
+                continue
+            loaded, own = per_request(True, data, simd)
+            measured(f"instructions_nginx_get{what}_{simd}", loaded - bare, f"of {bare:.0f}")
+            for name, count in sorted(own.items(), key=lambda x: -x[1]):
+                print(f"      {count:8.1f}  {name}", flush=True)
+
+
+def bench_file_call():
+    """User instructions added to a read of a file, and to one of a socket that does not speak HTTP, in a program that serves."""
+    program = harness.BUILD / "tests/bench/plain_calls"
+    for kind in ("file", "socket", "asleep"):
+        totals = {}
+        for preload in (False, True):
+            for calls in (1000, 2000):
+                test = harness.Test("bench")
+                try:
+                    out = test.dir / "callgrind.out"
+                    env = dict(test.env() if preload else os.environ)
+                    subprocess.run([harness.which("valgrind"), "--tool=callgrind", f"--callgrind-out-file={out}", "--quiet", program, kind,
+                                    str(calls)], env=env, check=True, stdout=subprocess.DEVNULL)
+                    totals[preload, calls] = int(re.search(r"^(?:summary|totals): (\d+)", out.read_text(), re.M).group(1))
+                finally:
+                    test.close()
+        each = [(totals[p, 2000] - totals[p, 1000]) / 1000 for p in (False, True)]
+        measured(f"instructions_call_{kind}", each[1] - each[0], f"of {each[0]:.0f}")
+
+
+def bench_clock():
+    """Clock reads added per exchange: valgrind hides the vDSO, so each is a system call there."""
+    for what, data in (("", get("/page", NGINX_HEADERS)),):
+        counts = {}
+        for preload in (False, True):
+            for requests in (100, 200):
+                test = harness.Test("bench")
+                try:
+                    conf, address = nginx_site(test)
+                    child = test.start([harness.which("valgrind"), "--tool=none", "--trace-syscalls=yes", harness.which("nginx"), "-c", conf,
+                                        "-g", "master_process off;"], preload=preload)
+                    test.wait_for_port(address, child)
+                    drive(address, requests, data)
+                    child.send_signal(signal.SIGQUIT)
+                    child.wait(60)
+                    counts[preload, requests] = pathlib.Path(child.log).read_bytes().count(b"sys_clock_gettime")
+                finally:
+                    test.close()
+        each = [(counts[p, 200] - counts[p, 100]) / 100 for p in (False, True)]
+        measured(f"clock_reads_per_exchange{what}", each[1] - each[0])
+
+
+def own_system_calls(test, address, child, requests):
+    """System calls that the object itself makes while @requests are answered: their instruction pointer lies in it."""
+    ranges, threads = [], 0
+    tree = harness.process_tree(child.pid)
+    for pid in tree:
+        threads += len(os.listdir(f"/proc/{pid}/task"))
+        for line in open(f"/proc/{pid}/maps", encoding="utf-8", errors="replace"):
+            if "libtickbird.so" in line and " r-xp " in line:
+                ranges.append([int(x, 16) for x in line.split()[0].split("-")])
+    assert ranges, "the object is not loaded"
+    out = test.dir / "strace.out"
+    tracer = subprocess.Popen([harness.which("strace"), "-f", "-q", "-i", "-o", str(out), *sum((["-p", str(p)] for p in tree), [])],
+                              stderr=subprocess.DEVNULL)
+    harness.until(lambda: all(traced(p) for p in tree), "strace is attached")
+    drive(address, requests, get("/hello", NGINX_HEADERS))
+    tracer.send_signal(signal.SIGINT)
+    tracer.wait(60)
+    own = 0
+    calls = 0
+    for line in open(out, encoding="utf-8", errors="replace"):
+        found = re.match(r"^\d+ +\[([0-9a-f]+)\] (\w+)\(", line)
+        if found:
+            calls += 1
+            at = int(found.group(1), 16)
+            own += any(low <= at <= high for low, high in ranges)
+    assert calls >= requests, f"strace saw {calls} calls for {requests} requests"
+    return own, threads
+
+
+def traced(pid):
+    return any(line.startswith("TracerPid:") and line.split()[1] != "0" for line in open(f"/proc/{pid}/status", encoding="utf-8"))
+
+
+def bench_system_calls():
+    """Extra system calls per keep-alive request, on every server; and threads."""
+    for name, set_up in servers.SET_UPS.items():
+        test = harness.Test("bench")
+        try:
+            site = set_up(test)
+            drive(site.address, 50, get("/hello", NGINX_HEADERS))  # past what a first request makes
+            low, threads = own_system_calls(test, site.address, test.processes[-1], 1000)
+            high, _ = own_system_calls(test, site.address, test.processes[-1], 2000)
+            measured(f"system_calls_per_request_{name}", (high - low) / 1000, f"{low} and {high} in 1,000 and 2,000 requests")
+            measured(f"threads_added_{name}", max(0, threads - bare_threads(name, set_up)))
+        except harness.Missing as missing:
+            print(f"  skipped: {name}: {missing}")
+        finally:
+            test.close()
+
+
+def bare_threads(name, set_up):
+    test = harness.Test("bench")
+    test.is_bare = True
+    try:
+        site = set_up(test)
+        drive(site.address, 50, get("/hello", NGINX_HEADERS))
+        return sum(len(os.listdir(f"/proc/{p}/task")) for p in harness.process_tree(test.processes[-1].pid))
+    finally:
+        test.close()
+
+
+def bench_start():
+    """System calls added at the start of a program that never serves."""
+    test = harness.Test("bench")
+    try:
+        counts = []
+        for env in (None, test.env()):
+            out = test.dir / "strace.out"
+            # a library that is never found costs the same look-up as none at all: the bare run preloads an empty object
+            subprocess.run([harness.which("strace"), "-f", "-i", "-o", str(out), "/bin/true"], env=env, check=True)
+            counts.append(len([line for line in open(out, encoding="utf-8") if re.match(r"^\d+ +\[", line)]))
+        measured("system_calls_at_start", counts[1] - counts[0], "loader's and ours")
+    finally:
+        test.close()
+
+
+def cpu_ns(pids):
+    total = 0
+    for pid in pids:
+        for task in os.listdir(f"/proc/{pid}/task"):
+            total += int(open(f"/proc/{pid}/task/{task}/schedstat", encoding="utf-8").read().split()[0])
+    return total
+
+
+def bench_cpu():
+    """CPU time per request of nginx, with over without, in alternating pairs."""
+    tests = {}
+    data = get("/page", NGINX_HEADERS)
+    try:
+        for preload in (False, True):
+            test = tests[preload] = harness.Test("bench_on" if preload else "bench_off")
+            conf, test.address = nginx_site(test)
+            child = test.start([harness.which("nginx"), "-c", conf], preload=preload)
+            test.wait_for_port(test.address, child)
+            drive(test.address, 500, data)
+            test.pids = harness.process_tree(child.pid)
+        ratios = []
+        batch = 400
+        while len(ratios) < 100:
+            used = {}
+            for preload in random.sample([False, True], 2):
+                test = tests[preload]
+                before = cpu_ns(test.pids)
+                drive(test.address, batch, data)
+                used[preload] = cpu_ns(test.pids) - before
+            ratios.append(math.log(used[True] / used[False]))
+            if len(ratios) >= 20:
+                half = 1.984 * statistics.stdev(ratios) / math.sqrt(len(ratios))
+                low, high = math.exp(statistics.mean(ratios) - half), math.exp(statistics.mean(ratios) + half)
+                if high - low <= 0.04:
+                    break
+        measured("cpu_ratio_nginx", math.exp(statistics.mean(ratios)), f"{len(ratios)} pairs, 95 % interval {low:.3f} to {high:.3f}")
+        counted(tests[True], 500 + batch * len(ratios))
+    finally:
+        for test in tests.values():
+            test.close()
+
+
+def bench_memory():
+    """The region's pages and the private memory of a process."""
+    said = subprocess.run([str(HERE / "memory.sh")], stdout=subprocess.PIPE, text=True, check=True,
+                          env=dict(os.environ, B=str(harness.BUILD))).stdout
+    for line in said.splitlines():
+        name, value = line.split()[:2]
+        measured(name, float(value), " ".join(line.split()[2:]))
+
+
+def bench_routes():
+    script = HERE / "routes.sh"
+    if script.exists():
+        print(subprocess.run([str(script)], stdout=subprocess.PIPE, text=True, check=False,
+                             env=dict(os.environ, B=str(harness.BUILD))).stdout, flush=True)
+
+
+def judge():
+    limits = {}
+    for line in open(HERE / "expected.txt", encoding="utf-8"):
+        parts = line.split("#")[0].split()
+        if parts:
+            limits[parts[0]] = float(parts[1])
+    print(f"\n{'measure':48} {'value':>10} {'at most':>10}")
+    bad = 0
+    for name, value, note in results:
+        limit = limits.get(name, next((v for k, v in limits.items() if k.endswith("*") and name.startswith(k[:-1])), None))
+        is_over = limit is not None and value > limit
+        bad += is_over
+        print(f"{name:48} {value:10.2f} {'-' if limit is None else f'{limit:g}':>10} {'  TOO MUCH' if is_over else ''} {note}")
+    return 1 if bad or not results else 0
+
+
+def main():
+    benches = {n[len("bench_"):]: f for n, f in globals().items() if n.startswith("bench_")}
+    wanted = sys.argv[1:]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for name, bench in benches.items():
+        if not wanted or any(name.startswith(w) for w in wanted):
+            print(f"{name}: {bench.__doc__ or ''}", flush=True)
+            bench()
+    sys.exit(judge())
+
+
+main()
