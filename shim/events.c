@@ -36,30 +36,23 @@ static void count_no_state(void)
     tb_count(&tb_core, TB_COUNTER_GIVEUP_NO_STATE);
 }
 
-/* Ends the stream of a word that was taken out of the table (or that the last user leaves). */
+/* Ends the stream of a word that was taken out of the table. */
 static void end_conn(uint64_t word, enum tb_close_how how)
 {
-    uint32_t conn = tb_fd_conn(word);
-    if (tb_exchange_close(&tb_core, tb_conn_at(conn), word & TB_FD_SHARED ? TB_CLOSE_FORGET : how))
-        tb_conn_free(conn);
+    struct tb_conn *conn = tb_fd_conn(word);
+    if (tb_exchange_close(&tb_core, conn, word & TB_FD_SHARED ? TB_CLOSE_FORGET : how))
+        tb_conn_free(conn); /* else a thread is inside it, and its memory is given up */
 }
 
-/*
- * Takes the identity at @slot out of the table. A connection with another number only loses this one; one with users
- * inside is left to the last of them when @may_wait, else its memory is given up (the number is needed now).
- */
-static void end_identity(uint64_t *slot, enum tb_close_how how, bool may_wait)
+/* Takes the identity at @slot out of the table. A connection that has another number only loses this one. */
+static void end_identity(uint64_t *slot, enum tb_close_how how)
 {
-    uint64_t word = tb_load_acquire(slot), next;
+    uint64_t word = tb_load_acquire(slot);
     do {
-        if (!word || word & TB_FD_CLOSING)
+        if (!word)
             return;
-        bool is_used = tb_fd_state(word) == TB_FD_CONN && word & TB_FD_USERS;
-        next = is_used && may_wait ? word | TB_FD_CLOSING : 0;
-    } while (!tb_cas_acq_rel(slot, &word, next));
-    if (tb_fd_state(word) != TB_FD_CONN || word & TB_FD_USERS)
-        return;
-    if (!(word & TB_FD_DUP) || !tb_fd_has_other(slot, tb_fd_conn(word)))
+    } while (!tb_cas_acq_rel(slot, &word, 0));
+    if (tb_fd_state(word) == TB_FD_CONN && (!(word & TB_FD_DUP) || !tb_fd_has_other(slot, tb_fd_conn(word))))
         end_conn(word, how);
 }
 
@@ -73,23 +66,22 @@ static void birth(int fd, uint64_t state_and_flags)
         return;
     }
     if (TB_UNLIKELY(tb_fd_state(tb_load_relaxed(slot)) == TB_FD_CONN))
-        end_identity(slot, TB_CLOSE_FORGET, false);
-    tb_store_release(slot, state_and_flags | tb_fd_new_birth(tb_core.fork_generation & 0x3ff));
+        end_identity(slot, TB_CLOSE_FORGET);
+    tb_store_release(slot, state_and_flags | tb_fd_new_birth());
 }
 
 /* From born to connection. Returns the word, or 0 when there is no state to be had (then it is ignored). */
 static uint64_t promote(uint64_t *slot, uint64_t word)
 {
-    uint32_t conn = tb_process_region() ? tb_conn_alloc() : 0;
+    struct tb_conn *conn = tb_process_region() ? tb_conn_alloc() : NULL;
     if (!conn) {
         count_no_state();
         tb_cas_acq_rel(slot, &word, (word & ~TB_FD_STATE) | TB_FD_IGNORED);
         return 0;
     }
-    conn--;
     tb_process_owner();
-    tb_conn_open(tb_conn_at(conn));
-    uint64_t next = (word & ~(TB_FD_STATE | TB_FD_CONN_MASK)) | TB_FD_CONN | (uint64_t)conn << TB_FD_CONN_SHIFT;
+    tb_conn_open(conn);
+    uint64_t next = (word & ~TB_FD_STATE) | TB_FD_CONN | (uintptr_t)conn;
     if (tb_cas_acq_rel(slot, &word, next))
         return next;
     tb_conn_free(conn); /* another thread was faster, or it was closed */
@@ -133,37 +125,18 @@ static uint64_t take_up(int fd, const struct tb_bytes *ranges, size_t count, siz
         tb_cas_acq_rel(slot, &word, TB_FD_IGNORED);
         return 0;
     }
-    uint64_t next = TB_FD_BORN | TB_FD_UNSEEN | tb_fd_new_birth(tb_core.fork_generation & 0x3ff);
+    uint64_t next = TB_FD_BORN | TB_FD_UNSEEN | tb_fd_new_birth();
     return tb_cas_acq_rel(slot, &word, next) ? next : 0;
 }
 
 /* ---- bytes ---- */
 
-/* A user leaves; the last one of a closed descriptor ends its connection. */
-static void leave(uint64_t *slot, uint64_t entered)
-{
-    uint64_t word = tb_load_relaxed(slot), next;
-    do {
-        if (TB_UNLIKELY(!tb_fd_same_birth(word, entered) || tb_fd_state(word) != TB_FD_CONN))
-            return; /* the number has another identity; the memory was given up */
-        next = word - TB_FD_USER;
-        if (TB_UNLIKELY(word & TB_FD_CLOSING) && !(next & TB_FD_USERS))
-            next = 0;
-    } while (!tb_cas_acq_rel(slot, &word, next));
-    if (TB_UNLIKELY(!next) && (!(word & TB_FD_DUP) || !tb_fd_has_other(slot, tb_fd_conn(word))))
-        end_conn(word, TB_CLOSE_LOCAL);
-}
-
 /* Nothing will be counted on this stream any more: free its memory, pass through from now on. */
-static void ignore_done(uint64_t *slot, uint64_t entered)
+static __attribute__((noinline)) void ignore_done(uint64_t *slot, uint64_t word)
 {
-    uint64_t expected = entered;
-    if (entered & (TB_FD_DUP | TB_FD_CLOSING) || (entered & TB_FD_USERS) != TB_FD_USER)
-        return leave(slot, entered);
-    if (!tb_cas_acq_rel(slot, &expected, TB_FD_IGNORED | (entered & TB_FD_BIRTH_MASK)))
-        return leave(slot, entered);
-    if (tb_exchange_close(&tb_core, tb_conn_at(tb_fd_conn(entered)), TB_CLOSE_FORGET))
-        tb_conn_free(tb_fd_conn(entered));
+    if (word & TB_FD_DUP || !tb_cas_acq_rel(slot, &word, TB_FD_IGNORED | (word & TB_FD_BIRTH_MASK)))
+        return;
+    end_conn(word, TB_CLOSE_FORGET);
 }
 
 static uint64_t inode_of(int fd)
@@ -195,7 +168,7 @@ static uint64_t prove_client(uint64_t *slot, uint64_t word, const struct tb_byte
     return 0;
 }
 
-/* Everything but the common case: returns a word of a connection, or 0 when there is nothing to do. */
+/* Everything but the common case: returns the word of a connection, or 0 when there is nothing to do. */
 static __attribute__((noinline)) uint64_t reach_conn(int fd, uint64_t before, const struct tb_bytes *ranges,
                                                      size_t count, size_t total)
 {
@@ -219,35 +192,28 @@ static __attribute__((noinline)) uint64_t reach_conn(int fd, uint64_t before, co
         join_standard(fd);
         word = tb_load_acquire(slot);
     }
-    return word;
+    return tb_fd_state(word) == TB_FD_CONN ? word : 0;
 }
 
-/* @total bytes crossed. The hot path: a connection that is not being closed and has at most a few users. */
-static void io(int fd, uint64_t before, enum tb_direction direction, const struct tb_bytes *ranges, size_t count,
-               size_t total)
+/* @total bytes crossed. The hot path: a connection whose word is as it was before the call. */
+static inline void io(int fd, uint64_t before, enum tb_direction direction, const struct tb_bytes *ranges, size_t count,
+                      size_t total)
 {
     tb_process_check_fork();
     uint64_t word = before;
-    if (TB_UNLIKELY((word & (TB_FD_STATE | TB_FD_CLIENT)) != TB_FD_CONN)) {
+    if (TB_UNLIKELY((word & (TB_FD_STATE | TB_FD_CLIENT)) != TB_FD_CONN || tb_fd_word(fd) != word)) {
         word = reach_conn(fd, before, ranges, count, total);
         if (!word)
             return;
     }
-    uint64_t *slot = tb_fd_slot(fd), found = word;
-    while (TB_UNLIKELY(!tb_cas_acq_rel(slot, &found, found + TB_FD_USER)))
-        if (!tb_fd_same_birth(found, word) || tb_fd_state(found) != TB_FD_CONN || found & TB_FD_CLOSING ||
-            (found & TB_FD_USERS) == TB_FD_USERS)
-            return;
-    struct tb_conn *conn = tb_conn_at(tb_fd_conn(found));
+    struct tb_conn *conn = tb_fd_conn(word);
     tb_exchange_io(&tb_core, conn, direction, ranges, count, total);
     if (TB_UNLIKELY(tb_exchange_is_done(conn)))
-        ignore_done(slot, found + TB_FD_USER);
-    else
-        leave(slot, found);
+        ignore_done(tb_fd_slot(fd), word);
 }
 
 /* A call failed. When the peer is gone for good that is the end of what it sends, and nobody will read it from us. */
-static void io_error(int fd, uint64_t before)
+static __attribute__((noinline)) void io_error(int fd, uint64_t before)
 {
     if (tb_fd_state(before) != TB_FD_CONN || !__errno_location)
         return;
@@ -334,7 +300,7 @@ static void right_received(int fd)
         return;
     uint64_t *slot = tb_fd_slot(fd);
     if (slot && tb_load_relaxed(slot))
-        end_identity(slot, TB_CLOSE_FORGET, false);
+        end_identity(slot, TB_CLOSE_FORGET);
 }
 
 /* The connection lives on elsewhere: closing it here is no end. */
@@ -437,18 +403,13 @@ void tb_on_connect(int fd, int ret)
 
 void tb_on_shutdown(int fd, int how, int ret)
 {
-    uint64_t *slot = tb_fd_slot(fd);
-    uint64_t word = slot ? tb_load_acquire(slot) : 0, found = word;
+    uint64_t word = tb_fd_word(fd);
     if (ret || tb_fd_state(word) != TB_FD_CONN)
         return;
-    while (!tb_cas_acq_rel(slot, &found, found + TB_FD_USER))
-        if (!tb_fd_same_birth(found, word) || tb_fd_state(found) != TB_FD_CONN || (found & TB_FD_USERS) == TB_FD_USERS)
-            return;
     if (how == SHUT_WR || how == SHUT_RDWR)
-        tb_exchange_shutdown(&tb_core, tb_conn_at(tb_fd_conn(found)), TB_SENT);
+        tb_exchange_shutdown(&tb_core, tb_fd_conn(word), TB_SENT);
     if (how == SHUT_RD || how == SHUT_RDWR)
-        tb_exchange_shutdown(&tb_core, tb_conn_at(tb_fd_conn(found)), TB_RECEIVED);
-    leave(slot, found);
+        tb_exchange_shutdown(&tb_core, tb_fd_conn(word), TB_RECEIVED);
 }
 
 /*
@@ -468,7 +429,7 @@ void tb_on_dup(int from, int to)
     if (tb_process_is_other()) /* a vfork child arranges its own descriptors */
         return;
     if (has_old)
-        end_identity(target, TB_CLOSE_LOCAL, false);
+        end_identity(target, TB_CLOSE_LOCAL);
     target = tb_fd_slot_make(to);
     if (!target || tb_fd_state(word) == TB_FD_UNKNOWN)
         return;
@@ -478,7 +439,7 @@ void tb_on_dup(int from, int to)
         ;
     if (tb_fd_state(word) == TB_FD_CONN)
         word |= TB_FD_DUP;
-    tb_store_release(target, word & ~(TB_FD_USERS | TB_FD_CLOSING));
+    tb_store_release(target, word);
 }
 
 /* Before the real call: afterwards the number may be another thread's. */
@@ -487,10 +448,10 @@ void tb_on_close(int fd, uint64_t word)
     uint64_t *slot = tb_fd_slot(fd);
     if (tb_fd_state(word) == TB_FD_CONN) {
         tb_process_check_fork();
-        if ((word & TB_FD_DUP || tb_exchange_is_open(tb_conn_at(tb_fd_conn(word)))) && tb_process_is_other())
+        if ((word & TB_FD_DUP || tb_exchange_is_open(tb_fd_conn(word))) && tb_process_is_other())
             return;
     }
-    end_identity(slot, TB_CLOSE_LOCAL, true);
+    end_identity(slot, TB_CLOSE_LOCAL);
 }
 
 void tb_on_close_range(unsigned first, unsigned last, unsigned flags)
@@ -511,7 +472,7 @@ void tb_on_close_range(unsigned first, unsigned last, unsigned flags)
         if (!is_asked && tb_process_is_other())
             return;
         is_asked = true;
-        end_identity(slot, TB_CLOSE_LOCAL, true);
+        end_identity(slot, TB_CLOSE_LOCAL);
     }
 }
 
@@ -527,13 +488,13 @@ void tb_fds_close_all(bool is_exec)
             continue;
         }
         uint64_t word = tb_load_acquire(slot);
-        if (tb_fd_state(word) != TB_FD_CONN || word & TB_FD_USERS)
+        if (tb_fd_state(word) != TB_FD_CONN)
             continue;
-        if (is_exec && tb_exchange_is_open(tb_conn_at(tb_fd_conn(word)))) {
+        if (is_exec && tb_exchange_is_open(tb_fd_conn(word))) {
             long flags = tb_core.env.syscall(SYS_fcntl, fd, F_GETFD, 0, 0, 0, 0);
-            end_identity(slot, flags >= 0 && flags & FD_CLOEXEC ? TB_CLOSE_LOCAL : TB_CLOSE_FORGET, true);
+            end_identity(slot, flags >= 0 && flags & FD_CLOEXEC ? TB_CLOSE_LOCAL : TB_CLOSE_FORGET);
         } else if (!is_exec) {
-            end_identity(slot, TB_CLOSE_LOCAL, true);
+            end_identity(slot, TB_CLOSE_LOCAL);
         }
     }
 }

@@ -13,10 +13,7 @@
 #include "raw.h"
 
 #define CHUNK_BYTES 65536u
-#define SLOT_BITS 10 /* of a connection index; chunk above */
-
-_Static_assert(TB_CHUNK_CONNS *TB_CONN_BYTES <= CHUNK_BYTES && TB_CHUNK_CONNS <= 1u << SLOT_BITS, "a chunk");
-_Static_assert((UINT64_C(1) << 21) == (uint64_t)TB_CHUNKS << SLOT_BITS, "an index fits the word's 21 bits");
+_Static_assert(TB_CHUNK_CONNS *TB_CONN_BYTES <= CHUNK_BYTES && TB_CONN_BYTES % 8 == 0, "a chunk");
 
 uint64_t tb_fd_low[TB_FD_LOW];
 static uint64_t *leaves[TB_FD_MAX / TB_FD_PER_LEAF]; /* [0 .. TB_FD_LOW) is unused */
@@ -26,7 +23,12 @@ static uint32_t births;
 static _Alignas(64) uint8_t first_chunk[CHUNK_BYTES];
 static uint8_t *chunks[TB_CHUNKS]; /* [0] is first_chunk, not stored here */
 static uint32_t fresh;             /* connections ever handed out for the first time */
-static uint64_t free_head;         /* tag << 32 | index + 1; the next one's index + 1 is in the freed memory */
+/* Address / 8 of the first free connection (45 bits; 0 = none) below a tag. The next one's is in the freed memory. */
+static uint64_t free_head;
+#define FREE_ADDRESS (TB_FD_ADDRESS >> 3)
+#define FREE_TAG (UINT64_C(1) << 45)
+static struct tb_conn *resting[TB_CONN_REST];
+static uint32_t rests;
 
 uint64_t *tb_fd_high_slot(uint32_t fd)
 {
@@ -43,7 +45,7 @@ static void *map_once(void **at, size_t len)
     if (got < 0 && got > -4096)
         return NULL;
     void *mine = (void *)got, *found = NULL;
-    if (tb_cas_acq_rel(at, &found, mine))
+    if (!((uintptr_t)mine & ~TB_FD_ADDRESS) && tb_cas_acq_rel(at, &found, mine))
         return mine;
     tb_core.env.syscall(SYS_munmap, got, (long)len, 0, 0, 0, 0);
     return found;
@@ -72,13 +74,13 @@ uint64_t *tb_fd_slot_make(int fd)
     return slot;
 }
 
-uint64_t tb_fd_new_birth(uint32_t fork_generation)
+uint64_t tb_fd_new_birth(void)
 {
     uint64_t birth;
     do /* 0 is never a birth: an unknown number has it */
         birth = (uint64_t)(tb_fetch_add_relaxed(&births, 1) + 1) << TB_FD_BIRTH_SHIFT & TB_FD_BIRTH_MASK;
     while (!birth);
-    return birth | (uint64_t)fork_generation << TB_FD_FORK_SHIFT;
+    return birth;
 }
 
 uint32_t tb_fd_limit(void)
@@ -86,7 +88,7 @@ uint32_t tb_fd_limit(void)
     return tb_load_relaxed(&limit);
 }
 
-bool tb_fd_has_other(const uint64_t *slot, uint32_t conn)
+bool tb_fd_has_other(const uint64_t *slot, const struct tb_conn *conn)
 {
     uint32_t end = tb_fd_limit();
     for (uint32_t fd = 0; fd < end; fd++) {
@@ -102,45 +104,44 @@ bool tb_fd_has_other(const uint64_t *slot, uint32_t conn)
     return false;
 }
 
-struct tb_conn *tb_conn_at(uint32_t conn)
-{
-    uint8_t *chunk = conn >> SLOT_BITS ? tb_load_acquire(&chunks[conn >> SLOT_BITS]) : first_chunk;
-    return (struct tb_conn *)(void *)(chunk + (conn & ((1u << SLOT_BITS) - 1)) * TB_CONN_BYTES);
-}
-
-static uint32_t take_freed(void)
+static struct tb_conn *take_freed(void)
 {
     uint64_t head = tb_load_acquire(&free_head);
-    while ((uint32_t)head) {
+    while (head & FREE_ADDRESS) {
+        uint64_t *freed = (uint64_t *)(uintptr_t)((head & FREE_ADDRESS) << 3);
         /* May read memory that another thread has taken meanwhile: then the tag differs and the swap fails. */
-        uint32_t next = tb_load_relaxed((uint32_t *)(void *)tb_conn_at((uint32_t)head - 1));
-        if (tb_cas_acq_rel(&free_head, &head, ((head >> 32) + 1) << 32 | next))
-            return (uint32_t)head;
+        uint64_t next = tb_load_relaxed(freed) & FREE_ADDRESS;
+        if (tb_cas_acq_rel(&free_head, &head, ((head & ~FREE_ADDRESS) + FREE_TAG) | next))
+            return (struct tb_conn *)(void *)freed;
     }
-    return 0;
+    return NULL;
 }
 
-uint32_t tb_conn_alloc(void)
+struct tb_conn *tb_conn_alloc(void)
 {
-    uint32_t freed = take_freed();
+    struct tb_conn *freed = take_freed();
     if (freed)
         return freed;
     uint32_t n = tb_load_relaxed(&fresh);
+    uint8_t *chunk;
     do {
-        uint32_t chunk = n / TB_CHUNK_CONNS;
-        if (chunk >= TB_CHUNKS)
-            return 0;
-        if (chunk && !tb_load_acquire(&chunks[chunk]) && !map_once((void **)&chunks[chunk], CHUNK_BYTES))
-            return 0;
+        uint32_t at = n / TB_CHUNK_CONNS;
+        if (at >= TB_CHUNKS)
+            return NULL;
+        chunk = at ? tb_load_acquire(&chunks[at]) : first_chunk;
+        if (!chunk && !(chunk = map_once((void **)&chunks[at], CHUNK_BYTES)))
+            return NULL;
     } while (!tb_cas_relaxed(&fresh, &n, n + 1));
-    return ((n / TB_CHUNK_CONNS) << SLOT_BITS | n % TB_CHUNK_CONNS) + 1;
+    return (struct tb_conn *)(void *)(chunk + n % TB_CHUNK_CONNS * TB_CONN_BYTES);
 }
 
-void tb_conn_free(uint32_t conn)
+void tb_conn_free(struct tb_conn *conn)
 {
-    uint32_t *link = (uint32_t *)(void *)tb_conn_at(conn);
+    conn = tb_swap_acq_rel(&resting[tb_fetch_add_relaxed(&rests, 1) % TB_CONN_REST], conn);
+    if (!conn)
+        return;
     uint64_t head = tb_load_relaxed(&free_head);
     do
-        tb_store_relaxed(link, (uint32_t)head);
-    while (!tb_cas_acq_rel(&free_head, &head, ((head >> 32) + 1) << 32 | (conn + 1)));
+        tb_store_relaxed((uint64_t *)(void *)conn, head & FREE_ADDRESS);
+    while (!tb_cas_acq_rel(&free_head, &head, ((head & ~FREE_ADDRESS) + FREE_TAG) | (uintptr_t)conn >> 3));
 }

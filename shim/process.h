@@ -67,8 +67,9 @@ void tb_process_clock_off(bool off);
 
 /* Bits of struct tb_owner.unobservable: what this process does that the agent cannot see. */
 #define TB_UNOBSERVABLE_IO_URING (UINT64_C(1) << 0) /* a ring was set up: its requests pass by */
-#define TB_UNOBSERVABLE_SECCOMP (UINT64_C(1) << 1)  /* a filter was installed: no durations, nothing that needs a call \
-                                                     */
+#define TB_UNOBSERVABLE_SECCOMP                                                                                        \
+    (UINT64_C(1) << 1) /* a filter was installed: no durations, nothing that needs a call                              \
+                        */
 void tb_process_unobservable(uint64_t reason);
 
 void tb_process_after_fork(long ret);
