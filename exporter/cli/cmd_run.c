@@ -172,8 +172,9 @@ static int run(int argc, char **argv)
         tb_cli_message("run: no program is named: tickbird run [OPTIONS] -- PROGRAM [ARGUMENTS]");
         return EXIT_OWN;
     }
-    if (!request.lib && getenv("TICKBIRD_LIB") && getenv("TICKBIRD_LIB")[0])
-        request.lib = getenv("TICKBIRD_LIB");
+    const char *variable = getenv("TICKBIRD_LIB");
+    if (!request.lib && variable && variable[0])
+        request.lib = variable;
     if (tb_object_find(request.lib, &object) != 0)
         return EXIT_OWN;
     if (!warn(argv[optind], &object, request.is_strict) || !prepare_dir(request.is_strict))

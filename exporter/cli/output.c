@@ -54,10 +54,12 @@ void tb_table_print(struct tb_table *table)
     size_t widths[TB_COLUMNS_MAX] = {0}, columns = table->columns;
     for (size_t c = 0; c < columns; c++)
         widths[c] = width_of(table->headings[c] + (table->headings[c][0] == '>'));
+    if (!columns || !table->count)
+        return;
     for (size_t i = 0; i < table->count; i++)
         if (width_of(table->cells[i]) > widths[i % columns])
             widths[i % columns] = width_of(table->cells[i]);
-    for (size_t c = 0; c < columns && table->count; c++) {
+    for (size_t c = 0; c < columns; c++) {
         bool is_right = table->headings[c][0] == '>';
         print_cell(table->headings[c] + is_right, widths[c], is_right, c + 1 == columns);
     }
