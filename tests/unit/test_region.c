@@ -631,21 +631,73 @@ static void without_system_calls_known_series_go_on(void **state)
     support_remove_dir(dir);
 }
 
+/* Two workers of different shards, 120 series each, durations over a few octaves: what a busy service looks like. */
+static void an_active_series_costs_at_most_a_kibibyte(void **state)
+{
+    (void)state;
+    char *dir = support_dir();
+    struct tb_core *core = support_core();
+    struct stat before, after;
+    enum tb_inert why;
+    uint64_t random = 11;
+    assert_int_equal(open_service(core, dir, "shop", &why), 0);
+    assert_int_equal(stat(only_file(dir), &before), 0);
+    for (int worker = 0; worker < 2; worker++) {
+        tb_core_forked(core, (uint32_t)getpid());
+        for (int i = 0; i < 40000; i++) {
+            char route[40];
+            /* few routes get most of the traffic, few statuses most of each route's */
+            unsigned number = (unsigned)(support_random(&random) % 40 * (random >> 20 & 1023) >> 10);
+            int len = snprintf(route, sizeof(route), "/api/v1/resource%u/:id", number);
+            struct tb_series_key key = {.family = TB_FAMILY_REQUESTS,
+                                        .role = TB_ROLE_SERVER,
+                                        .method = (uint8_t)(random >> 32 & 7 ? TB_METHOD_GET : TB_METHOD_POST),
+                                        .status = random >> 40 & 15 ? 200 : 404,
+                                        .route = tb_string_intern(core, tb_bytes(route, (size_t)len))};
+            /* 1 ms, times 2^-2 .. 2^2 by route, times up to 2, one in 64 ten times slower */
+            struct tb_observation o = {.duration_ns = (UINT64_C(250000) << number % 5) + (random >> 45 & 0xfffff),
+                                       .is_timed = true};
+            if ((random >> 50 & 63) == 0)
+                o.duration_ns *= 10;
+            tb_series_observe(core, &key, &o);
+        }
+    }
+    assert_int_equal(stat(only_file(dir), &after), 0);
+    unsigned slots = 0;
+    for (uint32_t slot = 0; slot < tb_series_slots(core->header); slot++) {
+        struct tb_series_key key;
+        struct tb_series_sum sum;
+        slots += tb_series_read(core->base, TB_REGION_BYTES, core->header, slot, &key, &sum) == 0;
+    }
+    long bytes = (long)(after.st_blocks - before.st_blocks) * 512;
+    print_message("%u series in two shards: %ld bytes each\n", slots, bytes / slots);
+    assert_int_equal(support_total(core, NULL, NULL).count, 80000);
+    assert_true(slots > 100 && bytes / slots <= 1024);
+    support_drop(core);
+    support_remove_dir(dir);
+}
+
 /* ---- mounts ---- */
+
+static bool write_text(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    bool is_written = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+    if (fd >= 0)
+        close(fd);
+    return is_written;
+}
 
 /* A mount namespace of our own, with a user namespace where we are not root. */
 static bool own_mounts(void)
 {
-    uid_t uid = geteuid();
-    if (unshare(CLONE_NEWNS) != 0) {
-        if (unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0)
-            return false;
-        char map[40];
-        int len = snprintf(map, sizeof(map), "0 %u 1", uid), fd = open("/proc/self/uid_map", O_WRONLY);
-        if (fd < 0 || write(fd, map, (size_t)len) != len)
-            return false;
-        close(fd);
-    }
+    char uid_map[40], gid_map[40];
+    snprintf(uid_map, sizeof(uid_map), "0 %u 1", geteuid());
+    snprintf(gid_map, sizeof(gid_map), "0 %u 1", getegid());
+    if (unshare(CLONE_NEWNS) != 0 &&
+        (unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0 || !write_text("/proc/self/uid_map", uid_map) ||
+         !write_text("/proc/self/setgroups", "deny") || !write_text("/proc/self/gid_map", gid_map)))
+        return false;
     return mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
 }
 
@@ -851,6 +903,7 @@ int main(void)
         cmocka_unit_test(pages_are_asked_for_once),
         cmocka_unit_test(reserving_changes_no_live_counter),
         cmocka_unit_test(without_system_calls_known_series_go_on),
+        cmocka_unit_test(an_active_series_costs_at_most_a_kibibyte),
         cmocka_unit_test(a_full_tmpfs_makes_inert_without_a_trace),
         cmocka_unit_test(a_tmpfs_that_fills_up_raises_no_signal),
         cmocka_unit_test(a_file_system_that_loses_locks_is_refused),
