@@ -5,6 +5,8 @@
 
 #include <stdint.h>
 
+#pragma GCC visibility push(hidden)
+
 /* tb_clock_init - looks for the clock in the vDSO. No system call. */
 void tb_clock_init(void);
 /* tb_clock_monotonic_ns - now; 0 when no clock may be read. Context: any. */
@@ -12,4 +14,5 @@ uint64_t tb_clock_monotonic_ns(void);
 /* tb_clock_no_vdso - from now on ask the kernel. */
 void tb_clock_no_vdso(int is_forbidden);
 
+#pragma GCC visibility pop
 #endif

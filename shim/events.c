@@ -24,11 +24,6 @@ _Static_assert(sizeof(struct tb_bytes) == sizeof(struct iovec) && offsetof(struc
 #define LOOKS_MAX 8u
 #define NO_FLAGS 0
 
-static const struct tb_bytes *ranges_of(const struct iovec *iov)
-{
-    return (const struct tb_bytes *)iov;
-}
-
 /* ---- identities ---- */
 
 static void count_no_state(void)
@@ -131,12 +126,12 @@ static uint64_t take_up(int fd, const struct tb_bytes *ranges, size_t count, siz
 
 /* ---- bytes ---- */
 
-/* Nothing will be counted on this stream any more: free its memory, pass through from now on. */
-static __attribute__((noinline)) void ignore_done(uint64_t *slot, uint64_t word)
+void tb_io_done(int fd, uint64_t word)
 {
-    if (word & TB_FD_DUP || !tb_cas_acq_rel(slot, &word, TB_FD_IGNORED | (word & TB_FD_BIRTH_MASK)))
-        return;
-    end_conn(word, TB_CLOSE_FORGET);
+    /* Free its memory and pass through from now on. */
+    uint64_t *slot = tb_fd_slot(fd);
+    if (slot && !(word & TB_FD_DUP) && tb_cas_acq_rel(slot, &word, TB_FD_IGNORED | (word & TB_FD_BIRTH_MASK)))
+        end_conn(word, TB_CLOSE_FORGET);
 }
 
 static uint64_t inode_of(int fd)
@@ -168,9 +163,8 @@ static uint64_t prove_client(uint64_t *slot, uint64_t word, const struct tb_byte
     return 0;
 }
 
-/* Everything but the common case: returns the word of a connection, or 0 when there is nothing to do. */
-static __attribute__((noinline)) uint64_t reach_conn(int fd, uint64_t before, const struct tb_bytes *ranges,
-                                                     size_t count, size_t total)
+/* Returns the word of a connection, or 0 when there is nothing to do. */
+static uint64_t reach_conn(int fd, uint64_t before, const struct tb_bytes *ranges, size_t count, size_t total)
 {
     uint64_t word = tb_fd_word(fd);
     if (tb_fd_state(before) == TB_FD_UNKNOWN) {
@@ -195,81 +189,26 @@ static __attribute__((noinline)) uint64_t reach_conn(int fd, uint64_t before, co
     return tb_fd_state(word) == TB_FD_CONN ? word : 0;
 }
 
-/* @total bytes crossed. The hot path: a connection whose word is as it was before the call. */
-static inline void io(int fd, uint64_t before, enum tb_direction direction, const struct tb_bytes *ranges, size_t count,
-                      size_t total)
+void tb_io_slow(int fd, uint64_t before, enum tb_direction direction, const struct tb_bytes *ranges, size_t count,
+                size_t total)
 {
     tb_process_check_fork();
-    uint64_t word = before;
-    if (TB_UNLIKELY((word & (TB_FD_STATE | TB_FD_CLIENT)) != TB_FD_CONN || tb_fd_word(fd) != word)) {
-        word = reach_conn(fd, before, ranges, count, total);
-        if (!word)
-            return;
-    }
-    struct tb_conn *conn = tb_fd_conn(word);
-    tb_exchange_io(&tb_core, conn, direction, ranges, count, total);
-    if (TB_UNLIKELY(tb_exchange_is_done(conn)))
-        ignore_done(tb_fd_slot(fd), word);
+    uint64_t word = reach_conn(fd, before, ranges, count, total);
+    if (!word)
+        return;
+    tb_exchange_io(&tb_core, tb_fd_conn(word), direction, ranges, count, total);
+    if (tb_exchange_is_done(tb_fd_conn(word)))
+        tb_io_done(fd, word);
 }
 
-/* A call failed. When the peer is gone for good that is the end of what it sends, and nobody will read it from us. */
-static __attribute__((noinline)) void io_error(int fd, uint64_t before)
+/* When the peer is gone for good that is the end of what it sends, and nobody will read what was sent. */
+void tb_io_failed(int fd, uint64_t before)
 {
     if (tb_fd_state(before) != TB_FD_CONN || !__errno_location)
         return;
     int error = *__errno_location();
     if (error == ECONNRESET || error == EPIPE || error == ETIMEDOUT)
-        io(fd, before, TB_RECEIVED, NULL, 0, 0);
-}
-
-void tb_on_rx(int fd, uint64_t word, const void *buf, ssize_t ret, size_t len, int flags)
-{
-    if (TB_UNLIKELY(flags & (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE | MSG_TRUNC))) {
-        if (flags & (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE))
-            return;
-        buf = NULL; /* MSG_TRUNC on a stream: the bytes were thrown away */
-    }
-    struct tb_bytes range = {buf, (size_t)ret};
-    if (TB_LIKELY(ret > 0))
-        io(fd, word, TB_RECEIVED, &range, 1, (size_t)ret);
-    else if (ret < 0)
-        io_error(fd, word);
-    else if (len)
-        io(fd, word, TB_RECEIVED, NULL, 0, 0);
-}
-
-void tb_on_tx(int fd, uint64_t word, const void *buf, ssize_t ret, int flags)
-{
-    struct tb_bytes range = {buf, (size_t)ret};
-    if (TB_UNLIKELY(flags & MSG_OOB))
-        return;
-    if (TB_LIKELY(ret > 0))
-        io(fd, word, TB_SENT, &range, 1, (size_t)ret);
-    else if (ret < 0)
-        io_error(fd, word);
-}
-
-void tb_on_rxv(int fd, uint64_t word, const struct iovec *iov, size_t count, ssize_t ret)
-{
-    if (TB_LIKELY(ret > 0)) {
-        io(fd, word, TB_RECEIVED, ranges_of(iov), count, (size_t)ret);
-    } else if (ret < 0) {
-        io_error(fd, word);
-    } else {
-        for (size_t i = 0; i < count; i++)
-            if (iov[i].iov_len) {
-                io(fd, word, TB_RECEIVED, NULL, 0, 0);
-                return;
-            }
-    }
-}
-
-void tb_on_txv(int fd, uint64_t word, const struct iovec *iov, size_t count, ssize_t ret)
-{
-    if (TB_LIKELY(ret > 0))
-        io(fd, word, TB_SENT, ranges_of(iov), count, (size_t)ret);
-    else if (ret < 0)
-        io_error(fd, word);
+        tb_io_slow(fd, before, TB_RECEIVED, NULL, 0, 0);
 }
 
 /* Calls @visit for each descriptor in the control data of a message (cmsg(3), SCM_RIGHTS). */
@@ -336,7 +275,7 @@ void tb_on_rxmmsg(int fd, uint64_t word, const struct mmsghdr *vec, long ret, in
     for (long i = 0; i < ret; i++)
         tb_on_rxmsg(fd, word, &vec[i].msg_hdr, (ssize_t)vec[i].msg_len, flags);
     if (ret < 0)
-        io_error(fd, word);
+        tb_io_failed(fd, word);
 }
 
 void tb_on_txmmsg(int fd, uint64_t word, const struct mmsghdr *vec, long ret, int flags)
@@ -344,12 +283,7 @@ void tb_on_txmmsg(int fd, uint64_t word, const struct mmsghdr *vec, long ret, in
     for (long i = 0; i < ret; i++)
         tb_on_txmsg(fd, word, &vec[i].msg_hdr, (ssize_t)vec[i].msg_len, flags);
     if (ret < 0)
-        io_error(fd, word);
-}
-
-void tb_on_tx_length(int fd, uint64_t word, ssize_t ret)
-{
-    tb_on_tx(fd, word, NULL, ret, NO_FLAGS);
+        tb_io_failed(fd, word);
 }
 
 void tb_on_splice(int from, uint64_t from_word, int to, uint64_t to_word, ssize_t ret, size_t len)

@@ -17,6 +17,7 @@
 #ifndef TB_FDTABLE_H
 #define TB_FDTABLE_H
 
+#pragma GCC visibility push(hidden) /* the core is in this object too */
 #include "../agent/atomics.h"
 #include "../agent/bytes.h"
 #include "../agent/conn.h"
@@ -96,4 +97,5 @@ bool tb_fd_has_other(const uint64_t *slot, const struct tb_conn *conn);
 struct tb_conn *tb_conn_alloc(void);
 void tb_conn_free(struct tb_conn *conn);
 
+#pragma GCC visibility pop
 #endif

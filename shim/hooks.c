@@ -146,15 +146,19 @@ void tb_hooks_resolve(void)
 #define HOOK_SOCKET(type, name, params, args, raw, fd, after)                                                          \
     WRAPPER(type, name, params)                                                                                        \
     {                                                                                                                  \
+        type ret;                                                                                                      \
         uint64_t word = 0;                                                                                             \
-        if (TB_LIKELY(tb_load_relaxed(&tb_awake))) {                                                                   \
+        if (TB_UNLIKELY(!tb_load_relaxed(&tb_awake))) {                                                                \
+            ret = tb_real.name args;                                                                                   \
+            if (ret < 0 || !tb_wake())                                                                                 \
+                return ret;                                                                                            \
+        } else {                                                                                                       \
             word = tb_fd_word(fd);                                                                                     \
+            ret = tb_real.name args;                                                                                   \
             if (IS_IGNORED(word))                                                                                      \
-                return tb_real.name args;                                                                              \
+                return ret;                                                                                            \
         }                                                                                                              \
-        type ret = tb_real.name args;                                                                                  \
-        if (TB_LIKELY(tb_load_relaxed(&tb_awake)) || (ret >= 0 && tb_wake()))                                          \
-            after;                                                                                                     \
+        after;                                                                                                         \
         return ret;                                                                                                    \
     }
 #define HOOK_ALWAYS(type, name, params, args, raw, after)                                                              \

@@ -46,6 +46,8 @@ extern int close_range(unsigned first, unsigned last, int flags);
 extern void closefrom(int first);
 extern int execveat(int dir, const char *path, char *const argv[], char *const envp[], int flags);
 
+#pragma GCC visibility push(hidden)
+
 /* Never a re-typed signature: a row whose parameters differ from the header's does not compile. */
 struct tb_real {
 #define HOOK(type, name, params, args, raw, before, after) __typeof__(&name) name;
@@ -71,4 +73,5 @@ long tb_raw_result(long result);
 /* tb_late - the real @name found now, for calls before the constructor that no system call can stand in for. */
 void *tb_late(const char *name);
 
+#pragma GCC visibility pop
 #endif

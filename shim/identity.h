@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 
+#pragma GCC visibility push(hidden)
 #include "../agent/region.h"
 
 struct tb_settings {
@@ -36,4 +37,5 @@ void tb_identity_script(const char *program, const char *argv, size_t len, char 
 /* tb_identity_unit - the systemd service in the text of a cgroup file; "" = none. */
 void tb_identity_unit(const char *cgroup, size_t len, char *ret, size_t size);
 
+#pragma GCC visibility pop
 #endif

@@ -8,6 +8,7 @@
 #ifndef TB_PROCESS_H
 #define TB_PROCESS_H
 
+#pragma GCC visibility push(hidden) /* the core is in this object too */
 #include "../agent/core.h"
 #include "../agent/region.h"
 
@@ -76,4 +77,5 @@ void tb_process_after_fork(long ret);
 void tb_process_before_exec(void);
 void tb_process_before_exit(void);
 
+#pragma GCC visibility pop
 #endif

@@ -14,6 +14,8 @@ extern char *getenv(const char *name) __attribute__((weak));
 extern unsigned long getauxval(unsigned long type) __attribute__((weak));
 extern int *__errno_location(void) __attribute__((weak, const));
 
+#pragma GCC visibility push(hidden)
+
 /* tb_auxval - an entry of the auxiliary vector, by getauxval or from procfs; 0 when there is none. */
 unsigned long tb_auxval(unsigned long type);
 
@@ -36,4 +38,5 @@ void *tb_resolve_next(const char *name);
 /* tb_resolve_is_second_copy - was another libtickbird.so loaded before this one? Two would count everything twice. */
 bool tb_resolve_is_second_copy(void);
 
+#pragma GCC visibility pop
 #endif
