@@ -40,7 +40,7 @@ class Result:
 def clean_environment(scratch):
     env = {k: v for k, v in os.environ.items() if not k.startswith("TICKBIRD_") and k != "LD_PRELOAD"}
     env.update(TICKBIRD_DIR=os.path.join(scratch, "regions"), TICKBIRD_STORAGE_PATH=os.path.join(scratch, "ledger"),
-               LC_ALL="C.UTF-8")
+               LC_ALL="C.UTF-8", PATH="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
     return env
 
 
