@@ -116,7 +116,8 @@ void tb_put_escaped(struct tb_buffer *b, const char *text, size_t len)
         char c = text[i];
         if (c == '\\' || c == '"' || c == '\n') {
             *to++ = '\\';
-            c = c == '\n' ? 'n' : c;
+            if (c == '\n')
+                c = 'n';
         }
         *to++ = c;
     }

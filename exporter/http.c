@@ -363,12 +363,16 @@ static int open_listener(const char *address, char **ret_error)
 
 static uint16_t port_of(int fd)
 {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {0};
     socklen_t len = sizeof address;
+    uint16_t port = 0;
     if (getsockname(fd, (struct sockaddr *)&address, &len) < 0)
         return 0;
-    return ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
-                                               : ((struct sockaddr_in *)&address)->sin_port);
+    if (address.ss_family == AF_INET6)
+        port = ((struct sockaddr_in6 *)&address)->sin6_port;
+    else if (address.ss_family == AF_INET)
+        port = ((struct sockaddr_in *)&address)->sin_port;
+    return ntohs(port);
 }
 
 static void on_library_message(void *arg, const char *format, va_list args) __attribute__((format(printf, 2, 0)));

@@ -17,7 +17,8 @@
 void tb_slot_cache_free(struct tb_slot_cache *cache)
 {
     free(cache->slots);
-    *cache = (struct tb_slot_cache){0};
+    cache->slots = NULL;
+    cache->count = 0;
 }
 
 static void prepare_cache(struct tb_slot_cache *cache, const struct tb_region_header *h, uint32_t count)

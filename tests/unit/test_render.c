@@ -337,7 +337,8 @@ static void histograms_add_up(void **state)
     char *text = render(s), *lines = lines_of(text, "http_request_duration_seconds_");
     unsigned long long last = 0, at_infinity = 0;
     unsigned histograms = 0;
-    for (char *line = strtok(lines, "\n"); line; line = strtok(NULL, "\n")) {
+    char *save = NULL;
+    for (char *line = strtok_r(lines, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
         unsigned long long value = strtoull(strrchr(line, ' '), NULL, 10);
         if (strncmp(line, "http_request_duration_seconds_bucket", 36) == 0) {
             if (strstr(line, "le=\"0.0001\""))
