@@ -187,21 +187,21 @@ void tb_process_unobservable(uint64_t reason)
 
 void tb_process_before_filter(void)
 {
+    /* Everything that has a fixed size, and room for cells: about 2 MiB, in programs that lock themselves in only. */
     static const uint32_t wanted[][2] = {
-        {TB_OFF_COUNTERS, TB_LEN_COUNTERS}, {TB_OFF_OWNERS, TB_LEN_OWNERS},
-        {TB_OFF_INFLIGHT, TB_LEN_INFLIGHT}, {TB_OFF_RULES, TB_PAGE},
-        {TB_OFF_INDEX, TB_LEN_INDEX},       {TB_OFF_STRINGS, 64u << 10},
-        {TB_OFF_SERIES, 32u << 10},         {TB_OFF_LEARNER, 128u << 10},
+        {TB_OFF_COUNTERS, TB_LEN_COUNTERS}, {TB_OFF_OWNERS, TB_LEN_OWNERS},   {TB_OFF_INFLIGHT, TB_LEN_INFLIGHT},
+        {TB_OFF_RULES, TB_LEN_RULES},       {TB_OFF_INDEX, TB_LEN_INDEX},     {TB_OFF_STRINGS, TB_LEN_STRINGS},
+        {TB_OFF_SERIES, 64u << 10},         {TB_OFF_LEARNER, TB_LEN_LEARNER},
     };
     if (!tb_load_relaxed(&tb_awake) || !tb_core.base || tb_process_is_other())
         return;
     tb_process_owner();
     for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
-        for (uint32_t at = 0; at < wanted[i][1]; at += TB_PAGE)
-            tb_region_reserve(&tb_core, wanted[i][0] + at, TB_PAGE);
+        tb_region_reserve(&tb_core, wanted[i][0], wanted[i][1]);
     uint32_t used = tb_load_relaxed(&tb_core.header->cells_used) & ~(TB_PAGE - 1);
-    for (uint32_t at = used; at < used + (256u << 10) && at < TB_LEN_CELLS; at += TB_PAGE)
-        tb_region_reserve(&tb_core, TB_OFF_CELLS + at, TB_PAGE);
+    uint32_t left = used < TB_LEN_CELLS ? TB_LEN_CELLS - used : 0;
+    if (left)
+        tb_region_reserve(&tb_core, TB_OFF_CELLS + used, left < (256u << 10) ? left : 256u << 10);
 }
 
 void tb_process_filtered(void)
@@ -220,17 +220,25 @@ void tb_process_clock_off(bool off)
 
 /* ---- fork, exec, exit ---- */
 
+/* Behind a filter a child cannot ask who it is: a number that no process has, which no cleaner takes for dead. */
+#define PID_UNKNOWN 0x80000000u
+
+static uint32_t own_pid(void)
+{
+    long pid = env_syscall(SYS_getpid, 0, 0, 0, 0, 0, 0);
+    return pid > 0 ? (uint32_t)pid : PID_UNKNOWN;
+}
+
 void tb_process_forked(void)
 {
     tb_store_relaxed(tb_fork_word, 1);
-    tb_core_forked(&tb_core, (uint32_t)env_syscall(SYS_getpid, 0, 0, 0, 0, 0, 0));
+    tb_core_forked(&tb_core, own_pid());
 }
 
 void tb_process_check_birth(void)
 {
     tb_process_check_fork();
-    if (TB_UNLIKELY(tb_fork_word == &always_one) &&
-        (uint32_t)env_syscall(SYS_getpid, 0, 0, 0, 0, 0, 0) != tb_core.env.pid)
+    if (TB_UNLIKELY(tb_fork_word == &always_one) && !tb_load_relaxed(&is_filtered) && own_pid() != tb_core.env.pid)
         tb_process_forked();
 }
 
@@ -248,8 +256,10 @@ void tb_process_after_fork(long ret)
         return;
     if (ret > 0)
         tb_add_relaxed(&tb_core.fork_generation, 1);
+    else if (ret == 0 && tb_fork_word == &always_one)
+        tb_process_forked();
     else if (ret == 0)
-        tb_process_check_birth();
+        tb_process_check_fork();
 }
 
 void tb_process_before_exec(void)

@@ -471,8 +471,8 @@ static void cancel(int listener, const struct way *way)
     }
 }
 
-/* A system call filter that kills whatever is not needed to serve, installed after the first request. */
-static void filtered(int listener, const struct way *way)
+/* A system call filter that kills whatever is not needed to serve. */
+static void install_filter(void)
 {
 #define ALLOW(nr) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (nr), 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
     struct sock_filter rules[] = {
@@ -488,13 +488,31 @@ static void filtered(int listener, const struct way *way)
         ALLOW(SYS_recvmsg),
         ALLOW(SYS_sendmsg),
         ALLOW(SYS_exit_group),
+        ALLOW(SYS_clone),
+        ALLOW(SYS_set_robust_list),
+        ALLOW(SYS_rseq),
         ALLOW(SYS_readv),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
     };
     struct sock_fprog program = {sizeof(rules) / sizeof(rules[0]), rules};
-    serve_and_close(accept_one(listener), way);
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
         exit(2);
+}
+
+/* Installed after the first request, so that both sides of it are seen. */
+static void filtered(int listener, const struct way *way)
+{
+    serve_and_close(accept_one(listener), way);
+    install_filter();
+    single(listener, way);
+}
+
+static void filtered_fork(int listener, const struct way *way)
+{
+    install_filter();
+    for (int i = 0; i < 3; i++)
+        if (fork() == 0)
+            single(listener, way);
     single(listener, way);
 }
 
@@ -543,6 +561,7 @@ const struct model models[] = {
     {"close-under-reader", close_under_reader},
     {"cancel", cancel},
     {"filtered", filtered},
+    {"filtered-fork", filtered_fork},
     {"daemon", daemonise},
     {"clearenv", clear_environment},
     {"inherited", inherited},

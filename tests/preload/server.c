@@ -2,7 +2,7 @@
 /*
  * A small HTTP/1.1 server for the preload tests: `server WAY MODEL [FAMILY]` listens on a free loopback port (or an
  * abstract Unix address), prints it, and serves until it is killed. Paths: /small /large /empty   200 with a body of 5,
- * 200,000 and 0 bytes      /missing 404   /broken 500 /until-close           200, body ended by close /exit      a body
+ * 200,000 and 0 bytes      /missing 404   /broken 500 /stream           200, body ended by close /exit      a body
  * ended by the process's end /die                   closes without an answer                       /half      closes in
  * the middle of the body
  */
@@ -58,7 +58,7 @@ static int answer(struct conn *c, const char *method, const char *path)
         int n = snprintf(head, sizeof(head), "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n");
         c->way->send_response(c->out, head, (size_t)n, body, 50);
         return 0;
-    } else if (!strcmp(path, "/until-close") || !strcmp(path, "/exit")) {
+    } else if (!strcmp(path, "/stream") || !strcmp(path, "/exit")) {
         int n = snprintf(head, sizeof(head), "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
         c->way->send_response(c->out, head, (size_t)n, body, 1000);
         if (!strcmp(path, "/exit"))
