@@ -418,9 +418,22 @@ def cases_of(site):
     return [n for n in names if not picked or n in picked.split(",")]
 
 
+def warm_up(site, record, seed):
+    """One request for each path, one after the other: routes that have never answered are judged a bounded number at a time."""
+    s = Session(site, record, seed, "warm")
+    s.case = "warm_up"
+    for purpose in ("get", "nocontent", "chunked", "error"):
+        for path, route in site.paths.get(purpose, ()):
+            s.ask("GET", path, route, cuts=())
+    for path, route in site.paths.get("post", ()):
+        s.ask("POST", path, route, headers=["Content-Length: 0"], cuts=())
+    s.drop()
+
+
 def run(site, record, seed, connections=64, steps=25):
     """Drives the site with @connections sessions at once. Returns a list of what went wrong for the client itself."""
     names = cases_of(site)
+    warm_up(site, record, seed)
     weights = [RARE.get(n, 1.0) for n in names]
     problems = []
 
