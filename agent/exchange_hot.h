@@ -39,7 +39,7 @@ static inline void response_head(struct call *call)
         tb_exchange_response_odd(call);
         return;
     }
-    c->response_flags |= RESPONSE_CURRENT;
+    set_flags(c, RESPONSE_CURRENT);
     if (TB_LIKELY(m->number)) {
         m->phase = TB_PHASE_LENGTH;
     } else {
@@ -140,7 +140,7 @@ static inline void hot_finish(struct tb_core *core, struct tb_conn *c, uint64_t 
 
     c->rx_counted = rx_body;
     c->tx_body = 0;
-    c->response_flags = RESPONSE_ANSWERED;
+    tb_store_relaxed(&c->response_flags, RESPONSE_ANSWERED);
     release_in_flight(core, &c->first);
     tb_series_observe(core, &key, &o);
     tb_queue_pop_first(c);
@@ -174,7 +174,7 @@ static inline bool hot_response(struct tb_core *core, struct tb_conn *c, const u
     m->is_next = 1;
     if (m->number) {
         m->phase = TB_PHASE_LENGTH;
-        c->response_flags |= RESPONSE_CURRENT;
+        set_flags(c, RESPONSE_CURRENT);
     } else {
         hot_finish(core, c, now_ns);
     }

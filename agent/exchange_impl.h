@@ -63,6 +63,17 @@ static inline void drop_flag(uint8_t *flag)
     tb_store_release(flag, 0);
 }
 
+/* response_flags: the response half writes, the request half looks. */
+static inline void set_flags(struct tb_conn *c, uint8_t flags)
+{
+    tb_store_relaxed(&c->response_flags, (uint8_t)(c->response_flags | flags));
+}
+
+static inline void clear_flags(struct tb_conn *c, uint8_t flags)
+{
+    tb_store_relaxed(&c->response_flags, (uint8_t)(c->response_flags & ~flags));
+}
+
 /* Nothing more will be counted on this connection; that it was HTTP is lost and said. Called with one of the halves
  * held. */
 static inline void give_up(struct call *call, enum tb_counter why)
@@ -137,7 +148,7 @@ static inline void finish(struct call *call, const struct tb_pending *p, uint16_
     }
     c->rx_counted = rx_body;
     c->tx_body = 0;
-    c->response_flags |= RESPONSE_ANSWERED;
+    set_flags(c, RESPONSE_ANSWERED);
     release_in_flight(call->core, p);
     observe(call, TB_FAMILY_REQUESTS, status,
             is_known ? tb_route_end(call->core, p->route, p->method, status) : TB_STR_UNMATCHED, p, &o);
@@ -156,19 +167,19 @@ static inline void finish_current(struct call *call, bool is_incomplete)
     struct tb_pending p;
     uint8_t flags = c->response_flags;
 
-    c->response_flags &= (uint8_t) ~(RESPONSE_CURRENT | RESPONSE_NO_REQUEST);
+    clear_flags(c, RESPONSE_CURRENT | RESPONSE_NO_REQUEST);
     if (TB_UNLIKELY(flags & RESPONSE_NO_REQUEST)) {
         finish_unknown(call, c->response.extra, is_incomplete);
     } else if (TB_LIKELY(tb_queue_is_first(c))) {
-        c->response_flags &= (uint8_t)~RESPONSE_EARLY;
+        clear_flags(c, RESPONSE_EARLY);
         finish(call, &c->first, c->response.extra, true, is_incomplete);
         tb_queue_pop_first(c); /* only now: until then nobody writes the entry */
     } else if (tb_queue_peek(call->core, c, &p)) {
-        c->response_flags &= (uint8_t)~RESPONSE_EARLY;
+        clear_flags(c, RESPONSE_EARLY);
         tb_queue_pop(call->core, c);
         finish(call, &p, c->response.extra, true, is_incomplete);
     } else { /* early: kept until its request comes */
-        c->response_flags |= RESPONSE_WAITS;
+        set_flags(c, RESPONSE_WAITS);
     }
 }
 

@@ -14,7 +14,7 @@ static void finish_stream(struct call *call)
     struct tb_observation o = {.is_timed = c->first_ns && end_ns, .tx_bytes = c->tx_body};
 
     o.duration_ns = end_ns > c->first_ns ? end_ns - c->first_ns : 0;
-    c->response_flags &= (uint8_t)~RESPONSE_STREAM;
+    clear_flags(c, RESPONSE_STREAM);
     c->tx_body = 0;
     observe(call, TB_FAMILY_STREAM, c->response.extra, 0, &nothing, &o);
 }
@@ -27,7 +27,7 @@ void tb_exchange_finish_waiting(struct call *call)
 
     if (!tb_queue_peek(call->core, c, &p))
         return;
-    c->response_flags &= (uint8_t) ~(RESPONSE_WAITS | RESPONSE_EARLY);
+    clear_flags(c, RESPONSE_WAITS | RESPONSE_EARLY);
     tb_queue_pop(call->core, c);
     finish(call, &p, c->response.extra, true, false);
 }
@@ -53,9 +53,9 @@ static void match_without_request(struct call *call)
         m->phase = TB_PHASE_STOPPED;
     } else if (m->phase == TB_PHASE_STOPPED || m->phase >= TB_PHASE_METHOD) {
         m->phase = TB_PHASE_STOPPED;
-        c->response_flags |= RESPONSE_NO_REQUEST;
+        set_flags(c, RESPONSE_NO_REQUEST);
     } else {
-        c->response_flags |= RESPONSE_EARLY;
+        set_flags(c, RESPONSE_EARLY);
     }
     drop_flag(&c->request_busy);
 }
@@ -78,9 +78,9 @@ void tb_exchange_response_odd(struct call *call)
         if (is_given_up(c))
             return;
         if (!(c->response_flags & (RESPONSE_NO_REQUEST | RESPONSE_EARLY)) && !tb_queue_peek(call->core, c, &p))
-            c->response_flags |= RESPONSE_NO_REQUEST;
+            set_flags(c, RESPONSE_NO_REQUEST);
     }
-    c->response_flags |= RESPONSE_CURRENT;
+    set_flags(c, RESPONSE_CURRENT);
     tb_http1_response_body(m, p.method, status);
     if (flags & TB_MSG_AMBIGUOUS) {
         finish_current(call, false);
@@ -88,12 +88,12 @@ void tb_exchange_response_odd(struct call *call)
     } else if (m->phase == TB_PHASE_TUNNEL) {
         tb_count(call->core, TB_COUNTER_TUNNEL_OPENED);
         finish_current(call, false);
-        c->response_flags |= RESPONSE_TUNNEL | RESPONSE_STREAM;
+        set_flags(c, RESPONSE_TUNNEL | RESPONSE_STREAM);
     } else if (m->phase == TB_PHASE_START) {
         finish_current(call, false);
     } else if (flags & TB_MSG_IS_STREAM) {
         finish_current(call, false);
-        c->response_flags |= RESPONSE_STREAM;
+        set_flags(c, RESPONSE_STREAM);
     }
 }
 
@@ -147,7 +147,7 @@ bool tb_exchange_response_step(struct call *call, struct tb_bytes *b)
         if (m->phase == TB_PHASE_START) {
             if (c->response_flags & RESPONSE_WAITS) {
                 /* the one before answers no request that we will ever see */
-                c->response_flags &= (uint8_t) ~(RESPONSE_WAITS | RESPONSE_EARLY);
+                clear_flags(c, RESPONSE_WAITS | RESPONSE_EARLY);
                 finish_unknown(call, m->extra, false);
             }
             c->first_ns = now(call);
@@ -195,14 +195,14 @@ void tb_exchange_response_close(struct call *call)
     }
     bool has_status = m->phase >= TB_PHASE_HEADERS && m->phase <= TB_PHASE_HEADER_CR && m->extra >= 200;
     if (has_status && !(c->response_flags & RESPONSE_CURRENT)) {
-        c->response_flags |= RESPONSE_CURRENT;
+        set_flags(c, RESPONSE_CURRENT);
         if (!tb_queue_peek(call->core, c, &p))
-            c->response_flags |= RESPONSE_NO_REQUEST;
+            set_flags(c, RESPONSE_NO_REQUEST);
     }
     if (!(c->response_flags & RESPONSE_CURRENT))
         return;
     if (c->response_flags & RESPONSE_EARLY)
-        c->response_flags |= RESPONSE_NO_REQUEST;
+        set_flags(c, RESPONSE_NO_REQUEST);
     if (!(c->response_flags & RESPONSE_NO_REQUEST) && tb_queue_peek(call->core, c, &p) &&
         tb_exchange_is_others(call->core, &p)) {
         tb_queue_pop(call->core, c);

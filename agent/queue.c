@@ -68,9 +68,8 @@ static bool extend(struct tb_core *core, struct tb_queue *q)
         tb_store_relaxed(&block_at(core, q->tail)->next, block); /* read after the acquire of pushed */
     else
         q->head = (uint8_t)block;
-    /* tail_at first: with the old tail_at the consumer would see an entry that is not there */
     tb_store_relaxed(&q->tail_at, 0);
-    tb_store_release(&q->tail, (uint8_t)block);
+    tb_store_relaxed(&q->tail, (uint8_t)block);
     return true;
 }
 
@@ -90,8 +89,8 @@ bool tb_queue_push(struct tb_core *core, struct tb_conn *c, const struct tb_pend
     if (TB_LIKELY(waiting == 0)) {
         if (TB_UNLIKELY(q->head))
             free_chain(core, q);
-        q->overflow = 0;
-        q->inline_seq = pushed;
+        tb_store_relaxed(&q->overflow, 0);
+        tb_store_relaxed(&q->inline_seq, pushed);
         c->first = *entry;
     } else {
         if (waiting >= WAITING_MAX)
@@ -103,8 +102,8 @@ bool tb_queue_push(struct tb_core *core, struct tb_conn *c, const struct tb_pend
             block_at(core, q->tail)->entries[q->tail_at] = *entry;
             tb_store_relaxed(&q->tail_at, (uint8_t)(q->tail_at + 1));
         } else if (!q->overflow) {
-            q->overflow = 1;
             q->overflow_method = entry->method;
+            tb_store_release(&q->overflow, 1);
             *ret_kept = false;
         } else {
             if (q->overflow_method != entry->method) {
@@ -121,9 +120,16 @@ bool tb_queue_push(struct tb_core *core, struct tb_conn *c, const struct tb_pend
     return true;
 }
 
-/* Is the next entry in the chain? The consumer compares with what the producer wrote before the release of pushed. */
+/*
+ * Something waits and it is not the inline entry: is it in the chain? Always, unless pushes are only counted by now;
+ * from then on the producer leaves the chain alone, so that its end can be compared. (While it appends, tail and
+ * tail_at change one after the other.)
+ */
 static bool chain_has_one(struct tb_core *core, const struct tb_queue *q)
 {
+    /* acquire: pairs with the release in tb_queue_push() */
+    if (TB_LIKELY(!tb_load_acquire(&q->overflow)))
+        return true;
     if (!q->head)
         return false;
     if (q->head_at < TB_QUEUE_PER_BLOCK)

@@ -29,7 +29,7 @@ static inline bool tb_queue_push_first(struct tb_conn *c, const struct tb_pendin
     uint16_t pushed = q->pushed;
     if (TB_UNLIKELY(pushed != tb_load_acquire(&q->popped) || q->head))
         return false;
-    q->overflow = 0;
+    tb_store_relaxed(&q->overflow, 0);
     tb_store_relaxed(&q->inline_seq, pushed);
     c->first = *entry;
     tb_store_release(&q->pushed, (uint16_t)(pushed + 1));

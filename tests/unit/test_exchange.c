@@ -6,6 +6,8 @@
  * LDFLAGS:
  * -Wl,--wrap=tb_series_observe,--wrap=tb_route_begin,--wrap=tb_route_end,--wrap=tb_owner_claim,--wrap=tb_inflight_claim
  */
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -42,7 +44,7 @@ static struct tb_observation last_observation;
 
 static uint64_t read_clock(void)
 {
-    clock_reads++;
+    tb_add_relaxed(&clock_reads, 1);
     return clock_ns;
 }
 
@@ -106,11 +108,11 @@ uint16_t __wrap_tb_inflight_claim(struct tb_core *k, uint64_t start_ns, uint32_t
     (void)hint;
     (void)route;
     (void)method;
-    for (uint16_t i = 0; i < 64; i++)
-        if (!k->inflight[i].start_ns) {
-            k->inflight[i] = (struct tb_inflight){.start_ns = tb_inflight_word(start_ns, 0)};
+    for (uint16_t i = 0; i < 64; i++) {
+        uint64_t none = 0;
+        if (tb_cas_acq_rel(&k->inflight[i].start_ns, &none, tb_inflight_word(start_ns, 0)))
             return (uint16_t)(i + 1);
-        }
+    }
     return 0;
 }
 
@@ -506,6 +508,70 @@ static void two_threads_on_one_half_give_up_and_say_so(void **state)
     assert_string_equal(counted(), "");
 }
 
+#define PIPELINED 20000
+
+static void *receiving_thread(void *conn)
+{
+    uint32_t random = 7;
+    for (int sent = 0; sent < PIPELINED;) {
+        static const char request[] =
+            "GET /x HTTP/1.1\r\nHost: example.org\r\nUser-Agent: a client of some length/1.0\r\n\r\n"
+            "HEAD /y HTTP/1.1\r\n\r\n";
+        size_t n = sizeof(request) - 1;
+        random = random * 1664525 + 1013904223;
+        size_t at = (random >> 16) % n;
+        io(conn, TB_RECEIVED, request, at);
+        io(conn, TB_RECEIVED, request + at, n - at);
+        sent += 2;
+        routes_used %= 60000; /* the handles of the recorder run in a ring */
+        while (tb_load_acquire(&((struct tb_conn *)conn)->queue.pushed) -
+                       tb_load_acquire(&((struct tb_conn *)conn)->queue.popped) >
+                   (int)(random >> 24) &&
+               !tb_exchange_is_done(conn))
+            sched_yield();
+    }
+    return NULL;
+}
+
+static void one_thread_receives_while_another_answers(void **state)
+{
+    struct tb_conn c;
+    pthread_t thread;
+
+    (void)state;
+    fresh();
+    tb_conn_open(&c);
+    io(&c, TB_RECEIVED, "G", 1); /* the role is decided before the threads part, as accept and read do */
+    RECEIVE(&c, "ET /first HTTP/1.1\r\n\r\n");
+    SEND(&c, OK_EMPTY);
+    assert_int_equal(pthread_create(&thread, NULL, receiving_thread, &c), 0);
+    for (int answered = 0; answered < PIPELINED; answered++) {
+        while (tb_queue_is_empty(&c) && !tb_exchange_is_done(&c))
+            sched_yield();
+        if (tb_exchange_is_done(&c)) {
+            for (int i = 0; i < TB_COUNTER_COUNT; i++)
+                if (counters[i])
+                    print_error("counter %d: %d\n", i, (int)counters[i]);
+            fail_msg("given up after %d answers, queue %u %u inline %u head %u tail %u at %u %u overflow %u", answered,
+                     c.queue.pushed, c.queue.popped, c.queue.inline_seq, c.queue.head, c.queue.tail, c.queue.head_at,
+                     c.queue.tail_at, c.queue.overflow);
+        }
+        if (answered % 2)
+            SEND(&c,
+                 "HTTP/1.1 204 No Content\r\nServer: a server with a long name, so that the head is one step\r\n\r\n");
+        else
+            SEND(&c, "HTTP/1.1 200 OK\r\nServer: a server with a long name, so that the head is one step\r\n"
+                     "Content-Length: 3\r\n\r\nabc");
+    }
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(counters[TB_COUNTER_GIVEUP_RACE], 0);
+    assert_int_equal(lines_used, PIPELINED + 1);
+    for (size_t i = 1; i < lines_used; i++)
+        assert_true(strstr(lines[i], i % 2 ? "GET /x 200" : "HEAD /y 204") != NULL);
+    assert_int_equal(owners[0].in_flight, 0);
+    tb_exchange_close(&core, &c, TB_CLOSE_LOCAL);
+}
+
 static void an_exchange_open_at_a_fork_is_counted_by_one_side(void **state)
 {
     struct tb_conn parent, child;
@@ -577,7 +643,10 @@ static void only_http_looks_like_http(void **state)
                  {"ABCDEFGHIJKLMNOPQRSTUVWXYZ", false},
                  {"", false},
                  {"HTTQ/1", false},
-                 {"\r\n\r\n", true}, {"\r\nGET ", true}, {"\n\n\n\n\n\n", false}, {"\nabc", false}};
+                 {"\r\n\r\n", true},
+                 {"\r\nGET ", true},
+                 {"\n\n\n\n\n\n", false},
+                 {"\nabc", false}};
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
         if (tb_exchange_looks_http(tb_bytes(cases[i].text, strlen(cases[i].text))) != cases[i].is_http)
@@ -601,6 +670,7 @@ int main(void)
         cmocka_unit_test(long_paths_are_cut_the_same_way_whole_and_in_pieces),
         cmocka_unit_test(an_empty_path_pool_costs_the_route_not_the_request),
         cmocka_unit_test(two_threads_on_one_half_give_up_and_say_so),
+        cmocka_unit_test(one_thread_receives_while_another_answers),
         cmocka_unit_test(an_exchange_open_at_a_fork_is_counted_by_one_side),
         cmocka_unit_test(switched_off_counts_nothing_and_never_resumes_in_the_middle),
         cmocka_unit_test(only_http_looks_like_http),
