@@ -1,12 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The hot path with AVX2 (x86-64-v3 machines, chosen when the process wakes up). */
+/* The hot path with AVX2 (x86-64-v3 machines, chosen when the process wakes up). Only what is compiled here may use it. */
+#include "exchange_impl.h"
+#include "rules.h"
 #include "scan.h"
 
 #ifdef TB_SCAN_X86
-#pragma GCC push_options
-#pragma GCC target("avx2,bmi")
 #define TB_HOT_AVX2 1
 #define TB_HOT_IO tb_exchange_io_avx2
+#ifdef __clang__
+#pragma clang attribute push(__attribute__((target("avx2,bmi"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,bmi")
+#endif
 #include "exchange_hot.h"
+#ifdef __clang__
+#pragma clang attribute pop
+#else
 #pragma GCC pop_options
+#endif
 #endif
