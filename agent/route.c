@@ -17,16 +17,7 @@
 /* --- the cache of whole paths: 64-bit hash -> node, private to the process ------------------------------------------
  */
 
-struct unaligned_u64 {
-    uint64_t value;
-} __attribute__((packed, may_alias));
-
-static inline uint64_t load_8(const uint8_t *p)
-{
-    return ((const struct unaligned_u64 *)p)->value;
-}
-
-#define MIX UINT64_C(0x9fb21c651e98df25)
+#define MIX TB_SEGMENT_MIX
 
 /* A hash of the path, seeded by the region's identity and the learner's epoch: an outdated entry is never found. */
 static inline uint64_t path_hash(const struct tb_core *core, const struct tb_route_head *head, struct tb_bytes path)
@@ -36,13 +27,13 @@ static inline uint64_t path_hash(const struct tb_core *core, const struct tb_rou
     const uint8_t *p = path.ptr;
     size_t left = path.len;
     for (; left >= 8; left -= 8, p += 8) {
-        h = (h ^ load_8(p)) * MIX;
+        h = (h ^ tb_load_8(p)) * MIX;
         h ^= h >> 29;
     }
     if (left) {
         uint64_t tail = 0;
         if (path.len >= 8)
-            tail = load_8(path.ptr + path.len - 8);
+            tail = tb_load_8(path.ptr + path.len - 8);
         else
             for (size_t i = 0; i < left; i++)
                 tail = tail << 8 | p[i];
@@ -190,6 +181,19 @@ static bool is_plain_file(const struct walk *w, const struct tb_segment *s)
     return !tb_load_relaxed(&n->values) && tb_load_relaxed(&n->literals) < PLAIN_FILES;
 }
 
+#define ROOT_LITERALS 96u /* siblings up to which a plain word at the start of a path is one more literal */
+
+/* The first segment names a part of the site far more often than a customer: few words do not make a placeholder. */
+static bool is_root_word(const struct walk *w, const struct tb_segment *s)
+{
+    if (w->place.at || s->is_value || s->digits > 2 || s->uppers > 1 || s->marks > 2 || s->text.len > 16)
+        return false;
+    const struct tb_route_node *root = tb_learn_node(w->place.core, 0);
+    uint32_t values = tb_load_relaxed(&root->values);
+    return tb_load_relaxed(&root->literals) < ROOT_LITERALS &&
+           (!values || !tb_load_relaxed(&tb_learn_node(w->place.core, values)->words));
+}
+
 /*
  * A literal of the tree that has not proved itself is judged again each time it is met, with what has been learned
  * since. When it turns out to be a value, it is merged: passed over from now on; its series stay as they are.
@@ -202,7 +206,9 @@ static bool keep_literal(struct walk *w, uint32_t node)
     if (flags & TB_NODE_MERGED)
         return false;
     if (tb_load_relaxed(&n->visits) >= TB_NODE_VISITS || w->path.segments[w->place.at].is_version ||
-        is_plain_file(w, &w->path.segments[w->place.at]))
+        w->path.segments[w->place.at].is_value || is_plain_file(w, &w->path.segments[w->place.at]))
+        return true;
+    if (is_root_word(w, &w->path.segments[w->place.at]))
         return true;
     w->place.self = node;
     int score = tb_route_judge(&w->place);
@@ -227,16 +233,50 @@ static bool is_api_version(const struct walk *w, const struct tb_segment *s)
     return true;
 }
 
+/* /1/boards, /2010-04-01/Accounts: a digit or a date that stands first, before a word, is a version. */
+static bool is_leading_version(const struct walk *w, const struct tb_segment *s)
+{
+    if (w->place.at || w->path.count < 2 || w->path.segments[1].is_value)
+        return false;
+    bool form = (s->kind == TB_KIND_ID && s->text.len == 1) || (s->kind == TB_KIND_DATE && s->text.len == 10);
+    struct tb_core *core = w->place.core;
+    return form && (!tb_load_relaxed(&tb_learn_node(core, 0)->values) ||
+                    tb_learn_child(core, 0, TB_KIND_LITERAL, s->hash, s->text));
+}
+
+/*
+ * A place that has taken so many different words as values that one more, which no list and no other place knows as
+ * a literal, needs no judgement. It keeps busy places cheap.
+ */
+static bool is_word_place(const struct walk *w, const struct tb_segment *s)
+{
+    struct tb_core *core = w->place.core;
+    if (w->place.detached)
+        return false;
+    uint32_t values = tb_load_relaxed(&tb_learn_node(core, w->place.node)->values);
+    if (!values || tb_load_relaxed(&tb_learn_node(core, values)->words) < 30)
+        return false;
+    return tb_word_get(core, s->hash).literal == 0 && !tb_route_is_common(s->text);
+}
+
+/* > 0: a literal. @node is the one of that text, if there is one. */
+static int score_of(struct walk *w, const struct tb_segment *s, uint32_t node)
+{
+    if (node)
+        return keep_literal(w, node);
+    if (s->is_value || is_plain_file(w, s) || is_api_version(w, s) || is_root_word(w, s))
+        return 1; /* a value by form that got here leads as a version */
+    return is_word_place(w, s) ? -1 : tb_route_judge(&w->place);
+}
+
 /* Decide one segment. */
 static void choose(struct walk *w, const struct tb_segment *s, struct choice *c)
 {
     struct tb_core *core = w->place.core;
     *c = (struct choice){.word = s->hash, .text = s->text, .is_word = !s->is_value};
-    if (!s->is_value) {
+    if (!s->is_value || is_leading_version(w, s)) {
         uint32_t node = w->place.detached ? 0 : tb_learn_child(core, w->place.node, TB_KIND_LITERAL, s->hash, s->text);
-        int score = node                                          ? keep_literal(w, node)
-                    : is_plain_file(w, s) || is_api_version(w, s) ? 1
-                                                                  : tb_route_judge(&w->place);
+        int score = score_of(w, s, node);
         if (score > 0) {
             c->node = node;
             c->step = (struct tb_route_step){.hash = s->hash,
@@ -297,27 +337,31 @@ static void walk_path(struct tb_core *core, struct tb_bytes path, bool is_cut, s
 /* --- what is learned -------------------------------------------------------------------------------------------------
  */
 
-/* A value through a placeholder that exists: the word is a value, and whether the placeholder takes words. */
+/* A word was taken for a value of this placeholder. A count lost between two writers is harmless. */
+static void note_value(struct tb_core *core, struct tb_route_node *n, uint32_t word)
+{
+    uint8_t *count = tb_word_get(core, word).value ? &n->again : &n->words;
+    uint8_t so_far = tb_load_relaxed(count);
+    if (so_far < 250)
+        tb_store_relaxed(count, (uint8_t)(so_far + 1));
+    tb_word_note(core, word, TB_WORD_VALUE);
+}
+
 static void note_values(struct tb_core *core, const struct walk *w)
 {
-    for (uint32_t i = 0; i < w->known; i++) {
-        const struct choice *c = &w->choices[i];
-        if (c->step.kind == TB_KIND_LITERAL || !c->word)
-            continue;
-        struct tb_route_node *n = tb_learn_node(core, c->node);
-        uint8_t words = tb_load_relaxed(&n->words);
-        if (c->is_word && words < TB_NODE_VISITS)
-            tb_store_relaxed(&n->words, (uint8_t)(words + 1)); /* a lost count is harmless */
-        tb_word_note(core, c->word, TB_WORD_VALUE);
-    }
+    for (uint32_t i = 0; i < w->known; i++)
+        if (w->choices[i].is_word && w->choices[i].step.kind != TB_KIND_LITERAL)
+            note_value(core, tb_learn_node(core, w->choices[i].node), w->choices[i].word);
 }
 
 /* A step that comes into the tree. */
 static void note_step(struct tb_core *core, const struct tb_route_trial *t, uint32_t i, uint32_t node)
 {
     bool literal = t->steps[i].kind == TB_KIND_LITERAL;
-    if (t->words[i])
-        tb_word_note(core, t->words[i], literal ? TB_WORD_LITERAL : TB_WORD_VALUE);
+    if (literal)
+        tb_word_note(core, t->words[i], TB_WORD_LITERAL);
+    else if (t->steps[i].is_word)
+        note_value(core, tb_learn_node(core, node), t->words[i]);
     uint32_t before = 0;
     if (i && t->steps[i - 1].kind == TB_KIND_LITERAL)
         before = t->words[i - 1];
@@ -325,9 +369,6 @@ static void note_step(struct tb_core *core, const struct tb_route_trial *t, uint
         before = tb_learn_node(core, t->base)->hash;
     if (before)
         tb_word_note(core, before, literal ? TB_WORD_BEFORE_LITERAL : TB_WORD_BEFORE_VALUE);
-    struct tb_route_node *n = tb_learn_node(core, node);
-    if (!literal && t->steps[i].is_word && tb_load_relaxed(&n->words) < TB_NODE_VISITS)
-        tb_store_relaxed(&n->words, (uint8_t)(n->words + 1));
 }
 
 static void fill_trial(const struct walk *w, struct tb_route_trial *t)
@@ -402,6 +443,74 @@ static uint32_t label_of(struct tb_core *core, uint32_t node)
     return label;
 }
 
+/* --- the short way: a path whose every segment is known
+ * --------------------------------------------------------------- */
+
+#define EACH_BYTE(x) (UINT64_C(0x0101010101010101) * (x))
+
+/* A segment as it is met: how long, its hash, and whether it is all digits. */
+struct met {
+    size_t len;
+    uint32_t hash;
+    bool number;
+};
+
+/* Read the segment at @p, 8 bytes at a time. */
+static inline struct met meet(const uint8_t *p, size_t left)
+{
+    struct met m = {.number = true};
+    uint64_t h = 0;
+    for (;;) {
+        size_t n = left - m.len;
+        uint64_t x = n >= 8 ? tb_load_8(p + m.len) : tb_load_few(p + m.len, n);
+        n = n >= 8 ? 8 : n;
+        uint64_t slash = x ^ EACH_BYTE('/');
+        slash = (slash - EACH_BYTE(1)) & ~slash & EACH_BYTE(0x80); /* the lowest set bit is exact */
+        if (slash) {
+            n = (size_t)__builtin_ctzll(slash) / 8;
+            x &= n ? ~UINT64_C(0) >> (64 - 8 * n) : 0;
+        }
+        uint64_t pad = n < 8 ? EACH_BYTE('0') << 8 * n : 0; /* behind the end: digits */
+        m.number = m.number && (((x | pad) & EACH_BYTE(0xf0)) == EACH_BYTE(0x30)) &&
+                   ((((x | pad) + EACH_BYTE(6)) & EACH_BYTE(0xf0)) == EACH_BYTE(0x30));
+        m.len += n;
+        if (n < 8 || m.len == left) {
+            if (n || !m.len) /* a text that ends with a full block has no empty one behind it */
+                h = tb_segment_hash_block(h, x);
+            break;
+        }
+        h = tb_segment_hash_block(h, x);
+    }
+    m.hash = tb_segment_hash_end(h, m.len);
+    return m;
+}
+
+/*
+ * Follow literals that have proved themselves, and numbers through the placeholder of their place. Returns the node, or
+ * UINT32_MAX when anything else comes (then the path is split, scanned and judged). Needs no normalisation: a
+ * segment that does would not be found.
+ */
+static uint32_t walk_known(struct tb_core *core, struct tb_bytes path)
+{
+    uint32_t node = 0;
+    size_t i = 0;
+    while (i < path.len) {
+        const uint8_t *at = path.ptr + ++i; /* behind the slash */
+        struct met m = meet(at, path.len - i);
+        if (!m.len)
+            return UINT32_MAX;
+        i += m.len;
+        node = m.number ? tb_load_relaxed(&tb_learn_node(core, node)->values)
+                        : tb_learn_child(core, node, TB_KIND_LITERAL, m.hash, tb_bytes(at, m.len));
+        if (!node)
+            return UINT32_MAX;
+        const struct tb_route_node *n = tb_learn_node(core, node);
+        if (tb_load_relaxed(&n->visits) < TB_NODE_VISITS || (tb_load_relaxed(&n->flags) & TB_NODE_MERGED))
+            return UINT32_MAX;
+    }
+    return tb_load_relaxed(&tb_learn_node(core, node)->flags) & TB_NODE_ANSWERED ? node : UINT32_MAX;
+}
+
 /* --- entry points ----------------------------------------------------------------------------------------------------
  */
 
@@ -442,6 +551,11 @@ uint32_t tb_route_begin(struct tb_core *core, uint8_t method, struct tb_bytes pa
     uint64_t entry = tb_load_relaxed(cache_slot(core, hash));
     if (TB_LIKELY(((entry ^ hash) & ~UINT64_C(0xffff)) == 0))
         return (uint32_t)(entry & 0xffff) + 1;
+    if (path.len && path.ptr[0] == '/') {
+        uint32_t node = walk_known(core, path);
+        if (node != UINT32_MAX)
+            return node + 1;
+    }
     return begin_slow(core, path, false, hash);
 }
 

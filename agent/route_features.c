@@ -33,6 +33,11 @@ static struct lexeme lookup(struct tb_bytes word)
     return (struct lexeme){0};
 }
 
+bool tb_route_is_common(struct tb_bytes segment)
+{
+    return lookup(segment).whole > 0;
+}
+
 static bool is_letter(uint8_t c)
 {
     return (uint8_t)((c | 0x20) - 'a') < 26;
@@ -230,7 +235,7 @@ static void of_words(const struct tb_route_place *p, uint8_t *f)
 {
     struct tb_route_word w = tb_word_get(p->core, p->path->segments[p->at].hash);
     f[TB_F_WORD_LITERAL] = clip(w.literal, 8);
-    f[TB_F_WORD_VALUE] = clip(w.value, 8);
+    f[TB_F_WORD_VALUE] = clip(w.value, 24);
     f[TB_F_WORD_BEFORE_VALUE] = clip(w.before_value, 8);
     f[TB_F_WORD_BEFORE_LITERAL] = clip(w.before_literal, 8);
     if (p->at && p->kinds[p->at - 1] == TB_KIND_LITERAL) {
@@ -290,7 +295,8 @@ static void of_tree(const struct tb_route_place *p, uint8_t *f)
         const struct tb_route_node *v = tb_learn_node(p->core, values);
         f[TB_F_VALUES] = (uint8_t)(1 + tb_load_relaxed(&v->visits));
         f[TB_F_VALUES_KIND] = v->kind;
-        f[TB_F_VALUES_WORDS] = clip(tb_load_relaxed(&v->words), 15);
+        f[TB_F_VALUES_WORDS] = clip(tb_load_relaxed(&v->words), 60);
+        f[TB_F_VALUES_AGAIN] = clip(tb_load_relaxed(&v->again), 120);
         f[TB_F_VALUES_FIT] = fits_below(p, values);
         f[TB_F_VALUES_CHILDREN] = clip(tb_load_relaxed(&v->literals), 20);
     }

@@ -80,7 +80,8 @@
     FEATURE(SELF_ALONE)                                                                                                \
     FEATURE(SELF_VALUES)  /* it has a placeholder child */                                                             \
     FEATURE(VALUES_KIND)  /* of the placeholder beside it: enum tb_route_kind */                                       \
-    FEATURE(VALUES_WORDS) /* how many of its values were words */
+    FEATURE(VALUES_WORDS) /* how many of its values were words, new ones and others */                                 \
+    FEATURE(VALUES_AGAIN)
 
 enum tb_route_feature {
 #define FEATURE(id) TB_F_##id,
@@ -102,6 +103,9 @@ struct tb_route_place {
 
 /* tb_route_features - look at segment @place->at. Bounded: at most 12 siblings, 6 words a segment. */
 void tb_route_features(const struct tb_route_place *place, uint8_t ret[TB_F_COUNT]);
+
+/* tb_route_is_common - the list of API words has this whole segment. */
+bool tb_route_is_common(struct tb_bytes segment);
 
 /* The styles of literals that are counted in the learner's head. */
 enum tb_route_style { TB_STYLE_ALL, TB_STYLE_DASH, TB_STYLE_UNDERSCORE, TB_STYLE_CAMEL, TB_STYLE_UPPER, TB_STYLE_DOT };

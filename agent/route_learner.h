@@ -38,8 +38,9 @@ struct tb_route_node {
     uint8_t visits; /* shared: saturates at TB_NODE_VISITS */
     int8_t score;   /* how sure a literal was when made: the model's margin, clipped */
     uint8_t depth;
-    uint8_t words; /* shared, of a placeholder: values that were words, not told by their form; saturates */
-    uint8_t reserved[3];
+    uint8_t words; /* shared, of a placeholder: words taken as values for the first time; saturates */
+    uint8_t again; /* shared, of a placeholder: words that had been seen before; saturates */
+    uint8_t reserved[2];
 };
 TB_SIZE(struct tb_route_node, 32);
 #define TB_NODE_ANSWERED 1u /* a request ended here with another status than 404 */

@@ -16,13 +16,13 @@ const char *tb_segment_placeholder(enum tb_route_kind kind)
 
 uint32_t tb_segment_hash(struct tb_bytes text)
 {
-    uint32_t h = 0x811c9dc5u ^ (uint32_t)text.len;
-    for (size_t i = 0; i < text.len; i++)
-        h = (h ^ text.ptr[i]) * 0x01000193u;
-    h ^= h >> 15;
-    h *= 0x85ebca6bu;
-    h ^= h >> 13;
-    return h ? h : 1;
+    uint64_t h = 0;
+    const uint8_t *p = text.ptr;
+    size_t left = text.len;
+    for (; left > 8; left -= 8, p += 8)
+        h = tb_segment_hash_block(h, tb_load_8(p));
+    h = tb_segment_hash_block(h, tb_load_few(p, left));
+    return tb_segment_hash_end(h, text.len);
 }
 
 static bool is_digit(uint8_t c)
@@ -289,6 +289,8 @@ static enum tb_route_kind form_of(struct tb_bytes t, const struct tally *n)
         return TB_KIND_HASH;
     if (n->digits && n->digits + n->marks == t.len)
         return TB_KIND_ID;
+    if (n->digits >= 3 && n->changes >= 5) /* letters and digits in turn, as no word has them */
+        return t.len >= 20 && !n->marks ? TB_KIND_TOKEN : TB_KIND_ID;
     if (n->digits + n->uppers == t.len && t.len == 26 && n->digits >= 2)
         return TB_KIND_TOKEN;
     if (n->equals && n->uppers && n->lowers && t.len >= 12)

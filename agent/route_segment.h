@@ -48,7 +48,54 @@ void tb_segment_scan(struct tb_bytes text, struct tb_segment *ret);
 /* tb_segment_placeholder - its text with the colon, NUL-terminated, static. */
 const char *tb_segment_placeholder(enum tb_route_kind kind);
 
-/* tb_segment_hash - 32 bits of a text; seeded, never 0. */
+#define TB_SEGMENT_MIX UINT64_C(0x9fb21c651e98df25)
+
+struct tb_unaligned_64 {
+    uint64_t value;
+} __attribute__((packed, may_alias));
+
+struct tb_unaligned_32 {
+    uint32_t value;
+} __attribute__((packed, may_alias));
+
+static inline uint64_t tb_load_8(const uint8_t *p)
+{
+    return ((const struct tb_unaligned_64 *)p)->value;
+}
+
+/* At most 8 bytes, little-endian and zero-padded, without a loop and without reading past them. */
+static inline uint64_t tb_load_few(const uint8_t *p, size_t len)
+{
+    if (len >= 4)
+        return ((const struct tb_unaligned_32 *)p)->value |
+               (uint64_t)((const struct tb_unaligned_32 *)(p + len - 4))->value << (len - 4) * 8;
+    return len ? (uint64_t)p[0] | (uint64_t)p[len / 2] << len / 2 * 8 | (uint64_t)p[len - 1] << (len - 1) * 8 : 0;
+}
+
+/* The hash of a text, block by block: 8 bytes at a time, the last block zero-padded (also when it is full). */
+static inline uint64_t tb_segment_hash_block(uint64_t h, uint64_t block)
+{
+    h = (h ^ block) * TB_SEGMENT_MIX;
+    return h ^ h >> 29;
+}
+
+static inline uint32_t tb_segment_hash_end(uint64_t h, size_t len)
+{
+    h = (h ^ len) * TB_SEGMENT_MIX;
+    h ^= h >> 32;
+    return (uint32_t)h ? (uint32_t)h : 1;
+}
+
+/* tb_segment_hash - 32 bits of a text; never 0. */
 uint32_t tb_segment_hash(struct tb_bytes text);
+
+/* tb_segment_equal - two texts of the same length. */
+static inline bool tb_segment_equal(const uint8_t *a, const uint8_t *b, size_t len)
+{
+    for (; len > 8; len -= 8, a += 8, b += 8)
+        if (tb_load_8(a) != tb_load_8(b))
+            return false;
+    return tb_load_few(a, len) == tb_load_few(b, len);
+}
 
 #endif

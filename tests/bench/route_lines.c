@@ -8,32 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "region.h"
-#include "route.h"
-#include "route_learner.h"
-
-static long no_syscall(long nr, long a, long b, long c, long d, long e, long f)
-{
-    (void)nr, (void)a, (void)b, (void)c, (void)d, (void)e, (void)f;
-    return 0; /* the region is plain memory: every page is there */
-}
-
-static uint64_t no_clock(void)
-{
-    return 0;
-}
-
-static void fresh(struct tb_core *core, void *base)
-{
-    memset(core, 0, sizeof *core);
-    memset(base, 0, TB_REGION_BYTES);
-    core->env = (struct tb_env){no_syscall, no_clock, 4096, 1};
-    tb_region_format(base, &(struct tb_identity){.service = "lines"}, 1, 1);
-    if (tb_region_bind(core, base, TB_REGION_BYTES) != 0) {
-        fputs("route_lines: the region does not validate\n", stderr);
-        exit(1);
-    }
-}
+#include "lines.h"
 
 static void stats(struct tb_core *core, const char *service)
 {
@@ -45,14 +20,13 @@ static void stats(struct tb_core *core, const char *service)
 int main(int argc, char **argv)
 {
     bool corpus = argc > 1 && strcmp(argv[1], "--corpus") == 0, verbose = argc > 2;
-    struct tb_core *core = calloc(1, sizeof *core);
-    void *base = aligned_alloc(TB_PAGE, TB_REGION_BYTES);
+    struct lines lines;
     char *line = NULL, service[256] = "", route[512];
     size_t room = 0;
     ssize_t len;
-    if (!core || !base)
+    if (!lines_open(&lines))
         return 1;
-    fresh(core, base);
+    struct tb_core *core = lines.core;
     while ((len = getline(&line, &room, stdin)) > 0) {
         if (line[len - 1] == '\n')
             line[--len] = 0;
@@ -69,7 +43,7 @@ int main(int argc, char **argv)
             if (verbose && service[0])
                 stats(core, service);
             snprintf(service, sizeof service, "%s", line);
-            fresh(core, base);
+            lines_fresh(&lines);
         }
         size_t n = tb_route_line(core, 1, tb_bytes(path, strlen(path)), (uint16_t)status, route, sizeof route);
         if (corpus)
@@ -79,7 +53,6 @@ int main(int argc, char **argv)
     if (verbose)
         stats(core, service);
     free(line);
-    free(base);
-    free(core);
+    lines_close(&lines);
     return 0;
 }
