@@ -109,7 +109,7 @@ $(O)/tickbird: $(call objs,$(CLI_SRC)) $(EXPORTER_LIB) $(AGENT_LIB)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(TB_CFLAGS) $(CFLAGS) -o $@.new $^ $(LDFLAGS) $(EXPORTER_LIBS) $(LIBS) && mv -f $@.new $@
 
-# A test that replaces a function says so in a line `LDFLAGS: -Wl,--wrap=name` of its opening comment.
+# A test that replaces functions says so in lines `LDFLAGS: -Wl,--wrap=name` of its opening comment.
 $(O)/tests/unit/test_%: $(O)/tests/unit/test_%.o $(EXPORTER_LIB) $(AGENT_LIB)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(TB_CFLAGS) $(CFLAGS) -o $@ $^ $(shell sed -n 's/.*LDFLAGS: *\(-Wl[^ *]*\).*/\1/p' tests/unit/test_$*.c) $(LDFLAGS) \

@@ -3,8 +3,8 @@
  * Pairing and counting on one connection, against vectors.h. What the exchange hands to route.c and series.c is
  * recorded here instead, so that thousands of cuts run quickly; the whole core together is tested with real servers.
  *
- * LDFLAGS:
- * -Wl,--wrap=tb_series_observe,--wrap=tb_route_begin,--wrap=tb_route_end,--wrap=tb_owner_claim,--wrap=tb_inflight_claim
+ * LDFLAGS: -Wl,--wrap=tb_series_observe,--wrap=tb_route_begin,--wrap=tb_route_end
+ * LDFLAGS: -Wl,--wrap=tb_owner_claim,--wrap=tb_inflight_claim
  */
 #include <pthread.h>
 #include <sched.h>
