@@ -244,19 +244,24 @@ static bool is_leading_version(const struct walk *w, const struct tb_segment *s)
                     tb_learn_child(core, 0, TB_KIND_LITERAL, s->hash, s->text));
 }
 
+#define WORD_PLACE 30u /* new words that a placeholder must have taken */
+
 /*
  * A place that has taken so many different words as values that one more, which no list and no other place knows as
- * a literal, needs no judgement. It keeps busy places cheap.
+ * a literal, needs no judgement. It keeps busy places cheap. Returns the placeholder, or 0.
  */
+static uint32_t place_of_words(struct tb_core *core, uint32_t node, uint32_t hash, struct tb_bytes text)
+{
+    uint32_t values = tb_load_relaxed(&tb_learn_node(core, node)->values);
+    if (!values || tb_load_relaxed(&tb_learn_node(core, values)->words) < WORD_PLACE)
+        return 0;
+    return tb_word_get(core, hash).literal == 0 && !tb_route_is_common(text) ? values : 0;
+}
+
 static bool is_word_place(const struct walk *w, const struct tb_segment *s)
 {
     struct tb_core *core = w->place.core;
-    if (w->place.detached)
-        return false;
-    uint32_t values = tb_load_relaxed(&tb_learn_node(core, w->place.node)->values);
-    if (!values || tb_load_relaxed(&tb_learn_node(core, values)->words) < 30)
-        return false;
-    return tb_word_get(core, s->hash).literal == 0 && !tb_route_is_common(s->text);
+    return !w->place.detached && place_of_words(core, w->place.node, s->hash, s->text);
 }
 
 /* > 0: a literal. @node is the one of that text, if there is one. */
@@ -340,9 +345,11 @@ static void walk_path(struct tb_core *core, struct tb_bytes path, bool is_cut, s
 /* A word was taken for a value of this placeholder. A count lost between two writers is harmless. */
 static void note_value(struct tb_core *core, struct tb_route_node *n, uint32_t word)
 {
+    if (tb_load_relaxed(&n->words) == TB_NODE_WORDS)
+        return; /* it is known well enough: busy places are only read */
     uint8_t *count = tb_word_get(core, word).value ? &n->again : &n->words;
     uint8_t so_far = tb_load_relaxed(count);
-    if (so_far < 250)
+    if (so_far < TB_NODE_WORDS)
         tb_store_relaxed(count, (uint8_t)(so_far + 1));
     tb_word_note(core, word, TB_WORD_VALUE);
 }
@@ -485,8 +492,18 @@ static inline struct met meet(const uint8_t *p, size_t left)
     return m;
 }
 
+/* Letters, dashes and underscores that begin with a letter: nothing to normalise, no version, no file name. */
+static bool is_simple_word(const uint8_t *p, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if ((uint8_t)((p[i] | 0x20) - 'a') >= 26 && (!i || (p[i] != '-' && p[i] != '_')))
+            return false;
+    return len <= TB_ROUTE_LITERAL_MAX;
+}
+
 /*
- * Follow literals that have proved themselves, and numbers through the placeholder of their place. Returns the node, or
+ * Follow literals that have proved themselves, numbers through the placeholder of their place, and words where those
+ * are values. Returns the node, or
  * UINT32_MAX when anything else comes (then the path is split, scanned and judged). Needs no normalisation: a
  * segment that does would not be found.
  */
@@ -500,8 +517,14 @@ static uint32_t walk_known(struct tb_core *core, struct tb_bytes path)
         if (!m.len)
             return UINT32_MAX;
         i += m.len;
-        node = m.number ? tb_load_relaxed(&tb_learn_node(core, node)->values)
-                        : tb_learn_child(core, node, TB_KIND_LITERAL, m.hash, tb_bytes(at, m.len));
+        uint32_t parent = node;
+        node = m.number ? tb_load_relaxed(&tb_learn_node(core, parent)->values)
+                        : tb_learn_child(core, parent, TB_KIND_LITERAL, m.hash, tb_bytes(at, m.len));
+        if (!node && is_simple_word(at, m.len)) {
+            node = place_of_words(core, parent, m.hash, tb_bytes(at, m.len));
+            if (node)
+                note_value(core, tb_learn_node(core, node), m.hash);
+        }
         if (!node)
             return UINT32_MAX;
         const struct tb_route_node *n = tb_learn_node(core, node);

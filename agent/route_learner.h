@@ -47,6 +47,7 @@ TB_SIZE(struct tb_route_node, 32);
 #define TB_NODE_MERGED 2u   /* turned out to be a value: lookups pass it over */
 #define TB_NODE_OPEN 4u     /* a placeholder taken without doubt: new words need not be judged */
 #define TB_NODE_VISITS 60u
+#define TB_NODE_WORDS 250u
 
 /* What this service has used a word for, wherever it stood. One 64-bit word: a compare-and-swap replaces it whole. */
 struct tb_route_word {
