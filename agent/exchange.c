@@ -72,6 +72,7 @@ static void drain(struct call *call)
     while (tb_queue_peek(call->core, c, &p)) {
         tb_queue_pop(call->core, c);
         release_in_flight(call->core, &p);
+        (void)tb_route_end(call->core, p.route, p.method, 0); /* an open handle holds one of the learner's few places */
     }
 }
 

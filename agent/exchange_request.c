@@ -33,8 +33,10 @@ void tb_exchange_request_odd(struct call *call, bool is_queued, bool is_kept, co
 {
     struct tb_conn *c = call->c;
 
-    if (!is_queued || !is_kept)
+    if (!is_queued || !is_kept) {
         release_in_flight(call->core, p);
+        (void)tb_route_end(call->core, p->route, p->method, 0);
+    }
     if (!is_queued) {
         give_up(call, TB_COUNTER_GIVEUP_QUEUE);
         return;

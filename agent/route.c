@@ -555,8 +555,10 @@ static __attribute__((noinline)) uint32_t begin_slow(struct tb_core *core, struc
     }
     uint32_t handle = TB_ROUTE_OTHER;
     struct tb_route_trial *t = tb_trial_claim(core, &handle);
-    if (!t)
+    if (!t) { /* too many requests for unknown routes are under way */
+        tb_count(core, TB_COUNTER_ROUTES_OVERFLOW);
         return TB_ROUTE_OTHER;
+    }
     fill_trial(&w, t);
     return handle;
 }
