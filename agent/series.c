@@ -72,6 +72,9 @@ static inline struct key_words key_in_force(const struct tb_core *core, const st
 
 /* ---- objects in the arenas ---- */
 
+/* Every object is one cache line, and chunks are whole lines. */
+_Static_assert(sizeof(struct tb_record) == 64 && sizeof(struct tb_record_more) == 64 && TB_BLOCK_CELLS * 8 == 64, "");
+
 /* A fresh chunk for @shard, @bytes of it taken at once. Returns the offset, 0 when there is none, 1 to try again. */
 static uint32_t open_chunk(struct tb_core *core, uint32_t shard, uint32_t at, uint32_t bytes)
 {

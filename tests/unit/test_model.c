@@ -10,7 +10,6 @@
 #include "support.h"
 
 #include <sched.h>
-#include <signal.h>
 #include <sys/ptrace.h>
 
 #define KEYS 300
@@ -119,7 +118,7 @@ struct writer {
 static void start_writer(struct writer *w, struct tb_core *core, struct tally *tally, uint64_t random)
 {
     w->tally = tally;
-    w->pid = fork();
+    w->pid = support_fork();
     assert_true(w->pid >= 0);
     if (w->pid == 0)
         write_for_ever(core, tally, random | 1);
@@ -171,7 +170,7 @@ static void check_end(const struct tb_core *core, const struct tally *tallies)
 static void check_nothing_in_flight(struct tb_core *core)
 {
     /* the slots of the dead are cleaned by whoever claims next, at most 64 at a time */
-    pid_t pid = fork();
+    pid_t pid = support_fork();
     if (pid == 0) {
         tb_core_forked(core, (uint32_t)getpid());
         MUST(tb_owner_claim(core));
@@ -259,7 +258,7 @@ static void first_exchange(struct tb_core *core, unsigned number)
 /* Runs it for @steps instructions and kills it. Returns how many were run; fewer when it ended. */
 static long step_and_kill(struct tb_core *core, unsigned number, long steps)
 {
-    pid_t pid = fork();
+    pid_t pid = support_fork();
     if (pid == 0) {
         if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0)
             _exit(SUPPORT_SKIPPED);
@@ -286,7 +285,7 @@ static long step_and_kill(struct tb_core *core, unsigned number, long steps)
 
 static void first_exchange_to_its_end(struct tb_core *core, unsigned number)
 {
-    pid_t pid = fork();
+    pid_t pid = support_fork();
     int status = -1;
     if (pid == 0) {
         first_exchange(core, number);

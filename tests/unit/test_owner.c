@@ -4,7 +4,6 @@
 
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 
 static struct tb_core *shared_core(char *dir)
 {
@@ -20,7 +19,7 @@ static pid_t fork_worker(struct tb_core *core, int in_flight, uint32_t *ret_slot
 {
     int told[2];
     assert_int_equal(pipe(told), 0);
-    pid_t pid = fork();
+    pid_t pid = support_fork();
     if (pid == 0) {
         tb_core_forked(core, (uint32_t)getpid());
         MUST(tb_owner_claim(core));
@@ -229,7 +228,7 @@ static void live_in_other_namespace(void *arg)
     if (unshare(CLONE_NEWPID) != 0)
         _exit(SUPPORT_SKIPPED);
     MUST(pipe(told) == 0 && pipe(hold) == 0);
-    pid_t pid = fork();
+    pid_t pid = support_fork();
     if (pid == 0) {
         char c;
         close(hold[1]);

@@ -85,17 +85,23 @@ static void any_reference_may_be_asked_for(void **state)
     support_drop(core);
 }
 
+#define THREADS 4
+#define TEXTS 100
+
 struct shared {
     struct tb_core *core;
-    uint32_t refs[200];
+    pthread_barrier_t *start;
+    uint32_t refs[TEXTS];
 };
 
 static void *intern_all(void *arg)
 {
     struct shared *s = arg;
-    for (unsigned i = 0; i < 200; i++) {
-        char text[16];
-        int len = snprintf(text, sizeof(text), "/r/%u", i);
+    for (unsigned i = 0; i < TEXTS; i++) {
+        char text[200];
+        int len = snprintf(text, sizeof(text), "/r/%u/%0150u", i, i);
+        if (i % 10 == 0)
+            pthread_barrier_wait(s->start);
         s->refs[i] = tb_string_intern(s->core, tb_bytes(text, (size_t)len));
     }
     return NULL;
@@ -104,21 +110,27 @@ static void *intern_all(void *arg)
 static void threads_agree_on_references(void **state)
 {
     (void)state;
-    struct tb_core *core = support_bound_core();
-    static struct shared shared[4];
-    pthread_t threads[4];
-    for (int t = 0; t < 4; t++) {
-        shared[t].core = core;
-        assert_int_equal(pthread_create(&threads[t], NULL, intern_all, &shared[t]), 0);
-    }
-    for (int t = 0; t < 4; t++)
-        pthread_join(threads[t], NULL);
-    for (unsigned i = 0; i < 200; i++)
-        for (int t = 0; t < 4; t++) {
-            assert_true(shared[t].refs[i] != 0);
-            assert_int_equal(shared[t].refs[i], shared[0].refs[i]);
+    for (int round = 0; round < 100; round++) {
+        struct tb_core *core = support_bound_core();
+        static struct shared shared[THREADS];
+        pthread_t threads[THREADS];
+        pthread_barrier_t start;
+        pthread_barrier_init(&start, NULL, THREADS);
+        for (int t = 0; t < THREADS; t++) {
+            shared[t].core = core;
+            shared[t].start = &start;
+            assert_int_equal(pthread_create(&threads[t], NULL, intern_all, &shared[t]), 0);
         }
-    support_drop(core);
+        for (int t = 0; t < THREADS; t++)
+            pthread_join(threads[t], NULL);
+        pthread_barrier_destroy(&start);
+        for (unsigned i = 0; i < TEXTS; i++)
+            for (int t = 0; t < THREADS; t++) {
+                assert_true(shared[t].refs[i] != 0);
+                assert_int_equal(shared[t].refs[i], shared[0].refs[i]);
+            }
+        support_drop(core);
+    }
 }
 
 int main(void)
