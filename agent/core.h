@@ -44,6 +44,7 @@ struct tb_env {
 
 #define TB_PATH_MAX 1024u    /* bytes of a path that are looked at; what follows does not shape the route */
 #define TB_ROUTE_CACHE 1024u /* whole paths whose route this process remembers */
+#define TB_CELL_CACHE 1024u  /* cells of series that this process remembers */
 #define TB_PATH_BLOCKS 64u
 #define TB_QUEUE_BLOCKS 128u
 #define TB_QUEUE_PER_BLOCK 21u
@@ -68,6 +69,8 @@ struct tb_queue_block {
     uint32_t reserved;
 };
 _Static_assert(sizeof(struct tb_queue_block) * TB_QUEUE_BLOCKS <= (64u << 10), "the queue pool is bounded");
+
+struct tb_route_head; /* route_learner.h */
 
 struct tb_core {
     struct tb_env env;
@@ -100,8 +103,12 @@ struct tb_core {
     /* One bit per page of the region that this process knows to be reserved. */
     uint64_t reserved_pages[TB_REGION_BYTES / TB_PAGE / 64];
 
-    /* Whole paths (route.c): the upper 48 bits of a hash and a node of the learner; 0 = free. */
+    /* Whole paths (route_cache.h); route_head is NULL until the learner's first pages have memory. */
+    struct tb_route_head *route_head;
+    uint64_t route_seed;
     uint64_t route_cache[TB_ROUTE_CACHE];
+
+    uint64_t cell_cache[TB_CELL_CACHE]; /* cell_cache.h */
 
     struct tb_histogram histogram; /* the bound set in force for new series */
 

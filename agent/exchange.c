@@ -16,15 +16,26 @@
 
 tb_exchange_io_fn *tb_exchange_io_selected = tb_exchange_io_base;
 
+static void select_functions(tb_exchange_io_fn *io, tb_plain_get_fn *get, tb_plain_response_fn *response)
+{
+    tb_store_release(&tb_exchange_io_selected, io);
+    tb_store_release(&tb_plain_get_selected, get);
+    tb_store_release(&tb_plain_response_selected, response);
+}
+
 void tb_exchange_select(enum tb_simd simd)
 {
     tb_http1_select(simd);
-    tb_exchange_io_fn *io = simd == TB_SIMD_PORTABLE ? tb_exchange_io_portable : tb_exchange_io_base;
 #ifdef TB_SCAN_X86
-    if (simd == TB_SIMD_AVX2)
-        io = tb_exchange_io_avx2;
+    if (simd == TB_SIMD_AVX2) {
+        select_functions(tb_exchange_io_avx2, tb_plain_get_avx2, tb_plain_response_avx2);
+        return;
+    }
 #endif
-    tb_store_release(&tb_exchange_io_selected, io);
+    if (simd == TB_SIMD_PORTABLE)
+        select_functions(tb_exchange_io_portable, tb_plain_get_portable, tb_plain_response_portable);
+    else
+        select_functions(tb_exchange_io_base, tb_plain_get_base, tb_plain_response_base);
 }
 
 /* Across a fork, was the request's entry marked by the other side as closed unanswered? Marks it otherwise. */

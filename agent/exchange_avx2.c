@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The hot path with AVX2 (x86-64-v3 machines, chosen when the process wakes up). Only what is compiled here may use it. */
+/* The hot path with AVX2 (x86-64-v3 machines, chosen when the process wakes up). Only what is compiled here may use it.
+ */
 #include "exchange_impl.h"
 #include "rules.h"
 #include "scan.h"
@@ -7,6 +8,8 @@
 #ifdef TB_SCAN_X86
 #define TB_HOT_AVX2 1
 #define TB_HOT_IO tb_exchange_io_avx2
+#define TB_PLAIN_GET tb_plain_get_avx2
+#define TB_PLAIN_RESPONSE tb_plain_response_avx2
 #ifdef __clang__
 #pragma clang attribute push(__attribute__((target("avx2,bmi"))), apply_to = function)
 #else

@@ -30,7 +30,8 @@ enum {
     RESPONSE_WAITS = 8,      /* a whole early response is kept */
     RESPONSE_STREAM = 16,    /* the exchange is counted already; the body is a stream without end */
     RESPONSE_TUNNEL = 32,    /* no longer HTTP, in both directions */
-    RESPONSE_ANSWERED = 64   /* at least one exchange was finished on this connection */
+    RESPONSE_ANSWERED = 64,  /* at least one exchange was finished on this connection */
+    RESPONSE_PLAIN = 128 /* with CURRENT: begun in exchange_kept.c; phase LENGTH, c->first is its request, both timed */
 };
 
 /* pending.flags */
@@ -92,6 +93,9 @@ static inline bool is_given_up(const struct tb_conn *c)
 {
     return tb_load_relaxed(&c->role) == ROLE_GIVEN_UP;
 }
+
+extern tb_plain_get_fn *tb_plain_get_selected;
+extern tb_plain_response_fn *tb_plain_response_selected;
 
 /* exchange.c, for the hot path. */
 uint8_t tb_exchange_role(struct tb_core *core, struct tb_conn *c, enum tb_direction direction, struct tb_bytes first);
@@ -167,7 +171,7 @@ static inline void finish_current(struct call *call, bool is_incomplete)
     struct tb_pending p;
     uint8_t flags = c->response_flags;
 
-    clear_flags(c, RESPONSE_CURRENT | RESPONSE_NO_REQUEST);
+    clear_flags(c, RESPONSE_CURRENT | RESPONSE_NO_REQUEST | RESPONSE_PLAIN);
     if (TB_UNLIKELY(flags & RESPONSE_NO_REQUEST)) {
         finish_unknown(call, c->response.extra, is_incomplete);
     } else if (TB_LIKELY(tb_queue_is_first(c))) {

@@ -3,4 +3,6 @@
 #define TB_HOT_AVX2 0
 #define TB_HOT_PORTABLE 1
 #define TB_HOT_IO tb_exchange_io_portable
+#define TB_PLAIN_GET tb_plain_get_portable
+#define TB_PLAIN_RESPONSE tb_plain_response_portable
 #include "exchange_hot.h"

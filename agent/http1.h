@@ -139,6 +139,23 @@ void tb_http1_response_body(struct tb_message *m, uint8_t method, uint16_t statu
  */
 enum tb_parse tb_http1_body(struct tb_message *m, struct tb_bytes *in, uint64_t *ret_body);
 
+/*
+ * The most common heads (http1_plain.h), one function per instruction set. @len is at least TB_PLAIN_BYTES.
+ *
+ * tb_plain_get: the bytes of the path, at @p + 4, if the range is exactly one GET with a path, HTTP/1.1 and no body;
+ * else 0.
+ * tb_plain_response: head = status << 48 and the bytes of the head, if the range begins with a final HTTP/1.1 response
+ * that has one plain Content-Length (not 204, not 304, no stream's type); else head = 0.
+ */
+#define TB_PLAIN_BYTES 72u
+struct tb_plain_response {
+    uint64_t head, length;
+};
+typedef size_t tb_plain_get_fn(const uint8_t *p, size_t len);
+typedef struct tb_plain_response tb_plain_response_fn(const uint8_t *p, size_t len);
+tb_plain_get_fn tb_plain_get_avx2, tb_plain_get_base, tb_plain_get_portable;
+tb_plain_response_fn tb_plain_response_avx2, tb_plain_response_base, tb_plain_response_portable;
+
 /* tb_http1_target_path - the path of a target as sent (origin, absolute, asterisk form; RFC 9112 section 3.2), cut
  * already at '?'. */
 struct tb_bytes tb_http1_target_path(struct tb_bytes target);

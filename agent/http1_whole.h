@@ -41,53 +41,43 @@ static inline uint32_t load32(const uint8_t *p)
 #define COLON_BLANK 0x203au
 #define STEP 64
 
-/*
- * What may follow a line feed that is worth a look: CR, LF, C, T. By the low four bits of a byte, the one byte with bit
- * 5 set that is wanted; '-' and '*' come along and are sorted out later.
- */
-#define WANTED_A 0x2a /* LF */
-#define WANTED_D 0x2d /* CR */
-
-/* A bit for each of the STEP bytes at @p that is a line feed with such a byte behind it. Reads STEP + 1 bytes. */
+/* A bit for each of the STEP bytes at @p that is a line feed. */
 #if TB_HOT_AVX2
-static inline uint64_t special_lines(const uint8_t *p)
+static inline uint64_t line_feeds(const uint8_t *p)
 {
-    const __m256i wanted = _mm256_setr_epi8(1, 1, 1, 'c', 't', 1, 1, 1, 1, 1, WANTED_A, 1, 1, WANTED_D, 1, 1, 1, 1, 1,
-                                            'c', 't', 1, 1, 1, 1, 1, WANTED_A, 1, 1, WANTED_D, 1, 1);
-    const __m256i lf = _mm256_set1_epi8('\n'), bit5 = _mm256_set1_epi8(0x20);
-    uint64_t mask = 0;
-    for (int i = 1; i >= 0; i--) {
-        __m256i here = _mm256_loadu_si256((const __m256i *)(const void *)(p + 32 * i));
-        __m256i next = _mm256_loadu_si256((const __m256i *)(const void *)(p + 32 * i + 1));
-        __m256i hit = _mm256_cmpeq_epi8(_mm256_shuffle_epi8(wanted, next), _mm256_or_si256(next, bit5));
-        hit = _mm256_and_si256(hit, _mm256_cmpeq_epi8(here, lf));
-        mask = mask << 32 | (uint32_t)_mm256_movemask_epi8(hit);
-    }
-    return mask;
+    const __m256i lf = _mm256_set1_epi8('\n');
+    __m256i low = _mm256_cmpeq_epi8(_mm256_loadu_si256((const __m256i *)(const void *)p), lf);
+    __m256i high = _mm256_cmpeq_epi8(_mm256_loadu_si256((const __m256i *)(const void *)(p + 32)), lf);
+    return (uint64_t)(uint32_t)_mm256_movemask_epi8(high) << 32 | (uint32_t)_mm256_movemask_epi8(low);
 }
 #elif defined(TB_SCAN_X86) && !defined(TB_HOT_PORTABLE)
-static inline uint64_t special_lines(const uint8_t *p)
+static inline uint64_t line_feeds(const uint8_t *p)
 {
-    const __m128i lf = _mm_set1_epi8('\n'), bit5 = _mm_set1_epi8(0x20);
-    uint64_t mask = 0;
-    for (int i = 3; i >= 0; i--) {
-        __m128i here = _mm_loadu_si128((const __m128i *)(const void *)(p + 16 * i));
-        __m128i next = _mm_or_si128(_mm_loadu_si128((const __m128i *)(const void *)(p + 16 * i + 1)), bit5);
-        /* every byte below '.' is one of CR, LF or rare; signed, so bytes from 0x80 come along */
-        __m128i hit = _mm_or_si128(
-            _mm_cmplt_epi8(next, _mm_set1_epi8('.')),
-            _mm_or_si128(_mm_cmpeq_epi8(next, _mm_set1_epi8('c')), _mm_cmpeq_epi8(next, _mm_set1_epi8('t'))));
-        hit = _mm_and_si128(hit, _mm_cmpeq_epi8(here, lf));
-        mask = mask << 16 | (uint32_t)_mm_movemask_epi8(hit);
-    }
-    return mask;
+    return tb_scan_mask_sse2(p, '\n') | (uint64_t)tb_scan_mask_sse2(p + 32, '\n') << 32;
 }
 #else
-static inline uint64_t special_lines(const uint8_t *p)
+static inline uint64_t line_feeds(const uint8_t *p)
 {
     return tb_scan_mask_portable(p, '\n') | (uint64_t)tb_scan_mask_portable(p + 32, '\n') << 32;
 }
 #endif
+
+/*
+ * Is a line that begins with this byte worth a look: CR, LF, or C or T in any case? By the low six bits of the byte, so
+ * a few others (J, M, '#', '4', ...) come along.
+ */
+static inline bool may_matter(uint8_t first)
+{
+    const uint64_t set = UINT64_C(1) << '\r' | UINT64_C(1) << '\n' | UINT64_C(1) << ('C' & 63) |
+                         UINT64_C(1) << ('c' & 63) | UINT64_C(1) << ('T' & 63) | UINT64_C(1) << ('t' & 63);
+#if defined(TB_SCAN_X86) && !defined(TB_HOT_PORTABLE)
+    bool is_in_set; /* one instruction; compilers make three of it */
+    __asm__("bt %2, %1" : "=@ccc"(is_in_set) : "r"(set), "r"((uint64_t)first));
+    return is_in_set;
+#else
+    return set >> (first & 63) & 1;
+#endif
+}
 
 /* Digits behind "Content-Length: " and nothing else before the line's end; the first such header. The common case in
  * few steps. */
@@ -129,37 +119,47 @@ static inline void framing_header(struct tb_message *m, const uint8_t *line, con
  */
 static inline const uint8_t *walk(struct tb_message *m, const uint8_t *p, const uint8_t *end)
 {
-    for (const uint8_t *q = p;; q += STEP) {
-        size_t left = (size_t)(end - q);
+    const uint8_t *last = end - 1 - STEP; /* the last byte has none behind it */
+
+    for (;; p += STEP) {
         uint64_t mask;
-        if (TB_LIKELY(left > STEP))
-            mask = special_lines(q);
-        else if (left > 1) /* overlap with what was seen already; the last byte has none behind it */
-            mask = special_lines(end - STEP - 1) >> (STEP + 1 - left);
+        if (TB_LIKELY(p <= last))
+            mask = line_feeds(p);
+        else if (p < end - 1) /* overlap with what was seen already */
+            mask = line_feeds(last) >> (p - last);
         else
             return NULL;
         for (; mask; mask &= mask - 1) {
-            const uint8_t *lf = q + __builtin_ctzll(mask);
-            if (lf[1] == '\r') {
-                if (end - lf > 2 && lf[2] == '\n')
-                    return lf + 3;
-            } else if (TB_UNLIKELY(lf[1] == '\n')) {
-                return lf + 2;
-            } else if (TB_LIKELY(end - lf > 16)) {
-                uint64_t word = load64(lf + 1) | CASE_BITS;
+            const uint8_t *line = p + __builtin_ctzll(mask) + 1;
+            if (TB_LIKELY(!may_matter(*line)))
+                continue;
+            if (*line == '\r') {
+                if (end - line > 1 && line[1] == '\n')
+                    return line + 2;
+            } else if (TB_UNLIKELY(*line == '\n')) {
+                return line + 1;
+            } else if (TB_LIKELY(end - line > 15)) {
+                uint64_t word = load64(line) | CASE_BITS;
                 if (word == WORD_CONTENT || word == WORD_TRANSFER)
-                    framing_header(m, lf + 1, end);
+                    framing_header(m, line, end);
             }
         }
-        if (left <= STEP)
-            return NULL;
     }
 }
 
 /* The first byte of '?', '#' or ' ' in [p, end), or end. */
 static inline const uint8_t *path_end(const uint8_t *p, const uint8_t *end)
 {
-#if defined(TB_SCAN_X86) && !defined(TB_HOT_PORTABLE)
+#if TB_HOT_AVX2
+    /* by the low four bits of a byte the one that is looked for, or one that has other low bits */
+    const __m128i wanted = _mm_setr_epi8(' ', 0, 0, '#', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, '?');
+    for (; end - p >= 16; p += 16) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+        uint32_t mask = (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_shuffle_epi8(wanted, v), v));
+        if (mask)
+            return p + __builtin_ctz(mask);
+    }
+#elif defined(TB_SCAN_X86) && !defined(TB_HOT_PORTABLE)
     for (; end - p >= 16; p += 16) {
         __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
         __m128i hit = _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8(' ')), _mm_cmpeq_epi8(v, _mm_set1_epi8('?')));
@@ -250,99 +250,6 @@ static inline bool whole_response(struct tb_message *m, struct tb_bytes *in)
     in->ptr = behind;
     in->len = (size_t)(end - behind);
     return true;
-}
-
-/* ---- the most common heads of all, without any state ---- */
-
-/*
- * A request without a body: [p, end) from inside its start line. Returns where its head ends; NULL when that is not in
- * the range, or a framing header is among its lines.
- */
-static inline const uint8_t *walk_bodiless(const uint8_t *p, const uint8_t *end)
-{
-    for (const uint8_t *q = p;; q += STEP) {
-        size_t left = (size_t)(end - q);
-        uint64_t mask;
-        if (TB_LIKELY(left > STEP))
-            mask = special_lines(q);
-        else if (left > 1)
-            mask = special_lines(end - STEP - 1) >> (STEP + 1 - left);
-        else
-            return NULL;
-        for (; mask; mask &= mask - 1) {
-            const uint8_t *lf = q + __builtin_ctzll(mask);
-            if (lf[1] == '\r') {
-                if (end - lf > 2 && lf[2] == '\n')
-                    return lf + 3;
-            } else if (lf[1] == '\n') {
-                return lf + 2;
-            } else if (end - lf > 8) {
-                uint64_t word = load64(lf + 1) | CASE_BITS;
-                if (TB_UNLIKELY(word == WORD_CONTENT || word == WORD_TRANSFER))
-                    return NULL;
-            }
-        }
-        if (left <= STEP)
-            return NULL;
-    }
-}
-
-/*
- * A response with one plain Content-Length, no coding and no stream's type. Returns where its head ends, and the
- * length; NULL when it is anything else.
- */
-static inline const uint8_t *walk_with_length(const uint8_t *p, const uint8_t *end, uint64_t *ret_length)
-{
-    uint64_t length = UINT64_MAX;
-
-    for (const uint8_t *q = p;; q += STEP) {
-        size_t left = (size_t)(end - q);
-        uint64_t mask;
-        if (TB_LIKELY(left > STEP))
-            mask = special_lines(q);
-        else if (left > 1)
-            mask = special_lines(end - STEP - 1) >> (STEP + 1 - left);
-        else
-            return NULL;
-        for (; mask; mask &= mask - 1) {
-            const uint8_t *lf = q + __builtin_ctzll(mask);
-            if (lf[1] == '\r') {
-                if (end - lf <= 2 || lf[2] != '\n')
-                    continue;
-                *ret_length = length;
-                return length == UINT64_MAX ? NULL : lf + 3;
-            }
-            if (TB_UNLIKELY(end - lf < 26))
-                return NULL; /* too near to the end to be looked at in words */
-            uint64_t word = load64(lf + 1) | CASE_BITS;
-            if (word != WORD_CONTENT) {
-                if (TB_UNLIKELY(word == WORD_TRANSFER || lf[1] == '\n'))
-                    return NULL;
-                continue;
-            }
-            uint64_t second = load64(lf + 9), lower = second | CASE_BITS;
-            if (lower == WORD_LENGTH) {
-                const uint8_t *d = lf + 17;
-                uint8_t digit = (uint8_t)(*d - '0');
-                if (TB_UNLIKELY(second >> 48 != COLON_BLANK || lf[8] != '-' || length != UINT64_MAX || digit > 9))
-                    return NULL;
-                length = 0;
-                do { /* ends at the latest at the line's end; a value of more than 18 digits is refused below */
-                    length = length * 10 + digit;
-                    digit = (uint8_t)(*++d - '0');
-                } while (digit <= 9 && end - d > 3);
-                if (TB_UNLIKELY(d - lf > 17 + 18 || d[0] != '\r' || d[1] != '\n' || d[2] == ' ' || d[2] == '\t'))
-                    return NULL;
-            } else if ((uint32_t)lower == WORD_TYPE) {
-                uint64_t type = load64(lf + 15) | CASE_BITS;
-                if (TB_UNLIKELY(lf[13] != ':' || lf[14] != ' ' || lf[15] == ' ' || type == WORD_TEXT_EVE ||
-                                type == WORD_MULTIPAR))
-                    return NULL;
-            }
-        }
-        if (left <= STEP)
-            return NULL;
-    }
 }
 
 #endif

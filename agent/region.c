@@ -182,7 +182,10 @@ void tb_region_attach(struct tb_core *core, void *base)
     (void)tb_histogram_build(bound_set, &core->histogram); /* known sets can be built: unit test */
     core->key_bits = (uint64_t)bound_set << (8 * offsetof(struct tb_series_key, bound_set));
     core->ready_index = NULL;
+    core->route_head = NULL;
     core->owner = NULL;
+    for (size_t i = 0; i < TB_CELL_CACHE; i++)
+        core->cell_cache[i] = 0;
     /* release: another thread that sees the region sees its sections */
     tb_store_release(&core->base, b);
 }

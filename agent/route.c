@@ -9,46 +9,11 @@
  */
 #include "route.h"
 #include "region.h"
+#include "route_cache.h"
 #include "route_model.h"
 #include "series.h"
 
 #define HANDLE_TRIAL (1u << 31)
-
-/* --- the cache of whole paths: 64-bit hash -> node, private to the process ------------------------------------------
- */
-
-#define MIX TB_SEGMENT_MIX
-
-/* A hash of the path, seeded by the region's identity and the learner's epoch: an outdated entry is never found. */
-static inline uint64_t path_hash(const struct tb_core *core, const struct tb_route_head *head, struct tb_bytes path)
-{
-    uint64_t h =
-        core->header->region_id ^ (core->header->generation << 32) ^ tb_load_relaxed(&head->epoch) ^ (path.len * MIX);
-    const uint8_t *p = path.ptr;
-    size_t left = path.len;
-    for (; left >= 8; left -= 8, p += 8) {
-        h = (h ^ tb_load_8(p)) * MIX;
-        h ^= h >> 29;
-    }
-    if (left) {
-        uint64_t tail = 0;
-        if (path.len >= 8)
-            tail = tb_load_8(path.ptr + path.len - 8);
-        else
-            for (size_t i = 0; i < left; i++)
-                tail = tail << 8 | p[i];
-        h = (h ^ tail) * MIX;
-        h ^= h >> 29;
-    }
-    h *= MIX;
-    return h ^ h >> 32;
-}
-
-/* An entry is the hash's upper 48 bits and the node (16 bits, below TB_ROUTE_NODES); 0 = free. */
-static inline uint64_t *cache_slot(struct tb_core *core, uint64_t hash)
-{
-    return &core->route_cache[hash & (TB_ROUTE_CACHE - 1)];
-}
 
 /* --- labels ----------------------------------------------------------------------------------------------------------
  */
@@ -546,7 +511,7 @@ static __attribute__((noinline)) uint32_t begin_slow(struct tb_core *core, struc
         uint32_t node = w.count ? w.choices[w.count - 1].node : 0;
         if (tb_load_relaxed(&tb_learn_node(core, node)->flags) & TB_NODE_ANSWERED) {
             if (hash)
-                tb_store_relaxed(cache_slot(core, hash), (hash & ~UINT64_C(0xffff)) | node);
+                tb_store_relaxed(tb_route_cache_slot(core, hash), (hash & ~UINT64_C(0xffff)) | node);
             for (uint32_t i = 0; i < w.count; i++)
                 tb_learn_visit(tb_learn_node(core, w.choices[i].node));
             note_values(core, &w);
@@ -563,19 +528,30 @@ static __attribute__((noinline)) uint32_t begin_slow(struct tb_core *core, struc
     return handle;
 }
 
+/* The learner's first pages have memory, once and for all. */
+static __attribute__((noinline)) bool get_ready(struct tb_core *core)
+{
+    if (!tb_learn_ready(core))
+        return false;
+    tb_store_relaxed(&core->route_seed, core->header->region_id ^ (core->header->generation << 32));
+    /* release: pairs with the acquires of whoever hashes a path */
+    tb_store_release(&core->route_head, tb_learn_head(core));
+    return true;
+}
+
 uint32_t tb_route_begin(struct tb_core *core, uint8_t method, struct tb_bytes path, bool is_cut)
 {
     (void)method;
-    if (TB_UNLIKELY(!tb_learn_ready(core)))
+    if (TB_UNLIKELY(!tb_load_acquire(&core->route_head)) && !get_ready(core))
         return TB_ROUTE_OTHER;
     if (TB_UNLIKELY(is_cut || path.len > TB_PATH_MAX)) {
         path.len = path.len > TB_PATH_MAX ? TB_PATH_MAX : path.len;
         return begin_slow(core, path, true, 0);
     }
-    uint64_t hash = path_hash(core, tb_learn_head(core), path);
-    uint64_t entry = tb_load_relaxed(cache_slot(core, hash));
-    if (TB_LIKELY(((entry ^ hash) & ~UINT64_C(0xffff)) == 0))
-        return (uint32_t)(entry & 0xffff) + 1;
+    uint64_t hash = tb_route_path_hash(core, tb_learn_head(core), path);
+    uint32_t handle = tb_route_cached(core, hash);
+    if (TB_LIKELY(handle))
+        return handle;
     if (path.len && path.ptr[0] == '/') {
         uint32_t node = walk_known(core, path);
         if (node != UINT32_MAX)

@@ -380,6 +380,57 @@ static __attribute__((noinline)) void observe_more(struct tb_core *core, struct 
     add(core, r, key, o);
 }
 
+/* The block of an octave if the record has it; makes nothing. */
+static uint64_t *known_block(const struct tb_core *core, struct tb_record *r, uint32_t octave)
+{
+    const uint32_t *entries = r->blocks, *link = &r->more;
+    size_t count = sizeof(r->blocks) / sizeof(r->blocks[0]);
+    for (uint32_t step = 0; step < TB_OCTAVES; step++) {
+        for (size_t i = 0; i < count; i++) {
+            uint32_t entry = tb_load_acquire(&entries[i]), at = TB_BLOCK_OFFSET(entry) / 8;
+            if (entry && TB_BLOCK_OCTAVE(entry) == octave)
+                return is_inside(at, TB_BLOCK_CELLS * 8) ? object_at(core, at) : NULL;
+        }
+        uint32_t at = tb_load_acquire(link);
+        if (!is_inside(at, sizeof(struct tb_record_more)))
+            return NULL;
+        const struct tb_record_more *next = (const struct tb_record_more *)(void *)object_at(core, at);
+        entries = next->blocks;
+        count = sizeof(next->blocks) / sizeof(next->blocks[0]);
+        link = &next->more;
+    }
+    return NULL;
+}
+
+bool tb_series_places(struct tb_core *core, const struct tb_series_key *key, uint32_t cell,
+                      struct tb_record **ret_record, uint64_t **ret_block)
+{
+    const uint16_t *index = tb_load_acquire(&core->ready_index);
+    if (!index)
+        return false;
+    struct key_words k = key_in_force(core, key);
+    uint32_t first = hash_of(k) >> INDEX_SHIFT;
+    for (uint32_t i = 0; i < INDEX_PROBES; i++) {
+        uint16_t entry = tb_load_acquire(&index[(first + i) % TB_INDEX_SLOTS]);
+        struct tb_series *s = &core->series[entry % TB_SERIES_MAX];
+        if (!entry)
+            return false;
+        if (!is_key(s, k))
+            continue;
+        uint32_t at = tb_load_acquire((uint32_t *)(void *)((uint8_t *)s + core->record_link));
+        if (!is_inside(at, sizeof(struct tb_record)))
+            return false;
+        struct tb_record *r = (struct tb_record *)(void *)object_at(core, at);
+        uint64_t *block = known_block(core, r, cell / TB_BLOCK_CELLS);
+        if (block) {
+            *ret_record = r;
+            *ret_block = block;
+        }
+        return block != NULL;
+    }
+    return false;
+}
+
 void tb_series_observe(struct tb_core *core, const struct tb_series_key *key, const struct tb_observation *o)
 {
     typedef uint16_t __attribute__((may_alias, aligned(1))) two_bools;

@@ -26,6 +26,14 @@ struct tb_observation {
 void tb_series_observe(struct tb_core *core, const struct tb_series_key *key, const struct tb_observation *o);
 
 /*
+ * tb_series_places - the record of this process's shard and the block for @cell (tb_histogram_place) where
+ * tb_series_observe would count an exchange under @key. False when something of it does not exist yet. For the table of
+ * cell_cache.h.
+ */
+bool tb_series_places(struct tb_core *core, const struct tb_series_key *key, uint32_t cell,
+                      struct tb_record **ret_record, uint64_t **ret_block);
+
+/*
  * tb_string_intern - reference of @text in the region's string table, appended when new.
  * Returns 0 when it is full, longer than TB_STRING_MAX, or a page is refused. @text must be valid UTF-8.
  */

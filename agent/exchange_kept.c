@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The most common exchange, in as few steps as can be: a GET without a body on a kept connection, answered with a
+ * length. One range a call, in the role of the server. Everything is checked before anything is changed: the rest of
+ * the connection is as after an ordinary exchange, and what will be needed is known already (owner slot, in-flight
+ * entry, route, cells). Otherwise nothing is done and the caller takes the general way.
+ *
+ * Threads: the try-flags guard each half as in the general way; whoever fails to take one here finds it taken there,
+ * and says so. Fork story: exchange.c's; the cells are found under the shard of the process's own owner slot.
+ */
+#include "cell_cache.h"
+#include "exchange_impl.h"
+#include "histogram.h"
+#include "route_cache.h"
+
+tb_plain_get_fn *tb_plain_get_selected = tb_plain_get_base;
+tb_plain_response_fn *tb_plain_response_selected = tb_plain_response_base;
+
+/* What must be 0 of response_flags when a request or a response begins. */
+#define ODD_RESPONSE_FLAGS ((uint8_t)~RESPONSE_ANSWERED)
+
+/* The end without what is in the table of cells yet; enters it there. Holds the response half. */
+static __attribute__((noinline)) void finish_unknown_cell(struct tb_core *core, struct tb_conn *c, uint64_t end_ns)
+{
+    struct call call = {.core = core, .c = c, .now_ns = end_ns, .has_now = true};
+    struct tb_pending p = c->first;
+    uint32_t node = p.route - 1, cell = tb_histogram_place(&core->histogram, end_ns - p.start_ns);
+    struct tb_series_key key = {
+        .family = TB_FAMILY_REQUESTS, .role = TB_ROLE_SERVER, .method = p.method, .status = c->response.extra};
+    struct tb_record *record;
+    uint64_t *block;
+
+    tb_store_relaxed(&c->response_flags, 0);
+    finish(&call, &p, key.status, true, false);
+    tb_queue_pop_first(c);
+    if (node >= TB_ROUTE_NODES)
+        return;
+    key.route = tb_route_end(core, p.route, p.method, key.status);
+    if (key.route == TB_STR_OTHER) /* past a cap: that is counted each time */
+        return;
+    if (tb_series_places(core, &key, cell, &record, &block))
+        tb_cell_keep(core, tb_cell_key(core->shard, node, p.method, key.status) | cell / TB_BLOCK_CELLS, record, block);
+}
+
+/* The exchange of c->first is over, @tx_body bytes were its body. Holds the response half. */
+static inline __attribute__((always_inline)) void finish_first(struct tb_core *core, struct tb_conn *c, uint64_t end_ns,
+                                                               uint64_t tx_body)
+{
+    uint64_t start_ns = c->first.start_ns;
+    uint32_t node = c->first.route - 1, cell = tb_histogram_place(&core->histogram, end_ns - start_ns);
+    uint64_t *block, key = tb_cell_key(tb_load_relaxed(&core->shard), node, c->first.method, c->response.extra);
+    struct tb_record *record;
+
+    if (TB_UNLIKELY(node >= TB_ROUTE_NODES) || TB_UNLIKELY(tb_load_relaxed(&c->rx_body) != c->rx_counted) ||
+        TB_UNLIKELY(!tb_cell_find(core, key | cell / TB_BLOCK_CELLS, &record, &block))) {
+        c->tx_body = tx_body;
+        finish_unknown_cell(core, c, end_ns);
+        return;
+    }
+    release_in_flight(core, &c->first);
+    tb_add_relaxed(&block[cell % TB_BLOCK_CELLS], 1);
+    tb_add_relaxed(&record->sum_ns, end_ns - start_ns);
+    tb_add_relaxed(&record->first_byte_ns, c->first_ns - start_ns);
+    tb_add_relaxed(&record->tx_bytes, tx_body);
+    c->tx_body = 0;
+    tb_store_relaxed(&c->response_flags, RESPONSE_ANSWERED);
+    tb_queue_pop_first(c);
+}
+
+/* Holds the request half. */
+static inline bool plain_request(struct tb_core *core, struct tb_conn *c, const uint8_t *p, size_t len)
+{
+    uint16_t pushed = c->queue.pushed, last = c->first.inflight;
+
+    /* acquire: pairs with the release of tb_queue_pop_first(); the entry is free */
+    if (TB_UNLIKELY(pushed != tb_load_acquire(&c->queue.popped)) || TB_UNLIKELY(c->queue.head) || TB_UNLIKELY(!last) ||
+        TB_UNLIKELY(c->request.phase != TB_PHASE_START) || TB_UNLIKELY(!c->request.is_next) ||
+        TB_UNLIKELY(tb_load_relaxed(&c->response_flags) & ODD_RESPONSE_FLAGS))
+        return false;
+    size_t path_len = tb_plain_get_selected(p, len);
+    struct tb_route_head *head = tb_load_acquire(&core->route_head);
+    if (TB_UNLIKELY(!path_len) || TB_UNLIKELY(!head))
+        return false;
+    uint32_t route = tb_route_cached(core, tb_route_path_hash(core, head, tb_bytes(p + 4, path_len)));
+    if (TB_UNLIKELY(!route))
+        return false;
+
+    uint64_t none = 0, start_ns = core->env.monotonic_ns();
+    struct tb_owner *owner = tb_load_acquire(&core->owner);
+    struct tb_inflight *entry = &core->inflight[last - 1];
+    uint32_t slot = (uint32_t)(owner - core->owners);
+    if (TB_UNLIKELY(!owner) || TB_UNLIKELY(start_ns < 256) || TB_UNLIKELY(entry->owner != slot) ||
+        TB_UNLIKELY(!tb_cas_acq_rel(&entry->start_ns, &none, tb_inflight_word(start_ns, slot))))
+        return false;
+    tb_add_relaxed(&owner->in_flight, 1);
+    entry->thread = (uint64_t)(uintptr_t)__builtin_thread_pointer();
+    entry->route = route;
+    entry->method = TB_METHOD_GET;
+    entry->flags = 0;
+    tb_store_relaxed(&c->queue.overflow, 0);
+    tb_store_relaxed(&c->queue.inline_seq, pushed);
+    c->first.start_ns = start_ns;
+    c->first.route = route;
+    c->first.target = 0;
+    c->first.owner = (uint16_t)(slot + 1);
+    c->first.method = TB_METHOD_GET;
+    c->first.flags = 0;
+    c->first.fork_generation = (uint8_t)core->fork_generation;
+    tb_store_release(&c->queue.pushed, (uint16_t)(pushed + 1));
+    return true;
+}
+
+/* Holds the response half. */
+static inline bool plain_response(struct tb_core *core, struct tb_conn *c, const uint8_t *p, size_t len)
+{
+    struct tb_message *m = &c->response;
+
+    if (TB_UNLIKELY(len < TB_PLAIN_BYTES) || TB_UNLIKELY(!p) || TB_UNLIKELY(m->phase != TB_PHASE_START) ||
+        TB_UNLIKELY(!tb_queue_is_first(c)) || TB_UNLIKELY(c->first.method != TB_METHOD_GET))
+        return false;
+    struct tb_plain_response r = tb_plain_response_selected(p, len);
+    uint64_t sent = len - (r.head & 0xffffffffffff);
+    if (TB_UNLIKELY(!r.head) || TB_UNLIKELY(sent > r.length))
+        return false;
+    uint64_t now_ns = core->env.monotonic_ns();
+    if (TB_UNLIKELY(c->first.start_ns - 1 >= now_ns)) /* either is 0, or time went back */
+        return false;
+    c->first_ns = now_ns;
+    m->extra = (uint16_t)(r.head >> 48);
+    m->is_next = 1;
+    if (sent != r.length) {
+        m->number = r.length - sent;
+        m->phase = TB_PHASE_LENGTH;
+        c->tx_body = sent;
+        tb_store_relaxed(&c->response_flags, RESPONSE_CURRENT | RESPONSE_PLAIN);
+    } else {
+        finish_first(core, c, now_ns, sent);
+    }
+    return true;
+}
+
+/* Bytes of the body of such a response; its request is c->first and timed. Holds the response half. */
+static inline bool plain_body(struct tb_core *core, struct tb_conn *c, size_t len)
+{
+    struct tb_message *m = &c->response;
+
+    if (TB_UNLIKELY(len != m->number)) {
+        if (len > m->number)
+            return false;
+        c->tx_body += len;
+        m->number -= len;
+        return true;
+    }
+    uint64_t now_ns = core->env.monotonic_ns();
+    if (TB_UNLIKELY(now_ns < c->first_ns))
+        return false;
+    m->phase = TB_PHASE_START;
+    finish_first(core, c, now_ns, c->tx_body + len);
+    return true;
+}
+
+bool tb_exchange_rx(struct tb_core *core, struct tb_conn *c, const uint8_t *p, size_t len)
+{
+    /* a role is only decided when there is a region: its rules are there */
+    if (TB_UNLIKELY(len < TB_PLAIN_BYTES) || TB_UNLIKELY(tb_load_relaxed(&c->role) != TB_ROLE_SERVER) ||
+        TB_UNLIKELY(tb_load_relaxed(&core->rules->off)) || TB_UNLIKELY(!take_flag(&c->request_busy)))
+        return false;
+    bool is_done = plain_request(core, c, p, len);
+    drop_flag(&c->request_busy);
+    return is_done;
+}
+
+bool tb_exchange_tx(struct tb_core *core, struct tb_conn *c, const uint8_t *p, size_t len)
+{
+    bool is_done = false;
+
+    if (TB_UNLIKELY(tb_load_relaxed(&c->role) != TB_ROLE_SERVER) || TB_UNLIKELY(tb_load_relaxed(&core->rules->off)) ||
+        TB_UNLIKELY(!take_flag(&c->response_busy)))
+        return false;
+    uint8_t flags = c->response_flags;
+    if (flags & RESPONSE_PLAIN)
+        is_done = plain_body(core, c, len);
+    else if (TB_LIKELY(!(flags & ODD_RESPONSE_FLAGS)))
+        is_done = plain_response(core, c, p, len);
+    drop_flag(&c->response_busy);
+    return is_done;
+}
