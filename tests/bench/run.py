@@ -33,29 +33,49 @@ def measured(name, value, note=""):
     print(f"  {name}: {value:.4g}  {note}", flush=True)
 
 
-def drive(address, requests, data):
-    """@requests of one client on one kept connection, each after the answer to the one before."""
-    conn = client.Conn(address)
+def drive(address, requests, data, head=b""):
+    """@requests of one client, each after the answer to the one before, on one connection as long as the server keeps it.
+    @head goes before the first request of each connection."""
+    conn = None
     for _ in range(requests):
+        if conn is None:
+            conn = client.Conn(address)
+            conn.send(head)
         conn.send(data)
         response = conn.response("GET")
         assert response.status == 200 and response.is_complete, response.status
-    conn.close()
+        if response.ends_connection:
+            conn.close()
+            conn = None
+    if conn:
+        conn.close()
 
 
 def get(path, headers=()):
     return client.request("GET", path, "localhost", list(headers))
 
 
-def nginx_site(test):
+def nginx_site(test, setting=""):
     """nginx as packaged, one process, a 1 KiB file. Returns (configuration file, address)."""
     address = (test.ip, test.port())
     root = test.dir / "www"
     root.mkdir()
     (root / "page").write_bytes(b"x" * 1024)
     conf = servers.nginx_configuration(test, f"""
-server {{ listen {address[0]}:{address[1]}; root {root}; keepalive_requests 100000; access_log off; }}""")
+server {{ listen {address[0]}:{address[1]}; root {root}; keepalive_requests 100000; access_log off; {setting} }}""")
     return conf, address
+
+
+def quit_nginx(child):
+    """Ends it so that valgrind writes its report; a signal between two calls of a single-process nginx may need another."""
+    def has_ended():
+        child.send_signal(signal.SIGQUIT)
+        try:
+            child.wait(2)
+            return True
+        except subprocess.TimeoutExpired:
+            return False
+    harness.until(has_ended, "nginx ends", 60)
 
 
 def counted(test, expected):
@@ -76,16 +96,16 @@ def callgrind_nginx(preload, requests, data, simd="auto"):
         child = test.start(argv, preload=preload, env={"TICKBIRD_SIMD": simd} if preload else None)
         test.wait_for_port(address, child)
         drive(address, requests, data)
-        child.send_signal(signal.SIGQUIT)
-        child.wait(60)
+        quit_nginx(child)
         if preload:
             counted(test, requests)
         text = out.read_text()
         total = int(re.search(r"^(?:summary|totals): (\d+)", text, re.M).group(1))
         listing = subprocess.run(["callgrind_annotate", "--threshold=100", str(out)], capture_output=True, text=True, check=True).stdout
-        own = {}
-        for count, name in re.findall(r"^\s*([\d,]+) \([^)]*\)\s+\S*?([\w.@']+) \[[^\]]*libtickbird\.so\]", listing, re.M):
-            own[name.split(":")[-1]] = own.get(name.split(":")[-1], 0) + int(count.replace(",", ""))
+        own = {}  # rows are per file and function: inlined headers have rows of their own, some without the object's name
+        for count, place, name, found_in in re.findall(r"^\s*([\d,]+) \([^)]*\)\s+(\S+):([\w.@']+)(?: \[([^\]]*)\])?$", listing, re.M):
+            if "libtickbird.so" in found_in or (not found_in and (name.startswith("tb_") or re.search(r"(^|/)(agent|shim)/", place))):
+                own[name] = own.get(name, 0) + int(count.replace(",", ""))
         return total, own
     finally:
         test.close()
@@ -134,27 +154,27 @@ def bench_file_call():
 
 def bench_clock():
     """Clock reads added per exchange: valgrind hides the vDSO, so each is a system call there."""
-    for what, data in (("", get("/page", NGINX_HEADERS)),):
+    data = get("/page", NGINX_HEADERS)
+    for what, setting in (("", "sendfile off;"), ("_separate_body", "")):
         counts = {}
         for preload in (False, True):
             for requests in (100, 200):
                 test = harness.Test("bench")
                 try:
-                    conf, address = nginx_site(test)
+                    conf, address = nginx_site(test, setting)
                     child = test.start([harness.which("valgrind"), "--tool=none", "--trace-syscalls=yes", harness.which("nginx"), "-c", conf,
                                         "-g", "master_process off;"], preload=preload)
                     test.wait_for_port(address, child)
                     drive(address, requests, data)
-                    child.send_signal(signal.SIGQUIT)
-                    child.wait(60)
+                    quit_nginx(child)
                     counts[preload, requests] = pathlib.Path(child.log).read_bytes().count(b"sys_clock_gettime")
                 finally:
                     test.close()
         each = [(counts[p, 200] - counts[p, 100]) / 100 for p in (False, True)]
-        measured(f"clock_reads_per_exchange{what}", each[1] - each[0])
+        measured(f"clock_reads_per_exchange{what}", round(each[1] - each[0], 1))
 
 
-def own_system_calls(test, address, child, requests):
+def own_system_calls(site, child, out, requests):
     """System calls that the object itself makes while @requests are answered: their instruction pointer lies in it."""
     ranges, threads = [], 0
     tree = harness.process_tree(child.pid)
@@ -164,11 +184,10 @@ def own_system_calls(test, address, child, requests):
             if "libtickbird.so" in line and " r-xp " in line:
                 ranges.append([int(x, 16) for x in line.split()[0].split("-")])
     assert ranges, "the object is not loaded"
-    out = test.dir / "strace.out"
     tracer = subprocess.Popen([harness.which("strace"), "-f", "-q", "-i", "-o", str(out), *sum((["-p", str(p)] for p in tree), [])],
                               stderr=subprocess.DEVNULL)
     harness.until(lambda: all(traced(p) for p in tree), "strace is attached")
-    drive(address, requests, get("/hello", NGINX_HEADERS))
+    drive(site.address, requests, get("/hello", NGINX_HEADERS), proxy_head(site))
     tracer.send_signal(signal.SIGINT)
     tracer.wait(60)
     own = 0
@@ -187,32 +206,43 @@ def traced(pid):
     return any(line.startswith("TracerPid:") and line.split()[1] != "0" for line in open(f"/proc/{pid}/status", encoding="utf-8"))
 
 
+def proxy_head(site):
+    return site.proxy_head(random.Random(1)) if site.proxy_head else b""
+
+
+def touch_every_process(site):
+    """What a process does once (claim its slot, reserve its pages) is not counted per request."""
+    for _ in range(3):
+        conns = [client.Conn(site.address) for _ in range(64)]
+        for conn in conns:
+            conn.send(proxy_head(site) + get("/hello", NGINX_HEADERS))
+        for conn in conns:
+            conn.response("GET")
+            conn.close()
+    drive(site.address, 50, get("/hello", NGINX_HEADERS), proxy_head(site))
+
+
 def bench_system_calls():
     """Extra system calls per keep-alive request, on every server; and threads."""
     for name, set_up in servers.SET_UPS.items():
-        test = harness.Test("bench")
+        test, bare = harness.Test("bench"), harness.Test("bench_bare")
+        bare.is_bare = True
         try:
-            site = set_up(test)
-            drive(site.address, 50, get("/hello", NGINX_HEADERS))  # past what a first request makes
-            low, threads = own_system_calls(test, site.address, test.processes[-1], 1000)
-            high, _ = own_system_calls(test, site.address, test.processes[-1], 2000)
-            measured(f"system_calls_per_request_{name}", (high - low) / 1000, f"{low} and {high} in 1,000 and 2,000 requests")
-            measured(f"threads_added_{name}", max(0, threads - bare_threads(name, set_up)))
+            site, bare_site = set_up(test), set_up(bare)
+            touch_every_process(site)
+            touch_every_process(bare_site)
+            child = test.processes[-1]
+            low, threads = own_system_calls(site, child, test.dir / "strace.out", 1000)
+            high, _ = own_system_calls(site, child, test.dir / "strace.out", 2000)
+            measured(f"system_calls_per_request_{name}", round(max(0, high - low) / 1000, 1), f"{low} and {high} in 1,000 and 2,000 requests")
+            # thread pools may be one more or less by chance; a thread of ours would be in every process
+            before = sum(len(os.listdir(f"/proc/{p}/task")) for p in harness.process_tree(bare.processes[-1].pid))
+            print(f"      threads: {threads} with, {before} without", flush=True)
         except harness.Missing as missing:
             print(f"  skipped: {name}: {missing}")
         finally:
             test.close()
-
-
-def bare_threads(name, set_up):
-    test = harness.Test("bench")
-    test.is_bare = True
-    try:
-        site = set_up(test)
-        drive(site.address, 50, get("/hello", NGINX_HEADERS))
-        return sum(len(os.listdir(f"/proc/{p}/task")) for p in harness.process_tree(test.processes[-1].pid))
-    finally:
-        test.close()
+            bare.close()
 
 
 def bench_start():
@@ -222,12 +252,33 @@ def bench_start():
         counts = []
         for env in (None, test.env()):
             out = test.dir / "strace.out"
-            # a library that is never found costs the same look-up as none at all: the bare run preloads an empty object
             subprocess.run([harness.which("strace"), "-f", "-i", "-o", str(out), "/bin/true"], env=env, check=True)
-            counts.append(len([line for line in open(out, encoding="utf-8") if re.match(r"^\d+ +\[", line)]))
-        measured("system_calls_at_start", counts[1] - counts[0], "loader's and ours")
+            lines = [line for line in open(out, encoding="utf-8") if re.match(r"^\d+ +\[[0-9a-f]+\]", line)]
+            counts.append(len(lines))
+        measured("system_calls_at_start", counts[1] - counts[0], "the loader's and ours")
+        # after the loader has mapped and protected the object come the constructors' calls; the bare run has none of them
+        measured("own_system_calls_at_start", own_calls_of(lines))
     finally:
         test.close()
+
+
+def own_calls_of(lines):
+    """Of a strace -i listing: calls from within the object, whose place is where the loader mapped it."""
+    mapped = None
+    own = 0
+    for number, line in enumerate(lines):
+        if "libtickbird.so" in line and "openat(" in line:
+            fd = line.rsplit("= ", 1)[1].strip()
+            for later in lines[number:number + 12]:
+                found = re.search(r"mmap\(NULL, (\d+), .*, " + fd + r", 0\) = (0x[0-9a-f]+)", later)
+                if found:
+                    mapped = (int(found.group(2), 16), int(found.group(2), 16) + int(found.group(1)))
+                    break
+        elif mapped:
+            at = int(re.match(r"^\d+ +\[([0-9a-f]+)\]", line).group(1), 16)
+            own += mapped[0] <= at < mapped[1]
+    assert mapped, "the loader's mapping of the object was not found"
+    return own
 
 
 def cpu_ns(pids):
@@ -251,7 +302,7 @@ def bench_cpu():
             drive(test.address, 500, data)
             test.pids = harness.process_tree(child.pid)
         ratios = []
-        batch = 400
+        batch = 1500
         while len(ratios) < 100:
             used = {}
             for preload in random.sample([False, True], 2):
