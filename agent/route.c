@@ -502,6 +502,23 @@ static uint32_t walk_known(struct tb_core *core, struct tb_bytes path)
 /* --- entry points ----------------------------------------------------------------------------------------------------
  */
 
+/*
+ * More requests to unknown routes are under way than there are trials (thousands of connections at once): the route
+ * goes into the tree now, unanswered, while there is plenty of room.
+ */
+static uint32_t begin_untried(struct tb_core *core, const struct walk *w)
+{
+    struct tb_route_trial t;
+    bool full = tb_load_relaxed(&tb_learn_head(core)->nodes) > TB_ROUTE_NODES / 4 * 3;
+    fill_trial(w, &t);
+    uint32_t node = full ? 0 : grow(core, &t, &full);
+    if (full) {
+        tb_count(core, TB_COUNTER_ROUTES_OVERFLOW);
+        return TB_ROUTE_OTHER;
+    }
+    return node + 1;
+}
+
 static __attribute__((noinline)) uint32_t begin_slow(struct tb_core *core, struct tb_bytes path, bool is_cut,
                                                      uint64_t hash)
 {
@@ -520,10 +537,8 @@ static __attribute__((noinline)) uint32_t begin_slow(struct tb_core *core, struc
     }
     uint32_t handle = TB_ROUTE_OTHER;
     struct tb_route_trial *t = tb_trial_claim(core, &handle);
-    if (!t) { /* too many requests for unknown routes are under way */
-        tb_count(core, TB_COUNTER_ROUTES_OVERFLOW);
-        return TB_ROUTE_OTHER;
-    }
+    if (!t)
+        return begin_untried(core, &w);
     fill_trial(&w, t);
     return handle;
 }
@@ -599,8 +614,13 @@ uint32_t tb_route_end(struct tb_core *core, uint32_t handle, uint8_t method, uin
     if (TB_UNLIKELY(handle & HANDLE_TRIAL))
         return end_trial(core, handle, status);
     uint32_t label = tb_load_acquire(&tb_learn_node(core, handle - 1)->label);
-    if (TB_UNLIKELY(!label))
+    if (TB_UNLIKELY(!label)) {
+        struct tb_route_node *n = tb_learn_node(core, handle - 1);
+        if ((status == 404 || status == 0) && !(tb_load_relaxed(&n->flags) & TB_NODE_ANSWERED))
+            return TB_STR_UNMATCHED;
+        tb_fetch_or_relaxed(&n->flags, TB_NODE_ANSWERED);
         label = label_of(core, handle - 1);
+    }
     if (TB_UNLIKELY(label == TB_STR_OTHER))
         tb_count(core, TB_COUNTER_ROUTES_OVERFLOW);
     return label;
