@@ -61,7 +61,7 @@ REPLAY_PROGRAMS := $(patsubst %.c,$(O)/%.replay,$(FUZZ_SRC))
 FUZZ_PROGRAMS := $(patsubst %.c,$(B)/fuzz/%,$(FUZZ_SRC))
 BENCH_PROGRAMS := $(patsubst %.c,$(O)/%,$(BENCH_SRC))
 
-.PHONY: all demo check check-programs check-unit check-corpus check-preload check-cli check-servers check-prometheus \
+.PHONY: all demo check check-programs check-unit check-corpus check-preload check-cli check-servers check-chaos check-prometheus \
 	check-object check-asan check-ubsan check-tsan fuzz bench coverage lint format install uninstall dist clean help setup
 
 all: $(AGENT_LIB) $(if $(SHIM_SRC),$(OBJECT)) $(PROGRAMS) ## build libtickbird.so, tickbird-exporter and tickbird
@@ -133,10 +133,10 @@ $(B)/fuzz/tests/fuzz/%: tests/fuzz/%.c $(AGENT_SRC) $(filter-out exporter/main.c
 # --- checks ----------------------------------------------------------------------------------------------------------
 RUN = B=$(O) $(PYTHON) tests/run.py --build $(O)
 
-check: ## everything: set-up, build, unit, corpus, preload, command, servers, Prometheus, object
+check: ## everything: set-up, build, unit, corpus, preload, command, servers, chaos, Prometheus, object
 	$(Q)packaging/setup.sh build check
 	$(Q)$(MAKE) --no-print-directory check-programs
-	$(Q)$(RUN) unit corpus object preload cli servers prometheus
+	$(Q)$(RUN) unit corpus object preload cli servers chaos prometheus
 
 check-programs: all $(UNIT_PROGRAMS) $(REPLAY_PROGRAMS)
 
@@ -153,6 +153,8 @@ check-cli: all ## the tickbird command
 check-servers: all ## real servers under real load, compared exactly (ONLY=nginx,node picks some)
 	$(Q)packaging/setup.sh build check
 	$(Q)$(RUN) servers $(if $(ONLY),--only $(ONLY))
+check-chaos: all ## processes killed, directories full and hostile, namespaces, planted secrets
+	$(Q)$(RUN) chaos $(if $(ONLY),--only $(ONLY))
 check-prometheus: all ## a real Prometheus and promtool
 	$(Q)$(RUN) prometheus
 check-asan: ## unit tests and corpus under AddressSanitizer

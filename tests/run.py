@@ -56,6 +56,8 @@ def find(kind, build):
         return programs("tests/cli/test_*", 300) + programs("tests/packaging/test_*", 300)
     if kind == "servers":
         return [s for s in programs("tests/servers/test_*.py", 300) if s[0] != "test_prometheus"]
+    if kind == "chaos":
+        return programs("tests/chaos/test_*.py", 300)
     if kind == "prometheus":
         return programs("tests/servers/test_prometheus.py", 300)
     sys.exit(f"run.py: unknown kind of suite {kind!r}")
