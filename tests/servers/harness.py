@@ -368,7 +368,18 @@ def run_one(name, set_up):
         test.close()
 
 
-def main(set_ups):
+def main_special(tests):
+    """@tests: name -> function(Test) that drives and reports by itself."""
+    def run_special(name, function):
+        test = Test(name)
+        try:
+            function(test)
+        finally:
+            test.close()
+    main(tests, run_special)
+
+
+def main(set_ups, run_each=run_one):
     """@set_ups: name -> function(Test) -> Site. Names on the command line pick some."""
     print(f"# seed {SEED}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
@@ -377,7 +388,7 @@ def main(set_ups):
         if wanted and name not in wanted:
             continue
         try:
-            run_one(name, set_up)
+            run_each(name, set_up)
         except Missing as missing:
             print(f"skip {name} {missing}", flush=True)
         except Exception:  # pylint: disable=broad-except

@@ -12,6 +12,7 @@ SLOW_SECONDS = 0.32  # what /slow takes; between two bucket bounds, far from bot
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = sys.argv[3]
     timeout = 60
+    disable_nagle_algorithm = True  # head and body are two sends; a peer that waits to acknowledge would cost 40 ms each time
 
     def read_body(self):
         if "chunked" in self.headers.get("Transfer-Encoding", ""):
