@@ -78,7 +78,7 @@ struct tb_core {
     /* The mapped region; base NULL = no region, nothing is recorded. Set once per process. */
     uint8_t *base;
     struct tb_region_header *header;
-    uint64_t *counters;
+    uint64_t *counters; /* of this process's shard */
     struct tb_owner *owners;
     struct tb_inflight *inflight;
     struct tb_rules_head *rules;
@@ -121,8 +121,9 @@ struct tb_core {
 
 static inline void tb_count(struct tb_core *core, enum tb_counter what)
 {
-    if (core->counters)
-        tb_add_relaxed(&core->counters[what], 1);
+    uint64_t *counters = tb_load_relaxed(&core->counters);
+    if (counters)
+        tb_add_relaxed(&counters[what], 1);
 }
 
 #endif

@@ -35,7 +35,7 @@ enum tb_region_state {
 };
 
 enum tb_section_type {
-    TB_SEC_COUNTERS = 1, /* uint64_t[TB_COUNTERS_MAX]: counters.def, writers add */
+    TB_SEC_COUNTERS = 1, /* uint64_t[TB_SHARDS][TB_COUNTERS_MAX]: counters.def, writers add, readers sum the shards */
     TB_SEC_OWNERS = 2,   /* struct tb_owner[TB_OWNERS] */
     TB_SEC_INFLIGHT = 3, /* struct tb_inflight[TB_SHARDS][TB_INFLIGHT_PER_SHARD] */
     TB_SEC_STRINGS = 4,  /* struct tb_strings_head, index, then struct tb_string entries */
@@ -260,6 +260,7 @@ TB_SIZE(struct tb_rules_head, 64);
 /* Where the sections of a default region lie. Readers use the table in the header, not these. */
 #define TB_OFF_COUNTERS (1u * TB_PAGE)
 #define TB_LEN_COUNTERS (1u * TB_PAGE)
+_Static_assert(TB_SHARDS *TB_COUNTERS_MAX * 8u <= TB_LEN_COUNTERS, "counters");
 #define TB_OFF_OWNERS (TB_OFF_COUNTERS + TB_LEN_COUNTERS)
 #define TB_LEN_OWNERS (TB_OWNERS * 64u)
 #define TB_OFF_INFLIGHT (TB_OFF_OWNERS + TB_LEN_OWNERS)

@@ -116,6 +116,8 @@ static void install(struct tb_core *core, uint32_t slot)
     if (tb_cas_acq_rel(&core->owner, &owner, &core->owners[slot])) {
         tb_store_relaxed(&core->owner_slot, slot); /* other threads go by core->owner */
         tb_store_relaxed(&core->shard, slot % TB_SHARDS);
+        uint64_t *counters = (uint64_t *)(void *)(core->base + TB_OFF_COUNTERS);
+        tb_store_relaxed(&core->counters, counters + slot % TB_SHARDS * TB_COUNTERS_MAX);
     } else if (owner != &core->owners[slot]) {
         free_slot(core, slot);
     }

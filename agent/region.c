@@ -107,7 +107,7 @@ static bool sections_fit(const struct tb_region_header *h, size_t len)
 static bool sections_suffice(const struct tb_region_header *h)
 {
     static const uint32_t wanted[][2] = {
-        {TB_SEC_COUNTERS, TB_COUNTERS_MAX * 8},
+        {TB_SEC_COUNTERS, TB_SHARDS * TB_COUNTERS_MAX * 8},
         {TB_SEC_OWNERS, sizeof(struct tb_owner)},
         {TB_SEC_INFLIGHT, 0},
         {TB_SEC_RULES, sizeof(struct tb_rules_head)},

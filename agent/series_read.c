@@ -116,3 +116,14 @@ void tb_series_sum_add(struct tb_series_sum *to, const struct tb_series_sum *fro
     if (from->created_ns && (!to->created_ns || from->created_ns < to->created_ns))
         to->created_ns = from->created_ns;
 }
+
+uint64_t tb_counter_total(const uint64_t *counters, size_t len, uint32_t which)
+{
+    uint64_t total = 0;
+    for (uint32_t shard = 0; which < TB_COUNTERS_MAX && shard < TB_SHARDS; shard++) {
+        size_t at = (size_t)shard * TB_COUNTERS_MAX + which;
+        if (at < len / sizeof(*counters))
+            total += counters[at];
+    }
+    return total;
+}

@@ -44,4 +44,7 @@ int tb_series_read(const uint8_t *base, size_t len, const struct tb_region_heade
 /* tb_series_sum_add - adds @from to @to: sums wrap, created_ns becomes the older non-zero one. */
 void tb_series_sum_add(struct tb_series_sum *to, const struct tb_series_sum *from);
 
+/* tb_counter_total - one counter of counters.def (enum tb_counter) from a copied section of @len bytes, all shards. */
+uint64_t tb_counter_total(const uint64_t *counters, size_t len, uint32_t which);
+
 #endif

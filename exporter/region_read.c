@@ -132,8 +132,8 @@ void tb_region_read_counters(const struct tb_region_copy *copy, uint64_t ret[TB_
 {
     size_t len = 0;
     const uint64_t *counters = tb_region_copy_section(copy, TB_SEC_COUNTERS, 0, &len);
-    for (size_t i = 0; i < TB_COUNTER_COUNT; i++)
-        ret[i] = counters && (i + 1) * sizeof *counters <= len ? counters[i] : 0;
+    for (uint32_t i = 0; i < TB_COUNTER_COUNT; i++)
+        ret[i] = counters ? tb_counter_total(counters, len, i) : 0;
 }
 
 size_t tb_field_len(const char *field, size_t space)

@@ -57,9 +57,9 @@ static void dump_rest(const uint8_t *base)
     };
     uint64_t len;
     const uint64_t *counters = (const uint64_t *)(const void *)section(base, TB_SEC_COUNTERS, &len);
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        if (counters[i])
-            printf("counter %s %llu\n", names[i], (unsigned long long)counters[i]);
+    for (uint32_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (tb_counter_total(counters, len, i))
+            printf("counter %s %llu\n", names[i], (unsigned long long)tb_counter_total(counters, len, i));
     const struct tb_owner *owners = (const struct tb_owner *)(const void *)section(base, TB_SEC_OWNERS, &len);
     for (size_t i = 0; i < len / sizeof(*owners); i++)
         if (owners[i].pid)

@@ -182,4 +182,9 @@ SUPPORT struct tb_series_sum support_total(const struct tb_core *core,
     return total;
 }
 
+SUPPORT uint64_t support_counter(const struct tb_core *core, enum tb_counter which)
+{
+    return tb_counter_total((const uint64_t *)(const void *)(core->base + TB_OFF_COUNTERS), TB_LEN_COUNTERS, which);
+}
+
 #endif

@@ -160,7 +160,7 @@ static void check_end(const struct tb_core *core, const struct tally *tallies)
     }
     all_now += now.other;
     assert_true(all_now >= all_done && all_now <= all_done + all_current);
-    assert_int_equal(core->counters[TB_COUNTER_LOST], 0);
+    assert_int_equal(support_counter(core, TB_COUNTER_LOST), 0);
     print_message("%llu done, %llu counted, %llu cut off at most; %u slots of %u hold %d keys; %u KiB of cells\n",
                   (unsigned long long)all_done, (unsigned long long)all_now, (unsigned long long)all_current, now.slots,
                   core->header->series_used, KEYS, core->header->cells_used >> 10);

@@ -127,7 +127,7 @@ static void a_full_owner_table_is_shared(void **state)
     for (uint32_t i = 0; i < TB_OWNERS; i++)
         core->owners[i].pid = (uint32_t)getppid();
     assert_true(tb_owner_claim(core));
-    assert_int_equal(core->counters[TB_COUNTER_OWNER_OVERFLOW], 1);
+    assert_int_equal(support_counter(core, TB_COUNTER_OWNER_OVERFLOW), 1);
     assert_true(core->owner->flags & TB_OWNER_SHARED);
     struct tb_owner *owner = core->owner;
     tb_add_relaxed(&owner->in_flight, 5);
@@ -186,7 +186,7 @@ static void a_full_in_flight_table_is_counted(void **state)
         *(tb_inflight_claim(core, 1000, i * 2654435761u >> 8, 0, 1) ? &claimed : &refused) += 1;
     assert_int_equal(entries_of(core, 0), claimed);
     assert_true(claimed > 900 && claimed <= TB_INFLIGHT_PER_SHARD);
-    assert_int_equal(core->counters[TB_COUNTER_INFLIGHT_OVERFLOW], refused);
+    assert_int_equal(support_counter(core, TB_COUNTER_INFLIGHT_OVERFLOW), refused);
     tb_owner_release(core);
     assert_int_equal(entries_of(core, 0), 0);
     support_drop(core);
@@ -283,6 +283,25 @@ static void without_procfs_the_dead_are_found_all_the_same(void **state)
     support_remove_dir(dir);
 }
 
+static void counters_of_a_worker_are_its_shard_s(void **state)
+{
+    (void)state;
+    struct tb_core *core = support_bound_core();
+    uint64_t *before = NULL;
+    for (int i = 0; i < 6; i++) {
+        tb_core_forked(core, (uint32_t)getpid());
+        assert_true(tb_owner_claim(core));
+        tb_count(core, TB_COUNTER_CONN_SEEN);
+        assert_true(core->counters != before);
+        assert_int_equal((uintptr_t)core->counters % 64, 0);
+        before = core->counters;
+    }
+    assert_int_equal(support_counter(core, TB_COUNTER_CONN_SEEN), 6);
+    assert_int_equal(tb_counter_total(before, 0, 0), 0);
+    assert_int_equal(tb_counter_total(before, SIZE_MAX, TB_COUNTERS_MAX), 0);
+    support_drop(core);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -295,6 +314,7 @@ int main(void)
         cmocka_unit_test(a_full_in_flight_table_is_counted),
         cmocka_unit_test(threads_of_one_process_share_one_slot),
         cmocka_unit_test(another_pid_namespace_is_left_alone),
+        cmocka_unit_test(counters_of_a_worker_are_its_shard_s),
         cmocka_unit_test(without_procfs_the_dead_are_found_all_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
