@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdint.h>
@@ -230,8 +231,16 @@ static void exec_each(int listener, const struct way *way)
     }
 }
 
+static void serve_and_close_unseen(int fd, const struct way *way)
+{
+    struct conn c;
+    start_conn(&c, fd, fd, way);
+    serve(&c);
+    raw_syscall(SYS_close, fd, 0);
+}
+
 /* One process accepts and hands connections to two workers through Unix sockets. */
-static void pass_fds(int listener, const struct way *way)
+static void pass(int listener, const struct way *way, void (*serve_one)(int fd, const struct way *way))
 {
     int pairs[2][2];
     for (int i = 0; i < 2; i++) {
@@ -247,7 +256,7 @@ static void pass_fds(int listener, const struct way *way)
                     _exit(0);
                 int fd;
                 memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof(fd));
-                serve_and_close(fd, way);
+                serve_one(fd, way);
             }
         }
     }
@@ -267,16 +276,21 @@ static void pass_fds(int listener, const struct way *way)
     }
 }
 
+static void pass_fds(int listener, const struct way *way)
+{
+    pass(listener, way, serve_and_close);
+}
+
+static void pass_unseen(int listener, const struct way *way)
+{
+    pass(listener, way, serve_and_close_unseen);
+}
+
 /* Numbers are reused without a close that a hook could see. */
 static void unseen_close(int listener, const struct way *way)
 {
-    for (;;) {
-        int fd = accept_one(listener);
-        struct conn c;
-        start_conn(&c, fd, fd, way);
-        serve(&c);
-        raw_syscall(SYS_close, fd, 0);
-    }
+    for (;;)
+        serve_and_close_unseen(accept_one(listener), way);
 }
 
 static void close_by_syscall(int listener, const struct way *way)
@@ -325,8 +339,12 @@ static void vfork_children(int listener, const struct way *way)
             if (child == 0) {
                 dup2(fd, 1);
                 dup2(fd, 0);
-                close(fd);
-                syscall(SYS_close_range, 3, ~0u, 0);
+                if (turn % 3)
+                    dup2(2, fd);
+                else
+                    close(fd);
+                if (turn % 2)
+                    syscall(SYS_close_range, 3, ~0u, 0);
                 if (turn % 2)
                     execl("/bin/true", "true", (char *)NULL);
                 else
@@ -416,31 +434,77 @@ static void jumps(int listener, const struct way *way)
     storm(listener, way, 1);
 }
 
-static void *blocked_reader(void *arg)
+/* Waits until a thread of this process sleeps in a system call. */
+static void wait_until_blocked(pid_t tid)
 {
-    struct job *job = arg;
+    char path[64], stat[256];
+    snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+    for (int tries = 0; tries < 100000; tries++) {
+        FILE *f = fopen(path, "r");
+        char *state = f && fgets(stat, sizeof(stat), f) ? strrchr(stat, ')') : NULL;
+        if (f)
+            fclose(f);
+        if (state && state[2] == 'S')
+            return;
+        sched_yield();
+    }
+    exit(2);
+}
+
+struct reader {
+    struct job job;
+    pid_t tid;
+};
+
+static void *read_once(void *arg)
+{
+    struct reader *r = arg;
     char buf[HEAD_MAX];
-    while (job->way->receive(job->fd, buf, sizeof(buf)) > 0)
-        ;
+    __atomic_store_n(&r->tid, (pid_t)syscall(SYS_gettid), __ATOMIC_RELEASE);
+    r->job.way->receive(r->job.fd, buf, sizeof(buf));
     return NULL;
 }
 
-/* Another thread closes the connection under a thread that waits in a read on it, and the number is taken again at
- * once. */
+/*
+ * Another thread closes a connection under a thread that waits in a read on it, and the number is taken by the next
+ * connection. What the waiting thread then receives is the old connection's.
+ */
 static void close_under_reader(int listener, const struct way *way)
 {
     for (;;) {
-        int fd = accept_one(listener);
-        struct job job = {fd, way};
+        struct reader r = {.job = {accept_one(listener), way}};
         struct conn c;
-        start_conn(&c, fd, fd, way);
+        start_conn(&c, r.job.fd, r.job.fd, way);
         serve_once(&c);
         pthread_t reader;
-        pthread_create(&reader, NULL, blocked_reader, &job);
-        shutdown(fd, SHUT_RD);
-        close(fd);
+        pid_t tid;
+        pthread_create(&reader, NULL, read_once, &r);
+        while (!(tid = __atomic_load_n(&r.tid, __ATOMIC_ACQUIRE)))
+            sched_yield();
+        wait_until_blocked(tid);
+        close(r.job.fd);
+        int fd = accept_one(listener);
+        if (fd != r.job.fd)
+            exit(2);
+        /* tells the client that it may send on the old connection now */
+        static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+        send_all(fd, go_on, sizeof(go_on) - 1);
         pthread_join(reader, NULL);
+        serve_and_close(fd, way);
     }
+}
+
+/* A request is taken in, then another program takes over the connection in the same process. */
+static void exec_self(int listener, const struct way *way)
+{
+    int fd = accept_one(listener);
+    char buf[HEAD_MAX];
+    way->receive(fd, buf, sizeof(buf));
+    dup2(fd, 0);
+    dup2(fd, 1);
+    close(fd);
+    execl("/proc/self/exe", "server", way->name, "stdio", (char *)NULL);
+    exit(2);
 }
 
 /* Threads that are cancelled while they wait in a hooked call; the connections are served by others. */
@@ -565,5 +629,7 @@ const struct model models[] = {
     {"daemon", daemonise},
     {"clearenv", clear_environment},
     {"inherited", inherited},
+    {"pass-unseen", pass_unseen},
+    {"exec-self", exec_self},
     {NULL, NULL},
 };

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,7 +53,10 @@ static int answer(struct conn *c, const char *method, const char *path)
         status = 404;
     else if (!strcmp(path, "/broken"))
         status = 500;
-    else if (!strcmp(path, "/die"))
+    else if (!strcmp(path, "/slow")) {
+        struct pollfd p = {.fd = c->in, .events = POLLRDHUP};
+        poll(&p, 1, 10000);
+    } else if (!strcmp(path, "/die"))
         return 0;
     else if (!strcmp(path, "/half")) {
         int n = snprintf(head, sizeof(head), "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n");
