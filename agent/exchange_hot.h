@@ -87,6 +87,8 @@ void TB_HOT_IO(struct tb_core *core, struct tb_conn *c, enum tb_direction direct
 
     if (TB_UNLIKELY((uint8_t)(role - 1) > 1 || tb_rules_is_off(core))) {
         struct tb_bytes first = {NULL, 0};
+        for (; count && !ranges->len; count--)
+            ranges++; /* the first byte decides the role */
         if (count)
             first = tb_bytes(ranges->ptr, ranges->len < total ? ranges->len : total);
         role = tb_exchange_role(core, c, direction, first);
