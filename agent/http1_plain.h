@@ -55,7 +55,7 @@ static inline bool is_bodiless(const uint8_t *p, const uint8_t *end)
 
 static inline const uint8_t *find_blank(const uint8_t *p, const uint8_t *end)
 {
-    while (p < end && *p != ' ')
+    while (p < end && *p != ' ' && *p != '\n')
         p++;
     return p;
 }

@@ -147,12 +147,12 @@ static inline const uint8_t *walk(struct tb_message *m, const uint8_t *p, const 
     }
 }
 
-/* The first byte of '?', '#' or ' ' in [p, end), or end. */
+/* The first byte of '?', '#', ' ' or LF (the line has no version then) in [p, end), or end. */
 static inline const uint8_t *path_end(const uint8_t *p, const uint8_t *end)
 {
 #if TB_HOT_AVX2
     /* by the low four bits of a byte the one that is looked for, or one that has other low bits */
-    const __m128i wanted = _mm_setr_epi8(' ', 0, 0, '#', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, '?');
+    const __m128i wanted = _mm_setr_epi8(' ', 0, 0, '#', 0, 0, 0, 0, 0, 0, '\n', 0, 0, 0, 0, '?');
     for (; end - p >= 16; p += 16) {
         __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
         uint32_t mask = (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_shuffle_epi8(wanted, v), v));
@@ -164,12 +164,13 @@ static inline const uint8_t *path_end(const uint8_t *p, const uint8_t *end)
         __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
         __m128i hit = _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8(' ')), _mm_cmpeq_epi8(v, _mm_set1_epi8('?')));
         hit = _mm_or_si128(hit, _mm_cmpeq_epi8(v, _mm_set1_epi8('#')));
+        hit = _mm_or_si128(hit, _mm_cmpeq_epi8(v, _mm_set1_epi8('\n')));
         uint32_t mask = (uint32_t)_mm_movemask_epi8(hit);
         if (mask)
             return p + __builtin_ctz(mask);
     }
 #endif
-    while (p < end && *p != ' ' && *p != '?' && *p != '#')
+    while (p < end && *p != ' ' && *p != '?' && *p != '#' && *p != '\n')
         p++;
     return p;
 }
@@ -194,9 +195,9 @@ static inline bool whole_request(struct tb_message *m, struct tb_bytes *in, stru
     const uint8_t *cut = path_end(path, end), *blank = cut;
     if (cut == path || cut - path > (ptrdiff_t)TB_PATH_MAX)
         return false;
-    while (blank < end && *blank != ' ')
+    while (blank < end && *blank != ' ' && *blank != '\n')
         blank++;
-    if (TB_UNLIKELY(end - blank < 12))
+    if (TB_UNLIKELY(end - blank < 12) || TB_UNLIKELY(*blank != ' '))
         return false;
     /* blank, HTTP/1.1 or HTTP/1.0, CR LF */
     uint64_t version = load64(blank + 1);
