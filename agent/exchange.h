@@ -26,11 +26,12 @@ tb_exchange_io_fn tb_exchange_io_avx2, tb_exchange_io_base, tb_exchange_io_porta
 extern tb_exchange_io_fn *tb_exchange_io_selected; /* the machine's baseline until tb_exchange_select */
 
 /*
- * tb_exchange_rx, tb_exchange_tx - the shortest way (exchange_kept.c): one range was received or sent. False: nothing
+ * tb_exchange_rx, _tx, _tx_length - the shortest way (exchange_kept.c): one range was received or sent. False: nothing
  * was done, call tb_exchange_io_selected. For received bytes @p is not NULL. @len is not 0. Context as tb_exchange_io.
  */
 bool tb_exchange_rx(struct tb_core *core, struct tb_conn *c, const uint8_t *p, size_t len);
 bool tb_exchange_tx(struct tb_core *core, struct tb_conn *c, const uint8_t *p, size_t len);
+bool tb_exchange_tx_length(struct tb_core *core, struct tb_conn *c, size_t len); /* bytes that only the kernel saw */
 
 /* tb_exchange_select - the instruction set of the parsers; at start-up and in tests, when nothing else runs in the
  * core. */
@@ -49,8 +50,12 @@ static inline void tb_exchange_io(struct tb_core *core, struct tb_conn *c, enum 
                                   const struct tb_bytes *ranges, size_t count, size_t total)
 {
     if (count == 1 && total && total <= ranges->len) {
-        if (direction == TB_SENT ? tb_exchange_tx(core, c, ranges->ptr, total)
-                                 : ranges->ptr && tb_exchange_rx(core, c, ranges->ptr, total))
+        bool is_done = false;
+        if (direction == TB_RECEIVED)
+            is_done = ranges->ptr && tb_exchange_rx(core, c, ranges->ptr, total);
+        else
+            is_done = ranges->ptr ? tb_exchange_tx(core, c, ranges->ptr, total) : tb_exchange_tx_length(core, c, total);
+        if (is_done)
             return;
     }
     tb_exchange_io_selected(core, c, direction, ranges, count, total);

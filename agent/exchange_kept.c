@@ -115,7 +115,7 @@ static inline bool plain_response(struct tb_core *core, struct tb_conn *c, const
 {
     struct tb_message *m = &c->response;
 
-    if (TB_UNLIKELY(len < TB_PLAIN_BYTES) || TB_UNLIKELY(!p) || TB_UNLIKELY(m->phase != TB_PHASE_START) ||
+    if (TB_UNLIKELY(len < TB_PLAIN_BYTES) || TB_UNLIKELY(m->phase != TB_PHASE_START) ||
         TB_UNLIKELY(!tb_queue_is_first(c)) || TB_UNLIKELY(c->first.method != TB_METHOD_GET))
         return false;
     struct tb_plain_response r = tb_plain_response_selected(p, len);
@@ -159,11 +159,16 @@ static inline bool plain_body(struct tb_core *core, struct tb_conn *c, size_t le
     return true;
 }
 
+/* A server's connection, and not switched off. A role is only decided when there is a region: its rules are there. */
+static inline bool is_ours(const struct tb_core *core, const struct tb_conn *c)
+{
+    return TB_LIKELY(tb_load_relaxed(&c->role) == TB_ROLE_SERVER) && TB_LIKELY(!tb_load_relaxed(&core->rules->off));
+}
+
 bool tb_exchange_rx(struct tb_core *core, struct tb_conn *c, const uint8_t *p, size_t len)
 {
-    /* a role is only decided when there is a region: its rules are there */
-    if (TB_UNLIKELY(len < TB_PLAIN_BYTES) || TB_UNLIKELY(tb_load_relaxed(&c->role) != TB_ROLE_SERVER) ||
-        TB_UNLIKELY(tb_load_relaxed(&core->rules->off)) || TB_UNLIKELY(!take_flag(&c->request_busy)))
+    if (TB_UNLIKELY(len < TB_PLAIN_BYTES) || TB_UNLIKELY(!is_ours(core, c)) ||
+        TB_UNLIKELY(!take_flag(&c->request_busy)))
         return false;
     bool is_done = plain_request(core, c, p, len);
     drop_flag(&c->request_busy);
@@ -172,16 +177,23 @@ bool tb_exchange_rx(struct tb_core *core, struct tb_conn *c, const uint8_t *p, s
 
 bool tb_exchange_tx(struct tb_core *core, struct tb_conn *c, const uint8_t *p, size_t len)
 {
-    bool is_done = false;
+    uint8_t flags = tb_load_relaxed(&c->response_flags);
 
-    if (TB_UNLIKELY(tb_load_relaxed(&c->role) != TB_ROLE_SERVER) || TB_UNLIKELY(tb_load_relaxed(&core->rules->off)) ||
+    if (flags & RESPONSE_PLAIN)
+        return tb_exchange_tx_length(core, c, len);
+    if (TB_UNLIKELY(flags & ODD_RESPONSE_FLAGS) || TB_UNLIKELY(!is_ours(core, c)) ||
         TB_UNLIKELY(!take_flag(&c->response_busy)))
         return false;
-    uint8_t flags = c->response_flags;
-    if (flags & RESPONSE_PLAIN)
-        is_done = plain_body(core, c, len);
-    else if (TB_LIKELY(!(flags & ODD_RESPONSE_FLAGS)))
-        is_done = plain_response(core, c, p, len);
+    bool is_done = c->response_flags == flags && plain_response(core, c, p, len);
+    drop_flag(&c->response_busy);
+    return is_done;
+}
+
+bool tb_exchange_tx_length(struct tb_core *core, struct tb_conn *c, size_t len)
+{
+    if (TB_UNLIKELY(!is_ours(core, c)) || TB_UNLIKELY(!take_flag(&c->response_busy)))
+        return false;
+    bool is_done = (c->response_flags & RESPONSE_PLAIN) && plain_body(core, c, len);
     drop_flag(&c->response_busy);
     return is_done;
 }

@@ -27,11 +27,12 @@ static inline uint16_t load16(const uint8_t *p)
 static inline __attribute__((always_inline)) bool has_meaning(const uint8_t *p, uint64_t mask, const uint8_t *end)
 {
     for (; mask; mask &= mask - 1) {
-        const uint8_t *line = p + __builtin_ctzll(mask) + 1;
-        if (TB_LIKELY(!may_matter(*line)))
+        size_t at = lowest_bit(mask);
+        if (TB_LIKELY(!may_matter(p[at + 1])))
             continue;
-        if (TB_UNLIKELY(*line == '\r') || TB_UNLIKELY(*line == '\n'))
-            return true; /* an empty line before the last one */
+        const uint8_t *line = p + at + 1;
+        if (TB_UNLIKELY(*line <= ' '))
+            return true; /* an empty line before the last one, or the line before goes on */
         if (TB_UNLIKELY(end - line < 8))
             continue; /* too short for a framing header */
         uint64_t word = load64(line) | CASE_BITS;
@@ -81,19 +82,18 @@ size_t TB_PLAIN_GET(const uint8_t *p, size_t len)
     return (size_t)(cut - p) - 4;
 }
 
-/* The number of up to seven digits at @d, 9 bytes of which may be read, if CR LF and a new header line follow it. */
+/* The number of up to seven digits at @d, 9 bytes of which may be read, if CR LF follow it. */
 static inline bool read_number(const uint8_t *d, uint64_t *ret)
 {
     uint64_t v = load64(d) ^ UINT64_C(0x3030303030303030);
     /* the top bit of each byte that is no digit; what a carry adds is behind the first of them */
     uint64_t others = ((v + UINT64_C(0x7676767676767676)) | v) & UINT64_C(0x8080808080808080);
-    if (TB_UNLIKELY(!others) || TB_UNLIKELY(others & 0x80))
+    if (TB_UNLIKELY(!others))
         return false;
-    uint32_t bits = (uint32_t)__builtin_ctzll(others) & 56; /* eight a digit */
-    const uint8_t *behind = d + bits / 8;
-    if (TB_UNLIKELY(load16(behind) != WORD_CRLF) || TB_UNLIKELY(behind[2] == ' ') || TB_UNLIKELY(behind[2] == '\t'))
+    size_t digits = lowest_bit(others) / 8;
+    if (TB_UNLIKELY(!digits) || TB_UNLIKELY(load16(d + digits) != WORD_CRLF))
         return false;
-    v <<= 64 - bits; /* leading zeroes */
+    v <<= 64 - 8 * digits; /* leading zeroes */
     v = (v * (1 + (10 << 8)) >> 8) & UINT64_C(0x00ff00ff00ff00ff);
     v = (v * (1 + (100 << 16)) >> 16) & UINT64_C(0x0000ffff0000ffff);
     *ret = v * (1 + (UINT64_C(10000) << 32)) >> 32;
@@ -102,20 +102,25 @@ static inline bool read_number(const uint8_t *d, uint64_t *ret)
 
 #define NO_LENGTH UINT64_MAX
 #define CONTENT_BYTES 27 /* what plain_content() may read of a line */
+#define CASE_OF_6 UINT64_C(0x0000202020202020)
+#define BYTES_6 UINT64_C(0x0000ffffffffffff)
+#define WORD_TYPE_6 UINT64_C(0x0000203a65707974) /* type, colon, blank */
 
 /* A line that begins with "content-": false when it is not understood here. */
 static inline __attribute__((always_inline)) bool plain_content(const uint8_t *line, uint64_t *length)
 {
-    uint64_t second = load64(line + 8), lower = second | CASE_BITS;
+    uint64_t second = load64(line + 8) | CASE_OF_6;
 
-    if (TB_LIKELY(lower == WORD_LENGTH))
-        return TB_LIKELY(second >> 48 == COLON_BLANK) && TB_LIKELY(*length == NO_LENGTH) &&
-               read_number(line + 16, length);
-    if (TB_UNLIKELY((uint32_t)lower != WORD_TYPE))
-        return (lower ^ WORD_LENGTH) << 16 != 0; /* a length in another form is not for here */
-    uint64_t type = load64(line + 14) | CASE_BITS;
-    return TB_LIKELY(load16(line + 12) == COLON_BLANK) && TB_LIKELY(line[14] != ' ') &&
-           TB_LIKELY(type != WORD_TEXT_EVE) && TB_LIKELY(type != WORD_MULTIPAR);
+    if (TB_LIKELY(second == WORD_LENGTH))
+        return TB_LIKELY(*length == NO_LENGTH) && read_number(line + 16, length);
+    if (TB_LIKELY((second & BYTES_6) == WORD_TYPE_6)) {
+        uint64_t type = load64(line + 14) | CASE_BITS; /* its first letters tell that it is no stream's */
+        if (TB_UNLIKELY(line[14] == ' ') || TB_UNLIKELY(type == WORD_TEXT_EVE))
+            return false;
+        return type != WORD_MULTIPAR;
+    }
+    /* a length or a type in another form is not for here */
+    return ((second ^ WORD_LENGTH) & BYTES_6) && (uint32_t)second != WORD_TYPE;
 }
 
 /* The lines behind the line feeds of @mask. True: *ret_behind is where the head ends, NULL when it is refused. */
@@ -123,11 +128,15 @@ static inline __attribute__((always_inline)) bool end_of_head(const uint8_t *p, 
                                                               uint64_t *length, const uint8_t **ret_behind)
 {
     for (; mask; mask &= mask - 1) {
-        const uint8_t *line = p + __builtin_ctzll(mask) + 1;
-        if (TB_LIKELY(!may_matter(*line)))
+        size_t at = lowest_bit(mask);
+        if (TB_LIKELY(!may_matter(p[at + 1])))
             continue;
-        if (*line == '\r' && end - line >= 2 && line[1] == '\n') {
-            *ret_behind = *length == NO_LENGTH ? NULL : line + 2;
+        const uint8_t *line = p + at + 1;
+        if (*line <= ' ') { /* the empty line; anything else, also a line that goes on, is refused */
+            if (TB_UNLIKELY(end - line < 2) || TB_UNLIKELY(load16(line) != WORD_CRLF) ||
+                TB_UNLIKELY(*length == NO_LENGTH))
+                goto refuse;
+            *ret_behind = line + 2;
             return true;
         }
         if (TB_UNLIKELY(end - line < CONTENT_BYTES))
@@ -136,7 +145,7 @@ static inline __attribute__((always_inline)) bool end_of_head(const uint8_t *p, 
         if (word == WORD_CONTENT) {
             if (TB_UNLIKELY(!plain_content(line, length)))
                 goto refuse;
-        } else if (TB_UNLIKELY(word == WORD_TRANSFER) || TB_UNLIKELY(*line == '\n')) {
+        } else if (TB_UNLIKELY(word == WORD_TRANSFER)) {
             goto refuse;
         }
     }

@@ -63,19 +63,32 @@ static inline uint64_t line_feeds(const uint8_t *p)
 #endif
 
 /*
- * Is a line that begins with this byte worth a look: CR, LF, or C or T in any case? By the low six bits of the byte, so
- * a few others (J, M, '#', '4', ...) come along.
+ * Is a line that begins with this byte worth a look: CR, LF, blank, tab, or C or T in any case? By the low six bits of
+ * the byte, so a few others (I, J, M, '#', '4', ...) come along.
  */
 static inline bool may_matter(uint8_t first)
 {
-    const uint64_t set = UINT64_C(1) << '\r' | UINT64_C(1) << '\n' | UINT64_C(1) << ('C' & 63) |
-                         UINT64_C(1) << ('c' & 63) | UINT64_C(1) << ('T' & 63) | UINT64_C(1) << ('t' & 63);
+    const uint64_t set = UINT64_C(1) << '\r' | UINT64_C(1) << '\n' | UINT64_C(1) << ' ' | UINT64_C(1) << '\t' |
+                         UINT64_C(1) << ('C' & 63) | UINT64_C(1) << ('c' & 63) | UINT64_C(1) << ('T' & 63) |
+                         UINT64_C(1) << ('t' & 63);
 #if defined(TB_SCAN_X86) && !defined(TB_HOT_PORTABLE)
     bool is_in_set; /* one instruction; compilers make three of it */
     __asm__("bt %2, %1" : "=@ccc"(is_in_set) : "r"(set), "r"((uint64_t)first));
     return is_in_set;
 #else
     return set >> (first & 63) & 1;
+#endif
+}
+
+/* The lowest bit of a mask that is not 0. */
+static inline size_t lowest_bit(uint64_t mask)
+{
+#if TB_HOT_AVX2
+    uint64_t bit; /* without the instruction that compilers put before it for the sake of older machines */
+    __asm__("tzcnt %1, %0" : "=r"(bit) : "r"(mask) : "cc");
+    return bit;
+#else
+    return (size_t)__builtin_ctzll(mask);
 #endif
 }
 
@@ -130,9 +143,10 @@ static inline const uint8_t *walk(struct tb_message *m, const uint8_t *p, const 
         else
             return NULL;
         for (; mask; mask &= mask - 1) {
-            const uint8_t *line = p + __builtin_ctzll(mask) + 1;
-            if (TB_LIKELY(!may_matter(*line)))
+            size_t at = lowest_bit(mask) + 1;
+            if (TB_LIKELY(!may_matter(p[at])))
                 continue;
+            const uint8_t *line = p + at;
             if (*line == '\r') {
                 if (end - line > 1 && line[1] == '\n')
                     return line + 2;

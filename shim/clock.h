@@ -11,8 +11,9 @@
 void tb_clock_init(void);
 /* tb_clock_monotonic_ns - now; 0 when no clock may be read. Context: any. */
 uint64_t tb_clock_monotonic_ns(void);
-/* tb_clock_no_vdso - from now on ask the kernel. */
-void tb_clock_no_vdso(int is_forbidden);
+/* tb_clock_use - which one to read from now on; the kernel is asked where there is no vDSO. */
+enum tb_clock { TB_CLOCK_VDSO, TB_CLOCK_KERNEL, TB_CLOCK_NONE };
+void tb_clock_use(enum tb_clock which);
 
 #pragma GCC visibility pop
 #endif

@@ -126,9 +126,9 @@ static uint64_t take_up(int fd, const struct tb_bytes *ranges, size_t count, siz
 
 /* ---- bytes ---- */
 
-void tb_io_done(int fd, uint64_t word)
+/* Nothing will be counted on this stream any more: free its memory, pass through from now on. */
+static void io_done(int fd, uint64_t word)
 {
-    /* Free its memory and pass through from now on. */
     uint64_t *slot = tb_fd_slot(fd);
     if (slot && !(word & TB_FD_DUP) && tb_cas_acq_rel(slot, &word, TB_FD_IGNORED | (word & TB_FD_BIRTH_MASK)))
         end_conn(word, TB_CLOSE_FORGET);
@@ -189,16 +189,44 @@ static uint64_t reach_conn(int fd, uint64_t before, const struct tb_bytes *range
     return tb_fd_state(word) == TB_FD_CONN ? word : 0;
 }
 
-void tb_io_slow(int fd, uint64_t before, enum tb_direction direction, const struct tb_bytes *ranges, size_t count,
-                size_t total)
+void tb_io(int fd, uint64_t before, enum tb_direction direction, const struct tb_bytes *ranges, size_t count,
+           size_t total)
 {
-    tb_process_check_fork();
-    uint64_t word = reach_conn(fd, before, ranges, count, total);
-    if (!word)
+    struct tb_at at = {fd, tb_fd_slot(fd), before};
+    uint64_t word = before;
+    if (!tb_is_settled(at)) {
+        tb_process_check_fork();
+        word = reach_conn(fd, before, ranges, count, total);
+        if (!word)
+            return;
+    }
+    struct tb_conn *conn = tb_fd_conn(word);
+    tb_exchange_io_selected(&tb_core, conn, direction, ranges, count, total);
+    if (TB_UNLIKELY(tb_exchange_is_done(conn)))
+        io_done(fd, word);
+}
+
+void tb_rx_odd(int fd, uint64_t before, const void *buf, ssize_t ret, size_t len, int flags)
+{
+    if (flags & (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE))
         return;
-    tb_exchange_io(&tb_core, tb_fd_conn(word), direction, ranges, count, total);
-    if (tb_exchange_is_done(tb_fd_conn(word)))
-        tb_io_done(fd, word);
+    /* MSG_TRUNC on a stream: the bytes were thrown away */
+    struct tb_bytes range = {flags & MSG_TRUNC ? NULL : buf, (size_t)ret};
+    if (ret < 0)
+        tb_io_failed(fd, before);
+    else if (ret > 0 || len)
+        tb_io(fd, before, TB_RECEIVED, &range, 1, (size_t)ret);
+}
+
+void tb_tx_odd(int fd, uint64_t before, const void *buf, ssize_t ret, int flags)
+{
+    struct tb_bytes range = {buf, (size_t)ret};
+    if (flags & MSG_OOB)
+        return;
+    if (ret > 0)
+        tb_io(fd, before, TB_SENT, &range, 1, (size_t)ret);
+    else if (ret < 0)
+        tb_io_failed(fd, before);
 }
 
 /* When the peer is gone for good that is the end of what it sends, and nobody will read what was sent. */
@@ -208,7 +236,7 @@ void tb_io_failed(int fd, uint64_t before)
         return;
     int error = *__errno_location();
     if (error == ECONNRESET || error == EPIPE || error == ETIMEDOUT)
-        tb_io_slow(fd, before, TB_RECEIVED, NULL, 0, 0);
+        tb_io(fd, before, TB_RECEIVED, NULL, 0, 0);
 }
 
 /* Calls @visit for each descriptor in the control data of a message (cmsg(3), SCM_RIGHTS). */
@@ -252,22 +280,24 @@ static void right_sent(int fd)
 
 void tb_on_rxmsg(int fd, uint64_t word, const struct msghdr *msg, ssize_t ret, int flags)
 {
+    struct tb_at at = {fd, tb_fd_slot(fd), word};
     if (ret >= 0 && TB_UNLIKELY(msg->msg_controllen) && !(flags & MSG_ERRQUEUE))
         each_right(msg, right_received);
     if (flags & (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE))
         return;
     if (flags & MSG_TRUNC)
-        tb_on_rx(fd, word, NULL, ret, 1, NO_FLAGS);
+        tb_rx_odd(fd, word, NULL, ret, 1, NO_FLAGS);
     else
-        tb_on_rxv(fd, word, msg->msg_iov, msg->msg_iovlen, ret);
+        tb_on_rxv(at, msg->msg_iov, msg->msg_iovlen, ret);
 }
 
 void tb_on_txmsg(int fd, uint64_t word, const struct msghdr *msg, ssize_t ret, int flags)
 {
+    struct tb_at at = {fd, tb_fd_slot(fd), word};
     if (ret >= 0 && TB_UNLIKELY(msg->msg_controllen))
         each_right(msg, right_sent);
     if (!(flags & MSG_OOB))
-        tb_on_txv(fd, word, msg->msg_iov, msg->msg_iovlen, ret);
+        tb_on_txv(at, msg->msg_iov, msg->msg_iovlen, ret);
 }
 
 void tb_on_rxmmsg(int fd, uint64_t word, const struct mmsghdr *vec, long ret, int flags)
@@ -289,9 +319,9 @@ void tb_on_txmmsg(int fd, uint64_t word, const struct mmsghdr *vec, long ret, in
 void tb_on_splice(int from, uint64_t from_word, int to, uint64_t to_word, ssize_t ret, size_t len)
 {
     if (tb_fd_state(from_word) == TB_FD_CONN || tb_fd_state(from_word) == TB_FD_BORN)
-        tb_on_rx(from, from_word, NULL, ret, len, NO_FLAGS);
+        tb_rx_odd(from, from_word, NULL, ret, len, NO_FLAGS);
     if (ret > 0 && (tb_fd_state(to_word) == TB_FD_CONN || tb_fd_state(to_word) == TB_FD_BORN))
-        tb_on_tx(to, to_word, NULL, ret, NO_FLAGS);
+        tb_tx_odd(to, to_word, NULL, ret, NO_FLAGS);
 }
 
 /* ---- births and ends ---- */

@@ -4,8 +4,8 @@
  * with the result of the real call; nothing here changes errno, blocks, allocates from the host or calls libc.
  * Context: any thread, signal handlers, vfork children.
  *
- * @word is the descriptor's word (fdtable.h) from before the real call: when another identity stands there afterwards,
- * the number was closed and reused while the call waited, and its bytes belong to nobody.
+ * @at and @before are what stood for the descriptor (its word, fdtable.h) before the real call: when another identity
+ * stands there afterwards, the number was closed and reused while the call waited, and its bytes belong to nobody.
  */
 #ifndef TB_EVENTS_H
 #define TB_EVENTS_H
@@ -19,58 +19,62 @@
 
 #pragma GCC visibility push(hidden)
 
-/* The uncommon cases of tb_io: anything but a connection whose word is as it was; a failed call; nothing left to count.
- */
-void tb_io_slow(int fd, uint64_t before, enum tb_direction direction, const struct tb_bytes *ranges, size_t count,
-                size_t total);
-void tb_io_failed(int fd, uint64_t before);
-void tb_io_done(int fd, uint64_t word);
+/* What stood for a descriptor before the real call. */
+struct tb_at {
+    int fd;
+    const uint64_t *slot; /* NULL: nothing was ever known of it */
+    uint64_t word;
+};
 
-/* tb_io - @total bytes crossed, in @count ranges; 0 received is the end. Inline: it is in the path of every request. */
-static inline void tb_io(int fd, uint64_t word, enum tb_direction direction, const struct tb_bytes *ranges,
-                         size_t count, size_t total)
+static inline struct tb_at tb_at(int fd)
 {
-    if (TB_UNLIKELY((word & (TB_FD_STATE | TB_FD_CLIENT)) != TB_FD_CONN || tb_load_relaxed(tb_fd_slot(fd)) != word ||
-                    !tb_load_relaxed(tb_fork_word))) {
-        tb_io_slow(fd, word, direction, ranges, count, total);
-        return;
-    }
-    struct tb_conn *conn = tb_fd_conn(word);
-    tb_exchange_io(&tb_core, conn, direction, ranges, count, total);
-    if (TB_UNLIKELY(tb_exchange_is_done(conn)))
-        tb_io_done(fd, word);
+    const uint64_t *slot = tb_fd_slot(fd);
+    return (struct tb_at){fd, slot, TB_LIKELY(slot != NULL) ? tb_load_acquire(slot) : 0};
 }
+
+/* Bytes crossed, or the end was received (@total 0), in whatever situation. */
+void tb_io(int fd, uint64_t before, enum tb_direction direction, const struct tb_bytes *ranges, size_t count,
+           size_t total);
+/* A call failed (errno). */
+void tb_io_failed(int fd, uint64_t before);
+/* The rare results and flags of the functions below. */
+void tb_rx_odd(int fd, uint64_t before, const void *buf, ssize_t ret, size_t len, int flags);
+void tb_tx_odd(int fd, uint64_t before, const void *buf, ssize_t ret, int flags);
+
+/* The common case, inline because it is in the path of every request: a connection whose word is as it was, in a
+ * process that did not just fork. */
+static inline bool tb_is_settled(struct tb_at at)
+{
+    return TB_LIKELY((at.word & (TB_FD_STATE | TB_FD_CLIENT)) == TB_FD_CONN) &&
+           TB_LIKELY(tb_load_relaxed(at.slot) == at.word) && TB_LIKELY(tb_load_relaxed(tb_fork_word) != 0);
+}
+
+#define TB_ODD_FLAGS (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE | MSG_TRUNC)
 
 /* @ret bytes crossed, of a buffer of @len bytes; 0 with a non-empty buffer is the end when receiving. @flags: MSG_*. */
-static inline void tb_on_rx(int fd, uint64_t word, const void *buf, ssize_t ret, size_t len, int flags)
+static inline void tb_on_rx(struct tb_at at, const void *buf, ssize_t ret, size_t len, int flags)
 {
-    if (TB_UNLIKELY(flags & (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE | MSG_TRUNC))) {
-        if (flags & (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE))
-            return;
-        buf = NULL; /* MSG_TRUNC on a stream: the bytes were thrown away */
-    }
-    struct tb_bytes range = {buf, (size_t)ret};
-    if (TB_UNLIKELY(ret < 0))
-        tb_io_failed(fd, word);
-    else if (TB_LIKELY(ret > 0) || len)
-        tb_io(fd, word, TB_RECEIVED, &range, 1, (size_t)ret);
+    if (TB_LIKELY(ret > 0) && TB_LIKELY(!(flags & TB_ODD_FLAGS)) && tb_is_settled(at) &&
+        TB_LIKELY(tb_exchange_rx(&tb_core, tb_fd_conn(at.word), buf, (size_t)ret)))
+        return;
+    tb_rx_odd(at.fd, at.word, buf, ret, len, flags);
 }
 
-static inline void tb_on_tx(int fd, uint64_t word, const void *buf, ssize_t ret, int flags)
+static inline void tb_on_tx(struct tb_at at, const void *buf, ssize_t ret, int flags)
 {
-    struct tb_bytes range = {buf, (size_t)ret};
-    if (TB_UNLIKELY(flags & MSG_OOB))
+    if (TB_LIKELY(ret > 0) && TB_LIKELY(!(flags & MSG_OOB)) && tb_is_settled(at) &&
+        TB_LIKELY(tb_exchange_tx(&tb_core, tb_fd_conn(at.word), buf, (size_t)ret)))
         return;
-    if (TB_LIKELY(ret > 0))
-        tb_io(fd, word, TB_SENT, &range, 1, (size_t)ret);
-    else if (ret < 0)
-        tb_io_failed(fd, word);
+    tb_tx_odd(at.fd, at.word, buf, ret, flags);
 }
 
 /* Bytes that only the kernel saw: sendfile, splice. */
-static inline void tb_on_tx_length(int fd, uint64_t word, ssize_t ret)
+static inline void tb_on_tx_length(struct tb_at at, ssize_t ret)
 {
-    tb_on_tx(fd, word, NULL, ret, 0);
+    if (TB_LIKELY(ret > 0) && tb_is_settled(at) &&
+        TB_LIKELY(tb_exchange_tx_length(&tb_core, tb_fd_conn(at.word), (size_t)ret)))
+        return;
+    tb_tx_odd(at.fd, at.word, NULL, ret, 0);
 }
 
 /* Is there room in a vector? An empty one is read with 0 bytes, which is no end. */
@@ -82,20 +86,28 @@ static inline bool tb_has_room(const struct iovec *iov, size_t count)
 }
 
 /* A struct iovec is a list of ranges (asserted in events.c). */
-static inline void tb_on_rxv(int fd, uint64_t word, const struct iovec *iov, size_t count, ssize_t ret)
+static inline void tb_on_rxv(struct tb_at at, const struct iovec *iov, size_t count, ssize_t ret)
 {
-    if (TB_UNLIKELY(ret < 0))
-        tb_io_failed(fd, word);
-    else if (TB_LIKELY(ret > 0) || tb_has_room(iov, count))
-        tb_io(fd, word, TB_RECEIVED, (const struct tb_bytes *)iov, count, (size_t)ret);
+    if (TB_UNLIKELY(ret < 0)) {
+        tb_io_failed(at.fd, at.word);
+    } else if (TB_LIKELY(ret > 0) || tb_has_room(iov, count)) {
+        if (ret > 0 && iov->iov_len >= (size_t)ret && tb_is_settled(at) &&
+            TB_LIKELY(tb_exchange_rx(&tb_core, tb_fd_conn(at.word), iov->iov_base, (size_t)ret)))
+            return;
+        tb_io(at.fd, at.word, TB_RECEIVED, (const struct tb_bytes *)iov, count, (size_t)ret);
+    }
 }
 
-static inline void tb_on_txv(int fd, uint64_t word, const struct iovec *iov, size_t count, ssize_t ret)
+static inline void tb_on_txv(struct tb_at at, const struct iovec *iov, size_t count, ssize_t ret)
 {
-    if (TB_LIKELY(ret > 0))
-        tb_io(fd, word, TB_SENT, (const struct tb_bytes *)iov, count, (size_t)ret);
-    else if (ret < 0)
-        tb_io_failed(fd, word);
+    if (TB_LIKELY(ret > 0)) {
+        if (iov->iov_len >= (size_t)ret && tb_is_settled(at) &&
+            TB_LIKELY(tb_exchange_tx(&tb_core, tb_fd_conn(at.word), iov->iov_base, (size_t)ret)))
+            return;
+        tb_io(at.fd, at.word, TB_SENT, (const struct tb_bytes *)iov, count, (size_t)ret);
+    } else if (ret < 0) {
+        tb_io_failed(at.fd, at.word);
+    }
 }
 
 void tb_on_rxmsg(int fd, uint64_t word, const struct msghdr *msg, ssize_t ret, int flags);

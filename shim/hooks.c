@@ -116,6 +116,7 @@ void tb_hooks_resolve(void)
 
 #define IS_ASLEEP TB_LIKELY(!tb_load_relaxed(&tb_awake))
 #define IS_IGNORED(word) (tb_fd_state(word) == TB_FD_IGNORED)
+#define IS_CONN(word) TB_LIKELY(((word) & (TB_FD_STATE | TB_FD_CLIENT)) == TB_FD_CONN)
 
 #define WRAPPER(type, name, params)                                                                                    \
     TB_EXPORT type hook_##name params __asm__(#name);                                                                  \
@@ -131,35 +132,63 @@ void tb_hooks_resolve(void)
         after;                                                                                                         \
         return ret;                                                                                                    \
     }
+/*
+ * Each way is a function of its own, so that none keeps more than it needs over the real call: a jump to the real
+ * function when there is nothing to do; a connection with a low number; any other descriptor; (HOOK_SOCKET) asleep.
+ */
+#define STRIP(...) __VA_ARGS__
+#define AWAKE_WAYS(type, name, params, args, fd, after)                                                                \
+    static __attribute__((noinline)) type conn_##name(STRIP params, uint64_t word)                                     \
+    {                                                                                                                  \
+        struct tb_at at = {fd, &tb_fd_low[fd], word};                                                                  \
+        type ret = tb_real.name args;                                                                                  \
+        if (!IS_CONN(word))                                                                                            \
+            __builtin_unreachable();                                                                                   \
+        after;                                                                                                         \
+        return ret;                                                                                                    \
+    }                                                                                                                  \
+    static __attribute__((noinline)) type any_##name params                                                            \
+    {                                                                                                                  \
+        struct tb_at at = tb_at(fd);                                                                                   \
+        type ret = tb_real.name args;                                                                                  \
+        if (!IS_IGNORED(at.word)) {                                                                                    \
+            after;                                                                                                     \
+        }                                                                                                              \
+        return ret;                                                                                                    \
+    }
+#define AWAKE(name, args, fd)                                                                                          \
+    if (TB_LIKELY((uint32_t)(fd) < TB_FD_LOW)) {                                                                       \
+        uint64_t word = tb_load_acquire(&tb_fd_low[fd]);                                                               \
+        if (IS_CONN(word))                                                                                             \
+            return conn_##name(STRIP args, word);                                                                      \
+        if (IS_IGNORED(word))                                                                                          \
+            return tb_real.name args;                                                                                  \
+    }                                                                                                                  \
+    return any_##name args
 #define HOOK_IO(type, name, params, args, raw, fd, after)                                                              \
+    AWAKE_WAYS(type, name, params, args, fd, after)                                                                    \
     WRAPPER(type, name, params)                                                                                        \
     {                                                                                                                  \
         if (IS_ASLEEP)                                                                                                 \
             return tb_real.name args;                                                                                  \
-        uint64_t word = tb_fd_word(fd);                                                                                \
-        if (IS_IGNORED(word))                                                                                          \
-            return tb_real.name args;                                                                                  \
-        type ret = tb_real.name args;                                                                                  \
-        after;                                                                                                         \
-        return ret;                                                                                                    \
+        AWAKE(name, args, fd);                                                                                         \
     }
 #define HOOK_SOCKET(type, name, params, args, raw, fd, after)                                                          \
+    AWAKE_WAYS(type, name, params, args, fd, after)                                                                    \
+    static __attribute__((noinline)) type asleep_##name params                                                         \
+    {                                                                                                                  \
+        struct tb_at at = {fd, NULL, 0};                                                                               \
+        type ret = tb_real.name args;                                                                                  \
+        if (ret >= 0 && tb_wake()) {                                                                                   \
+            after;                                                                                                     \
+        }                                                                                                              \
+        return ret;                                                                                                    \
+    }                                                                                                                  \
     WRAPPER(type, name, params)                                                                                        \
     {                                                                                                                  \
-        type ret;                                                                                                      \
-        uint64_t word = 0;                                                                                             \
-        if (TB_UNLIKELY(!tb_load_relaxed(&tb_awake))) {                                                                \
-            ret = tb_real.name args;                                                                                   \
-            if (ret < 0 || !tb_wake())                                                                                 \
-                return ret;                                                                                            \
-        } else {                                                                                                       \
-            word = tb_fd_word(fd);                                                                                     \
-            ret = tb_real.name args;                                                                                   \
-            if (IS_IGNORED(word))                                                                                      \
-                return ret;                                                                                            \
-        }                                                                                                              \
-        after;                                                                                                         \
-        return ret;                                                                                                    \
+        if (TB_UNLIKELY(!tb_load_relaxed(&tb_awake)))                                                                  \
+            return asleep_##name args;                                                                                 \
+        AWAKE(name, args, fd);                                                                                         \
     }
 #define HOOK_ALWAYS(type, name, params, args, raw, after)                                                              \
     WRAPPER(type, name, params)                                                                                        \

@@ -197,16 +197,17 @@ static void before_syscall(long number, const struct args *args)
 static void after_io(long number, const struct args *args, uint64_t word, uint64_t out_word, long ret)
 {
     int fd = ARG_FD(a);
+    struct tb_at at = {fd, tb_fd_slot(fd), word};
     switch (number) {
     case SYS_read:
-        tb_on_rx(fd, word, ARG_PTR(b), ret, ARG_LEN(c), 0);
+        tb_on_rx(at, ARG_PTR(b), ret, ARG_LEN(c), 0);
         break;
     case SYS_recvfrom:
-        tb_on_rx(fd, word, ARG_PTR(b), ret, ARG_LEN(c), (int)args->d);
+        tb_on_rx(at, ARG_PTR(b), ret, ARG_LEN(c), (int)args->d);
         break;
     case SYS_readv:
     case SYS_preadv2:
-        tb_on_rxv(fd, word, ARG_PTR(b), ARG_LEN(c), ret);
+        tb_on_rxv(at, ARG_PTR(b), ARG_LEN(c), ret);
         break;
     case SYS_recvmsg:
         tb_on_rxmsg(fd, word, ARG_PTR(b), ret, (int)args->c);
@@ -215,14 +216,14 @@ static void after_io(long number, const struct args *args, uint64_t word, uint64
         tb_on_rxmmsg(fd, word, ARG_PTR(b), ret, (int)args->d);
         break;
     case SYS_write:
-        tb_on_tx(fd, word, ARG_PTR(b), ret, 0);
+        tb_on_tx(at, ARG_PTR(b), ret, 0);
         break;
     case SYS_sendto:
-        tb_on_tx(fd, word, ARG_PTR(b), ret, (int)args->d);
+        tb_on_tx(at, ARG_PTR(b), ret, (int)args->d);
         break;
     case SYS_writev:
     case SYS_pwritev2:
-        tb_on_txv(fd, word, ARG_PTR(b), ARG_LEN(c), ret);
+        tb_on_txv(at, ARG_PTR(b), ARG_LEN(c), ret);
         break;
     case SYS_sendmsg:
         tb_on_txmsg(fd, word, ARG_PTR(b), ret, (int)args->c);
@@ -231,7 +232,7 @@ static void after_io(long number, const struct args *args, uint64_t word, uint64
         tb_on_txmmsg(fd, word, ARG_PTR(b), ret, (int)args->d);
         break;
     case SYS_sendfile:
-        tb_on_tx_length(fd, word, ret);
+        tb_on_tx_length(at, ret);
         break;
     case SYS_splice:
         tb_on_splice(fd, word, ARG_FD(c), out_word, ret, ARG_LEN(e));

@@ -207,7 +207,7 @@ void tb_process_before_filter(void)
 void tb_process_filtered(void)
 {
     tb_store_relaxed(&is_filtered, 1);
-    tb_clock_no_vdso(1);
+    tb_clock_use(TB_CLOCK_NONE);
     tb_count(&tb_core, TB_COUNTER_SECCOMP);
     tb_process_unobservable(TB_UNOBSERVABLE_SECCOMP);
 }
@@ -215,7 +215,7 @@ void tb_process_filtered(void)
 void tb_process_clock_off(bool off)
 {
     if (!tb_load_relaxed(&is_filtered))
-        tb_clock_no_vdso(off);
+        tb_clock_use(off ? TB_CLOCK_KERNEL : TB_CLOCK_VDSO);
 }
 
 /* ---- fork, exec, exit ---- */

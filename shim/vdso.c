@@ -18,8 +18,21 @@
 #endif
 
 typedef int clock_function(clockid_t, struct timespec *);
-static clock_function *vdso_clock;
-static clock_function *found_clock;
+
+static int no_clock(clockid_t id, struct timespec *ret)
+{
+    (void)id;
+    (void)ret;
+    return -1;
+}
+
+static int kernel_clock(clockid_t id, struct timespec *ret)
+{
+    return (int)TB_RAW2(SYS_clock_gettime, id, ret);
+}
+
+static clock_function *vdso_clock;              /* NULL: there is none */
+static clock_function *clock_in_use = no_clock; /* never NULL: one branch less in each read */
 
 void tb_clock_init(void)
 {
@@ -27,24 +40,22 @@ void tb_clock_init(void)
     uintptr_t base;
     const ElfW(Dyn) *dyn = ehdr ? tb_elf_dynamic(ehdr, &base) : NULL;
     if (dyn)
-        found_clock = (clock_function *)tb_elf_symbol(base, dyn, VDSO_NAME);
-    tb_store_relaxed(&vdso_clock, found_clock);
+        vdso_clock = (clock_function *)tb_elf_symbol(base, dyn, VDSO_NAME);
+    tb_clock_use(TB_CLOCK_VDSO);
 }
 
-void tb_clock_no_vdso(int is_forbidden)
+void tb_clock_use(enum tb_clock which)
 {
-    tb_store_relaxed(&vdso_clock, is_forbidden ? NULL : found_clock);
+    clock_function *clock = no_clock;
+    if (which != TB_CLOCK_NONE)
+        clock = which == TB_CLOCK_VDSO && vdso_clock ? vdso_clock : kernel_clock;
+    tb_store_relaxed(&clock_in_use, clock);
 }
 
 uint64_t tb_clock_monotonic_ns(void)
 {
     struct timespec now;
-    clock_function *clock = tb_load_relaxed(&vdso_clock);
-    if (TB_LIKELY(clock != NULL)) {
-        if (clock(CLOCK_MONOTONIC, &now))
-            return 0;
-    } else if (tb_core.env.syscall(SYS_clock_gettime, CLOCK_MONOTONIC, (long)&now, 0, 0, 0, 0)) {
+    if (TB_UNLIKELY(tb_load_relaxed(&clock_in_use)(CLOCK_MONOTONIC, &now)))
         return 0;
-    }
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }

@@ -182,12 +182,16 @@ static void cross(struct side *s, uint32_t conn, enum tb_direction d, const uint
         ranges[0].len = at;
         ranges[1] = tb_bytes(p ? ranges[0].ptr + at : NULL, len - at);
         tb_exchange_io_selected(s->core, c, d, ranges, 2, len);
-    } else if (!s->is_cut && (p || d == TB_SENT) &&
-               (d == TB_SENT ? tb_exchange_tx : tb_exchange_rx)(s->core, c, ranges[0].ptr, len)) {
-        hot++;
-    } else {
-        tb_exchange_io_selected(s->core, c, d, ranges, 1, len);
+        return;
     }
+    bool is_done = false;
+    if (!s->is_cut && d == TB_RECEIVED)
+        is_done = tb_exchange_rx(s->core, c, ranges[0].ptr, len);
+    else if (!s->is_cut)
+        is_done = p ? tb_exchange_tx(s->core, c, ranges[0].ptr, len) : tb_exchange_tx_length(s->core, c, len);
+    hot += is_done;
+    if (!is_done)
+        tb_exchange_io_selected(s->core, c, d, ranges, 1, len);
 }
 
 static void both(struct side *sides, uint32_t conn, enum tb_direction d, const void *p, size_t len)
