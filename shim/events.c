@@ -390,7 +390,10 @@ void tb_on_dup(int from, int to)
     bool has_old = target && tb_load_relaxed(target);
     if (!has_old && !word)
         return;
-    if (tb_process_is_other()) /* a vfork child arranges its own descriptors */
+    /* A vfork child arranges its own descriptors. No need to ask when all that can be lost is a connection at rest. */
+    uint64_t old = has_old ? tb_load_acquire(target) : 0;
+    bool is_at_rest = tb_fd_state(old) != TB_FD_CONN || !(old & TB_FD_DUP || tb_exchange_is_open(tb_fd_conn(old)));
+    if ((word || !is_at_rest) && tb_process_is_other())
         return;
     if (has_old)
         end_identity(target, TB_CLOSE_LOCAL);
