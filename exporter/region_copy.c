@@ -36,7 +36,8 @@ bool tb_guarded(void (*run)(void *arg), void *arg)
     struct sigaction action = {.sa_handler = on_sigbus, .sa_flags = SA_NODEFER}, before;
     if (sigaction(SIGBUS, &action, &before) < 0)
         return false;
-    bool is_whole = sigsetjmp(guard, 0) == 0; /* SA_NODEFER: there is no mask to restore */
+    /* With the mask: whoever stands between the kernel and the handler (a sanitizer) may have blocked the signal. */
+    bool is_whole = sigsetjmp(guard, 1) == 0;
     if (is_whole) {
         tb_store_relaxed(&is_guarded, 1);
         run(arg);
