@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -71,7 +72,10 @@ static void judge_idle(const struct tb_process *p, struct tb_finding *f)
 {
     static struct tb_region_dir dir;
     char root[64];
-    tb_region_dir_look(root_of(p, root), p->dir, p->uid, p->is_dir_forced, &dir);
+    /* nginx and others write their title over the environment: then the caller's own variable is all there is. */
+    bool is_told = p->can_see_environ && p->has_environ;
+    const char *wanted = is_told ? p->dir : getenv("TICKBIRD_DIR");
+    tb_region_dir_look(root_of(p, root), wanted, p->uid, p->is_dir_forced, &dir);
     if (p->is_secure == 1)
         conclude(f, "does not record", "start it as the user that it belongs to",
                  "it runs with raised rights (AT_SECURE), where the agent does nothing");
@@ -82,6 +86,9 @@ static void judge_idle(const struct tb_process *p, struct tb_finding *f)
     else if (p->fsize_limit < TB_REGION_BYTES)
         conclude(f, "cannot record", "raise the limit (ulimit -f) before it starts",
                  "its limit on file sizes (%llu bytes) is below that of a region", (unsigned long long)p->fsize_limit);
+    else if (p->listeners > 0 && !is_told && !wanted)
+        conclude(f, "does not record", "ask again with TICKBIRD_DIR set as it was for the program",
+                 "it listens, but has no region; its environment, which names the directory, cannot be read any more");
     else if (p->listeners > 0)
         conclude(f, "does not record", "start it with TICKBIRD_DEBUG=1 and read what the agent says",
                  "it listens, but has no region");
