@@ -123,7 +123,7 @@ bool tb_wake_slow(void)
 
 static bool is_socket(int fd)
 {
-    struct stat st;
+    struct stat st = {0};
     return TB_RAW2(SYS_fstat, fd, &st) == 0 && S_ISSOCK(st.st_mode);
 }
 

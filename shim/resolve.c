@@ -26,7 +26,7 @@ unsigned long tb_auxval(unsigned long type)
     long fd = TB_RAW4(SYS_openat, AT_FDCWD, "/proc/self/auxv", O_RDONLY | O_CLOEXEC, 0);
     if (fd < 0)
         return 0;
-    unsigned long pairs[2 * 64], value = 0;
+    unsigned long pairs[2 * 64] = {0}, value = 0;
     long got = TB_RAW3(SYS_read, fd, pairs, sizeof(pairs));
     TB_RAW1(SYS_close, fd);
     for (long i = 0; got > 0 && i + 1 < got / (long)sizeof(long); i += 2)

@@ -596,6 +596,25 @@ static void clear_environment(int listener, const struct way *way)
     single(listener, way);
 }
 
+static void drop_privileges(int listener, const struct way *way)
+{
+    for (int i = 0; i < 2; i++)
+        if (fork() == 0) {
+            if (setgid(65534) || setuid(65534))
+                exit(2);
+            single(listener, way);
+        }
+    while (wait(NULL) > 0 || errno == EINTR)
+        ;
+}
+
+static void change_root(int listener, const struct way *way)
+{
+    if (chroot("/var/empty") && chroot("/var/tmp"))
+        exit(2);
+    drop_privileges(listener, way);
+}
+
 /* Two processes run the same listener; the first is told apart by nothing. */
 static void inherited(int listener, const struct way *way)
 {
@@ -631,5 +650,7 @@ const struct model models[] = {
     {"inherited", inherited},
     {"pass-unseen", pass_unseen},
     {"exec-self", exec_self},
+    {"drop", drop_privileges},
+    {"chroot", change_root},
     {NULL, NULL},
 };

@@ -757,14 +757,59 @@ def switched_off_makes_no_region(directory, random_):
 @test(("missing", "/nowhere/at/all"), ("on_disk", None), ("not_a_directory", "/dev/null"))
 def no_region_no_harm(directory, random_, where):
     record = collections.Counter()
-    where = where or tempfile.mkdtemp(dir=HERE if os.access(HERE, os.W_OK) else "/var/tmp")
+    where = where or tempfile.mkdtemp(dir=BIN)
     server = start(directory, "sendfile", "threads", env={"TICKBIRD_DIR": where})
     mixed_traffic(server, record, random_, connections=2, requests=10)
     server.stop()
     assert sum(record.values()) >= 10
-    if where.startswith(HERE) or where.startswith("/var/tmp"):
+    if where.startswith(BIN):
         assert os.listdir(where) == []
         os.rmdir(where)
+
+
+@test(("file_size_0", resource.RLIMIT_FSIZE, 0), ("file_size_1_mib", resource.RLIMIT_FSIZE, 1 << 20),
+      ("address_space", resource.RLIMIT_AS, 5 << 20))
+def limits_leave_no_room(directory, random_, what, size):
+    """Not recording, and not killed by SIGXFSZ; the server goes on."""
+    record = collections.Counter()
+    server = start(directory, "read", "epoll", preexec_fn=lambda: resource.setrlimit(what, (size, size)))
+    mixed_traffic(server, record, random_, connections=2, requests=10)
+    assert server.p.poll() is None
+    assert sum(record.values()) >= 10 and os.listdir(directory) == []
+
+
+@test(("for_the_header", "16k"), ("for_a_series", "64k"), ("for_many", "96k"))
+def full_directory(directory, random_, size):
+    """A tmpfs without room: never SIGBUS, what is counted is true, what is not counted is said."""
+    if os.getuid() != 0 or not shutil.which("unshare"):
+        raise Skip("needs root to mount a tmpfs")
+    script = f"mount -t tmpfs -o size={size},mode=0700 none {directory} && exec {BIN}/server read threads"
+    probe = subprocess.run(["unshare", "-m", "sh", "-c", f"mount -t tmpfs none {directory}"], check=False)
+    if probe.returncode:
+        raise Skip("no right to mount")
+    record = collections.Counter()
+    server = Server(["unshare", "-m", "sh", "-c", script], directory, "full")
+    for _ in range(3):
+        mixed_traffic(server, record, random_, connections=3, requests=20)
+    assert server.p.poll() is None, f"the server died: {server.p.poll()}"
+    seen = dump(f"/proc/{server.p.pid}/root{directory}")
+    for key, count in seen["requests"].items():
+        known = sum(v for k, v in record.items() if k[2] == key[2]) if key[1] == "_other" else record[key]
+        assert count <= known, (key, count, known)
+    counted = sum(seen["requests"].values())
+    if counted < sum(record.values()) and seen["region"]:
+        assert seen["counter"].get("NO_PAGE"), (counted, dict(record), dict(seen["counter"]))
+
+
+@test(("setuid", "drop"), ("chroot", "chroot"))
+def privileges_dropped_after_listen(directory, random_, model_):
+    if os.getuid() != 0:
+        raise Skip("needs root")
+    record = collections.Counter()
+    server = start(directory, "read", model_)
+    mixed_traffic(server, record, random_, connections=1, requests=8)
+    mixed_traffic(server, record, random_, connections=1, requests=8)
+    compare(directory, record, aborted={})
 
 
 @test()
