@@ -166,20 +166,26 @@ static const uint8_t *find_lf(const uint8_t *p, const uint8_t *end)
     return p;
 }
 
-/* One byte of a cut request line. OK means the line is complete. */
-static enum tb_parse request_byte(struct tb_message *m, uint8_t c, uint8_t *block)
+static enum tb_parse request_byte(struct tb_message *m, uint8_t c, uint8_t *block);
+
+static enum tb_parse method_starts(struct tb_message *m, uint8_t c)
+{
+    m->phase = TB_PHASE_METHOD;
+    m->number = TB_HASH_START;
+    m->pos = 0;
+    return request_byte(m, c, NULL);
+}
+
+/* One byte before the method: empty lines, a PROXY protocol head (its v2 signature begins with two empty lines). */
+static enum tb_parse preface_byte(struct tb_message *m, uint8_t c)
 {
     switch ((enum tb_phase)m->phase) {
     case TB_PHASE_START:
-        if (c == '\r' || c == '\n') {
-            m->phase = TB_PHASE_PREFACE;
-            m->pos = c == '\r' ? 1 : 0xff; /* 0xff: the PROXY v2 signature is out */
-            return TB_PARSE_PARTIAL;
-        }
-        m->phase = TB_PHASE_METHOD;
-        m->number = TB_HASH_START;
-        m->pos = 0;
-        return request_byte(m, c, block);
+        if (c != '\r' && c != '\n')
+            return method_starts(m, c);
+        m->phase = TB_PHASE_PREFACE;
+        m->pos = c == '\r' ? 1 : 0xff; /* 0xff: the PROXY v2 signature is out */
+        return TB_PARSE_PARTIAL;
 
     case TB_PHASE_PREFACE:
         if (!m->is_next && m->pos < sizeof(proxy2_signature) && c == proxy2_signature[m->pos]) {
@@ -193,12 +199,7 @@ static enum tb_parse request_byte(struct tb_message *m, uint8_t c, uint8_t *bloc
         if (m->pos > 4 && m->pos != 0xff)
             return stop(m); /* past the four bytes that could be empty lines */
         m->pos = 0xff;
-        if (c == '\r' || c == '\n')
-            return TB_PARSE_PARTIAL;
-        m->phase = TB_PHASE_METHOD;
-        m->number = TB_HASH_START;
-        m->pos = 0;
-        return request_byte(m, c, block);
+        return c == '\r' || c == '\n' ? TB_PARSE_PARTIAL : method_starts(m, c);
 
     case TB_PHASE_PROXY2: /* version and command, family, length (big-endian) */
         if (m->pos >= 2)
@@ -217,13 +218,21 @@ static enum tb_parse request_byte(struct tb_message *m, uint8_t c, uint8_t *bloc
             reset(m, TB_PHASE_START);
         return TB_PARSE_PARTIAL;
 
-    case TB_PHASE_PROXY_LINE:
+    default: /* TB_PHASE_PROXY_LINE */
         if (c == '\n') {
             m->is_next = 1;
             reset(m, TB_PHASE_START);
         }
         return TB_PARSE_PARTIAL;
+    }
+}
 
+/* One byte of a cut request line. OK means the line is complete. */
+static enum tb_parse request_byte(struct tb_message *m, uint8_t c, uint8_t *block)
+{
+    if (m->phase < TB_PHASE_METHOD)
+        return preface_byte(m, c);
+    switch ((enum tb_phase)m->phase) {
     case TB_PHASE_METHOD:
         if (tb_is_token(c) && m->pos < 64) {
             m->number = tb_hash_step(m->number, c);

@@ -11,7 +11,7 @@ static const char names[TB_METHOD_COUNT][20] = {
 
 uint8_t tb_method_by_hash(uint64_t hash, size_t len)
 {
-    for (uint8_t id = 1; id < TB_METHOD_COUNT; id++) {
+    for (int id = 1; id < TB_METHOD_COUNT; id++) {
         size_t n = tb_strnlen(names[id], sizeof(names[id]));
         if (n != len)
             continue;
@@ -19,7 +19,7 @@ uint8_t tb_method_by_hash(uint64_t hash, size_t len)
         for (size_t i = 0; i < n; i++)
             h = tb_hash_step(h, (uint8_t)names[id][i]);
         if (h == hash)
-            return id;
+            return (uint8_t)id;
     }
     return TB_METHOD_OTHER;
 }
