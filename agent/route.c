@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * From a request path to a route label. A path is walked down the learner's tree: known literals are followed,
- * everything else is judged (route_segment.c by form, route_model.c by place) to be a literal or a value. A route that
+ * everything else is judged to be a literal or a value (route_walk.c). A route that
  * the tree does not have, or that never answered, is a trial until its status is known: a 404 leaves no trace, anything
  * else puts it into the tree. Entry points: tb_route_begin, tb_route_end, tb_route_text, tb_route_line.
  *
@@ -10,7 +10,7 @@
 #include "route.h"
 #include "region.h"
 #include "route_cache.h"
-#include "route_model.h"
+#include "route_walk.h"
 #include "series.h"
 
 #define HANDLE_TRIAL (1u << 31)
@@ -49,13 +49,6 @@ static void put_segment(struct writer *w, uint8_t kind, struct tb_bytes text)
     put(w, text.ptr, text.len);
 }
 
-static size_t segment_len(uint8_t kind, struct tb_bytes text)
-{
-    size_t name = kind == TB_KIND_LITERAL ? (text.len && text.ptr[0] == ':' ? 2 : 0)
-                                          : tb_strnlen(tb_segment_placeholder(kind), 8);
-    return 1 + name + text.len;
-}
-
 static void put_node(struct tb_core *core, uint32_t node, struct writer *w)
 {
     uint16_t chain[TB_ROUTE_DEPTH];
@@ -83,227 +76,6 @@ static void put_trial(struct tb_core *core, const struct tb_route_trial *t, stru
     }
 }
 
-/* --- the walk --------------------------------------------------------------------------------------------------------
- */
-
-/* What a segment is taken for: a node that exists, or a step that is not in the tree yet. */
-struct choice {
-    uint32_t node;
-    struct tb_route_step step;
-    struct tb_bytes text; /* literal, or a placeholder's suffix */
-    uint32_t word;        /* hash of the segment, for the table of words; 0 = none */
-    bool is_word;         /* judged by the model, not by its form */
-};
-
-struct walk {
-    struct tb_route_place place;
-    struct tb_route_path path;
-    struct choice choices[TB_ROUTE_DEPTH];
-    uint32_t count;
-    uint32_t known; /* choices that are nodes */
-    size_t label_len;
-};
-
-static void choose_value(struct walk *w, const struct tb_segment *s, struct choice *c)
-{
-    struct tb_core *core = w->place.core;
-    bool is_last = w->place.at + 1 == w->path.count && !w->path.has_rest;
-    uint8_t kind = s->kind ? s->kind : TB_KIND_NAME;
-    struct tb_bytes suffix = tb_bytes(s->text.ptr, 0);
-    uint32_t values = w->place.detached ? 0 : tb_load_relaxed(&tb_learn_node(core, w->place.node)->values);
-    if (is_last && s->suffix && !(values && kind == TB_KIND_FILE)) {
-        suffix = tb_bytes(s->text.ptr + s->text.len - s->suffix, s->suffix);
-        kind = kind == TB_KIND_FILE ? TB_KIND_FILE : TB_KIND_ID;
-    }
-    c->text = suffix;
-    c->step = (struct tb_route_step){.kind = kind, .text_len = (uint8_t)suffix.len};
-    if (suffix.len) {
-        c->step.hash = tb_segment_hash(suffix);
-        c->node = w->place.detached ? 0 : tb_learn_child(core, w->place.node, kind, c->step.hash, suffix);
-    } else if (values) { /* one placeholder stands for all values of a place, named by the first */
-        c->node = values;
-        c->step.kind = tb_learn_node(core, values)->kind;
-    } else {
-        c->step.hash = kind;
-        c->node = 0;
-    }
-}
-
-#define PLAIN_FILES 32u /* literal siblings up to which a new plain file name is one more */
-
-/*
- * index.html, style.css: a short lower-case name with a file's extension at the end of a path. Lists of words do not
- * tell file names apart, so the first ones of a directory are literals, and the many are not.
- */
-static bool is_plain_file(const struct walk *w, const struct tb_segment *s)
-{
-    bool is_last = w->place.at + 1 == w->path.count && !w->path.has_rest;
-    if (!s->suffix || !is_last || s->lowers + 1u != s->text.len || s->lowers > 20)
-        return false;
-    if (w->place.detached)
-        return w->place.at == 0 || w->place.kinds[w->place.at - 1] == TB_KIND_LITERAL;
-    const struct tb_route_node *n = tb_learn_node(w->place.core, w->place.node);
-    return !tb_load_relaxed(&n->values) && tb_load_relaxed(&n->literals) < PLAIN_FILES;
-}
-
-#define ROOT_LITERALS 96u /* siblings up to which a plain word at the start of a path is one more literal */
-
-/* The first segment names a part of the site far more often than a customer: few words do not make a placeholder. */
-static bool is_root_word(const struct walk *w, const struct tb_segment *s)
-{
-    if (w->place.at || s->is_value || s->digits > 2 || s->uppers > 1 || s->marks > 2 || s->text.len > 16)
-        return false;
-    const struct tb_route_node *root = tb_learn_node(w->place.core, 0);
-    uint32_t values = tb_load_relaxed(&root->values);
-    return tb_load_relaxed(&root->literals) < ROOT_LITERALS &&
-           (!values || !tb_load_relaxed(&tb_learn_node(w->place.core, values)->words));
-}
-
-/*
- * A literal of the tree that has not proved itself is judged again each time it is met, with what has been learned
- * since. When it turns out to be a value, it is merged: passed over from now on; its series stay as they are.
- */
-static bool keep_literal(struct walk *w, uint32_t node)
-{
-    struct tb_core *core = w->place.core;
-    struct tb_route_node *n = tb_learn_node(core, node);
-    uint8_t flags = tb_load_relaxed(&n->flags);
-    if (flags & TB_NODE_MERGED)
-        return false;
-    if (tb_load_relaxed(&n->visits) >= TB_NODE_VISITS || w->path.segments[w->place.at].is_version ||
-        w->path.segments[w->place.at].is_value || is_plain_file(w, &w->path.segments[w->place.at]))
-        return true;
-    if (is_root_word(w, &w->path.segments[w->place.at]))
-        return true;
-    w->place.self = node;
-    int score = tb_route_judge(&w->place);
-    w->place.self = 0;
-    if (score > -TB_ROUTE_MERGE)
-        return true;
-    if (!(tb_fetch_or_relaxed(&n->flags, TB_NODE_MERGED) & TB_NODE_MERGED)) {
-        tb_add_relaxed(&tb_learn_head(core)->epoch, 1);
-        tb_count(core, TB_COUNTER_ROUTE_CHANGES);
-    }
-    return false;
-}
-
-/* A version near the start of a path, with literals before it and something after it, needs no judgement. */
-static bool is_api_version(const struct walk *w, const struct tb_segment *s)
-{
-    if (!s->is_version || w->place.at > 3 || w->place.at + 1 == w->path.count)
-        return false;
-    for (uint32_t i = 0; i < w->place.at; i++)
-        if (w->place.kinds[i] != TB_KIND_LITERAL)
-            return false;
-    return true;
-}
-
-/* /1/boards, /2010-04-01/Accounts: a digit or a date that stands first, before a word, is a version. */
-static bool is_leading_version(const struct walk *w, const struct tb_segment *s)
-{
-    if (w->place.at || w->path.count < 2 || w->path.segments[1].is_value)
-        return false;
-    bool form = (s->kind == TB_KIND_ID && s->text.len == 1) || (s->kind == TB_KIND_DATE && s->text.len == 10);
-    struct tb_core *core = w->place.core;
-    return form && (!tb_load_relaxed(&tb_learn_node(core, 0)->values) ||
-                    tb_learn_child(core, 0, TB_KIND_LITERAL, s->hash, s->text));
-}
-
-#define WORD_PLACE 30u /* new words that a placeholder must have taken */
-
-/*
- * A place that has taken so many different words as values that one more, which no list and no other place knows as
- * a literal, needs no judgement. It keeps busy places cheap. Returns the placeholder, or 0.
- */
-static uint32_t place_of_words(struct tb_core *core, uint32_t node, uint32_t hash, struct tb_bytes text)
-{
-    uint32_t values = tb_load_relaxed(&tb_learn_node(core, node)->values);
-    if (!values || tb_load_relaxed(&tb_learn_node(core, values)->words) < WORD_PLACE)
-        return 0;
-    return tb_word_get(core, hash).literal == 0 && !tb_route_is_common(text) ? values : 0;
-}
-
-static bool is_word_place(const struct walk *w, const struct tb_segment *s)
-{
-    struct tb_core *core = w->place.core;
-    return !w->place.detached && place_of_words(core, w->place.node, s->hash, s->text);
-}
-
-/* > 0: a literal. @node is the one of that text, if there is one. */
-static int score_of(struct walk *w, const struct tb_segment *s, uint32_t node)
-{
-    if (node)
-        return keep_literal(w, node);
-    if (s->is_value || is_plain_file(w, s) || is_api_version(w, s) || is_root_word(w, s))
-        return 1; /* a value by form that got here leads as a version */
-    return is_word_place(w, s) ? -1 : tb_route_judge(&w->place);
-}
-
-/* Decide one segment. */
-static void choose(struct walk *w, const struct tb_segment *s, struct choice *c)
-{
-    struct tb_core *core = w->place.core;
-    *c = (struct choice){.word = s->hash, .text = s->text, .is_word = !s->is_value};
-    if (!s->is_value || is_leading_version(w, s)) {
-        uint32_t node = w->place.detached ? 0 : tb_learn_child(core, w->place.node, TB_KIND_LITERAL, s->hash, s->text);
-        int score = score_of(w, s, node);
-        if (score > 0) {
-            c->node = node;
-            c->step = (struct tb_route_step){.hash = s->hash,
-                                             .kind = TB_KIND_LITERAL,
-                                             .text_len = (uint8_t)s->text.len,
-                                             .score = (int8_t)(score > 127 ? 127 : score)};
-            return;
-        }
-    }
-    choose_value(w, s, c);
-}
-
-static void walk_add(struct walk *w, const struct choice *c)
-{
-    w->place.kinds[w->count] = c->step.kind;
-    w->label_len += segment_len(c->step.kind, c->text);
-    w->choices[w->count++] = *c;
-    if (!w->place.detached && c->node) {
-        w->place.node = c->node;
-        w->known = w->count;
-    } else {
-        w->place.detached = true;
-    }
-}
-
-static void walk_rest(struct walk *w)
-{
-    struct choice c = {.step = {.kind = TB_KIND_REST, .hash = TB_KIND_REST}, .text = tb_bytes(w->path.decoded, 0)};
-    if (!w->place.detached)
-        c.node = tb_learn_child(w->place.core, w->place.node, TB_KIND_REST, c.step.hash, c.text);
-    walk_add(w, &c);
-}
-
-static void walk_path(struct tb_core *core, struct tb_bytes path, bool is_cut, struct walk *w)
-{
-    tb_route_split(path, is_cut, &w->path);
-    w->count = w->known = 0;
-    w->label_len = 0;
-    w->place = (struct tb_route_place){.core = core, .path = &w->path};
-    if (path.len == 1 && path.ptr[0] == '*') { /* asterisk-form is one literal */
-        w->path.segments[0].is_value = false;
-        w->path.segments[0].is_version = true;
-    }
-    for (uint32_t i = 0; i < w->path.count; i++) {
-        struct choice c;
-        w->place.at = i;
-        choose(w, &w->path.segments[i], &c);
-        if (w->label_len + segment_len(c.step.kind, c.text) + 6 > TB_ROUTE_LABEL_MAX) {
-            walk_rest(w);
-            return;
-        }
-        walk_add(w, &c);
-    }
-    if (w->path.has_rest)
-        walk_rest(w);
-}
-
 /* --- what is learned -------------------------------------------------------------------------------------------------
  */
 
@@ -319,7 +91,7 @@ static void note_value(struct tb_core *core, struct tb_route_node *n, uint32_t w
     tb_word_note(core, word, TB_WORD_VALUE);
 }
 
-static void note_values(struct tb_core *core, const struct walk *w)
+static void note_values(struct tb_core *core, const struct tb_route_walk *w)
 {
     for (uint32_t i = 0; i < w->known; i++)
         if (w->choices[i].is_word && w->choices[i].step.kind != TB_KIND_LITERAL)
@@ -343,7 +115,7 @@ static void note_step(struct tb_core *core, const struct tb_route_trial *t, uint
         tb_word_note(core, before, literal ? TB_WORD_BEFORE_LITERAL : TB_WORD_BEFORE_VALUE);
 }
 
-static void fill_trial(const struct walk *w, struct tb_route_trial *t)
+static void fill_trial(const struct tb_route_walk *w, struct tb_route_trial *t)
 {
     t->base = (uint16_t)(w->known ? w->choices[w->known - 1].node : 0);
     t->result = 0;
@@ -351,7 +123,7 @@ static void fill_trial(const struct walk *w, struct tb_route_trial *t)
     t->count = 0;
     uint32_t len = 0;
     for (uint32_t i = w->known; i < w->count; i++) {
-        const struct choice *c = &w->choices[i];
+        const struct tb_route_choice *c = &w->choices[i];
         if (c->text.len > sizeof t->text - len)
             break;
         tb_copy(t->text + len, c->text.ptr, c->text.len);
@@ -486,7 +258,7 @@ static uint32_t walk_known(struct tb_core *core, struct tb_bytes path)
         node = m.number ? tb_load_relaxed(&tb_learn_node(core, parent)->values)
                         : tb_learn_child(core, parent, TB_KIND_LITERAL, m.hash, tb_bytes(at, m.len));
         if (!node && is_simple_word(at, m.len)) {
-            node = place_of_words(core, parent, m.hash, tb_bytes(at, m.len));
+            node = tb_route_place_of_words(core, parent, m.hash, tb_bytes(at, m.len));
             if (node)
                 note_value(core, tb_learn_node(core, node), m.hash);
         }
@@ -506,7 +278,7 @@ static uint32_t walk_known(struct tb_core *core, struct tb_bytes path)
  * More requests to unknown routes are under way than there are trials (thousands of connections at once): the route
  * goes into the tree now, unanswered, while there is plenty of room.
  */
-static uint32_t begin_untried(struct tb_core *core, const struct walk *w)
+static uint32_t begin_untried(struct tb_core *core, const struct tb_route_walk *w)
 {
     struct tb_route_trial t;
     bool full = tb_load_relaxed(&tb_learn_head(core)->nodes) > TB_ROUTE_NODES / 4 * 3;
@@ -522,8 +294,8 @@ static uint32_t begin_untried(struct tb_core *core, const struct walk *w)
 static __attribute__((noinline)) uint32_t begin_slow(struct tb_core *core, struct tb_bytes path, bool is_cut,
                                                      uint64_t hash)
 {
-    struct walk w;
-    walk_path(core, path, is_cut, &w);
+    struct tb_route_walk w;
+    tb_route_walk_path(core, path, is_cut, &w);
     if (w.known == w.count) {
         uint32_t node = w.count ? w.choices[w.count - 1].node : 0;
         if (tb_load_relaxed(&tb_learn_node(core, node)->flags) & TB_NODE_ANSWERED) {

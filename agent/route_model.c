@@ -7,10 +7,6 @@
 #include "route_model.h"
 #include "route_model_table.h"
 
-#ifdef TB_ROUTE_TRAIN
-int tb_route_oracle(const struct tb_route_place *place, const uint8_t *features, int score);
-#endif
-
 int tb_route_judge(const struct tb_route_place *place)
 {
     uint8_t f[TB_F_COUNT];
@@ -22,9 +18,5 @@ int tb_route_judge(const struct tb_route_place *place)
             at = f[model_nodes[at].feature] <= model_nodes[at].limit ? model_nodes[at].below : model_nodes[at].above;
         sum += model_leaves[-at - 1];
     }
-    sum /= 4;
-#ifdef TB_ROUTE_TRAIN
-    return tb_route_oracle(place, f, sum);
-#endif
-    return sum;
+    return sum / 4;
 }

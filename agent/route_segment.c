@@ -201,9 +201,13 @@ static bool is_version(struct tb_bytes t)
     return false;
 }
 
+/* Digits in a row that no word has: account4711001 is somebody's. */
+#define LONG_NUMBER 6u
+
 /* Counts over the bytes; false when a byte cannot stand in a literal. */
 struct tally {
-    unsigned digits, uppers, lowers, marks, hexes, ats, dots, colons, equals, run, longest, changes;
+    unsigned digits, uppers, lowers, marks, hexes, ats, dots, colons, equals, run, longest, changes, number,
+        longest_number;
     bool plain;
 };
 
@@ -221,6 +225,8 @@ static void tally_bytes(struct tb_bytes t, struct tally *n)
         n->changes += i && what != last && !(last == 2 && what == 1) && what != 4 && last != 4;
         n->run = what <= 2 ? n->run + 1 : 0;
         n->longest = n->run > n->longest ? n->run : n->longest;
+        n->number = what == 3 ? n->number + 1 : 0;
+        n->longest_number = n->number > n->longest_number ? n->number : n->longest_number;
         if (what == 4) {
             n->plain = n->plain && is_mark(c);
             n->marks++;
@@ -247,11 +253,17 @@ static bool is_random(const struct tally *n, size_t len)
     return len >= 7 && n->digits * 2 >= len && n->longest <= 4;
 }
 
-/* cus_Nf8s..., sub-0a1b2c...: a short word and something random. */
+/* What stands between a name and its value, or between words. */
+static bool is_joint(uint8_t c)
+{
+    return c == '_' || c == '-' || c == ':' || c == '.' || c == '=' || c == '+' || c == '~' || c == ',';
+}
+
+/* cus_Nf8s..., sub-0a1b2c..., card=4000056655665556: a short word and something random. */
 static bool has_random_tail(struct tb_bytes t)
 {
     size_t at = t.len;
-    while (at && t.ptr[at - 1] != '_' && t.ptr[at - 1] != '-' && t.ptr[at - 1] != ':' && t.ptr[at - 1] != '.')
+    while (at && !is_joint(t.ptr[at - 1]))
         at--;
     if (!at || t.len - at < 5)
         return false;
@@ -305,7 +317,7 @@ static enum tb_route_kind form_of(struct tb_bytes t, const struct tally *n)
         return TB_KIND_TOKEN;
     if (t.len >= 22 && n->uppers >= 5 && n->lowers >= 5 && n->changes >= 5 && n->marks <= 3)
         return TB_KIND_TOKEN;
-    return TB_KIND_LITERAL;
+    return n->longest_number >= LONG_NUMBER ? TB_KIND_ID : TB_KIND_LITERAL;
 }
 
 void tb_segment_scan(struct tb_bytes text, struct tb_segment *ret)

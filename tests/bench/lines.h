@@ -35,17 +35,20 @@ static inline bool lines_fresh(struct lines *l)
     return tb_region_bind(l->core, l->base, TB_REGION_BYTES) == 0;
 }
 
-static inline bool lines_open(struct lines *l)
-{
-    l->core = malloc(sizeof *l->core);
-    l->base = aligned_alloc(TB_PAGE, TB_REGION_BYTES);
-    return l->core && l->base && lines_fresh(l);
-}
-
 static inline void lines_close(struct lines *l)
 {
     free(l->core);
     free(l->base);
+}
+
+static inline bool lines_open(struct lines *l)
+{
+    l->core = malloc(sizeof *l->core);
+    l->base = aligned_alloc(TB_PAGE, TB_REGION_BYTES);
+    if (l->core && l->base && lines_fresh(l))
+        return true;
+    lines_close(l);
+    return false;
 }
 
 #endif

@@ -17,7 +17,8 @@ int main(int argc, char **argv)
     if (!lines_open(&lines))
         return 1;
     char path[64], *at = path + strlen("/api/v1/customers/");
-    strcpy(path, words ? "/api/v1/customers/gruvalek/orders/recent" : "/api/v1/customers/81350642/orders/recent");
+    snprintf(path, sizeof path, "%s",
+             words ? "/api/v1/customers/gruvalek/orders/recent" : "/api/v1/customers/81350642/orders/recent");
     uint32_t sum = 0;
     for (unsigned long i = 0; i < count; i++) {
         if (fresh || words)
