@@ -27,11 +27,10 @@ struct tb_queue {
 };
 
 struct tb_conn {
-    uint8_t role;            /* enum tb_role, or TB_ROLE_GIVEN_UP; set once by either half */
-    uint8_t fork_generation; /* when the request head that is being received began; request half */
-    uint8_t request_busy;    /* try-flags */
-    uint8_t response_busy;
-    uint32_t route; /* of a request whose head is not complete; request half */
+    uint8_t role;             /* enum tb_role, or TB_ROLE_GIVEN_UP; set once by either half */
+    uint8_t request_busy;     /* try-flags; the other one is response_busy */
+    uint16_t fork_generation; /* when the request head being received, or a response out of the ordinary, began */
+    uint32_t route;           /* of a request whose head is not complete; request half */
     struct tb_message request;
     struct tb_message response;
     uint64_t start_ns;      /* first byte of the request head being received; request half */
@@ -42,7 +41,7 @@ struct tb_conn {
     uint8_t request_flags;  /* request half */
     uint8_t response_flags; /* response half */
     uint8_t path_block;     /* block + 1 that keeps a cut path; request half */
-    uint8_t reserved;
+    uint8_t response_busy;
     struct tb_queue queue;
     struct tb_pending first; /* the inline entry */
 };

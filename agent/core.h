@@ -51,15 +51,14 @@ struct tb_env {
 
 /* One request waiting for its response (queue.c). */
 struct tb_pending {
-    uint64_t start_ns;       /* CLOCK_MONOTONIC of its first byte; 0 = untimed */
-    uint32_t route;          /* handle of route.h */
-    uint32_t target;         /* string reference, client role */
-    uint16_t inflight;       /* index + 1 in the in-flight table, 0 = none */
-    uint16_t owner;          /* owner slot + 1 that in_flight was added to, 0 = none */
-    uint8_t method;          /* enum tb_method */
-    uint8_t flags;           /* exchange.c */
-    uint8_t fork_generation; /* low byte of core->fork_generation when it was queued */
-    uint8_t reserved;
+    uint64_t start_ns;        /* CLOCK_MONOTONIC of its first byte; 0 = untimed */
+    uint32_t route;           /* handle of route.h */
+    uint32_t target;          /* string reference, client role */
+    uint16_t inflight;        /* index + 1 in the in-flight table, 0 = none */
+    uint16_t owner;           /* owner slot + 1 that in_flight was added to, 0 = none */
+    uint8_t method;           /* enum tb_method */
+    uint8_t flags;            /* exchange.c */
+    uint16_t fork_generation; /* low bits of core->fork_generation when it was queued */
 };
 _Static_assert(sizeof(struct tb_pending) == 24, "one is in every connection");
 
@@ -90,9 +89,10 @@ struct tb_core {
 
     struct tb_owner *owner; /* this process's slot, NULL = not yet claimed */
     uint32_t owner_slot;
-    uint32_t shard;           /* owner slot mod TB_SHARDS */
-    bool is_foreign;          /* this process is in another pid namespace than the region's maker */
-    uint32_t fork_generation; /* raised on both sides of each fork that was seen */
+    uint32_t shard;            /* owner slot mod TB_SHARDS */
+    bool is_foreign;           /* this process is in another pid namespace than the region's maker */
+    uint32_t fork_generation;  /* raised on both sides of each fork that was seen */
+    uint32_t birth_generation; /* fork_generation when this process was forked; 0 = it was not */
 
     /* series.c: the index once this process has an owner slot and its pages are reserved, else NULL. */
     uint16_t *ready_index;

@@ -38,15 +38,28 @@ void tb_exchange_select(enum tb_simd simd)
         select_functions(tb_exchange_io_base, tb_plain_get_base, tb_plain_response_base);
 }
 
-/* Across a fork, was the request's entry marked by the other side as closed unanswered? Marks it otherwise. */
-static bool was_handed_over(struct tb_core *core, const struct tb_pending *p)
+bool tb_exchange_is_inherited(const struct tb_core *core, uint16_t generation)
 {
-    if (!p->inflight)
+    return (uint16_t)(core->fork_generation - generation) > core->fork_generation - core->birth_generation;
+}
+
+/*
+ * Leaves an exchange that was open at forks. The entry's flags count who has left: the children add 1 each, and the
+ * process that forked them brings the count to TB_INFLIGHT_LEFT less the children that remain. So it is reached by
+ * whoever is last. A child that ends without leaving (killed) makes that nobody is.
+ */
+static bool leave(uint8_t *flags, bool is_inherited, uint16_t forks)
+{
+    uint8_t seen = tb_load_relaxed(flags), next;
+
+    if (!is_inherited && forks >= TB_INFLIGHT_CHILDREN_MAX)
         return true;
-    struct tb_inflight *slot = &core->inflight[p->inflight - 1];
-    if (tb_load_acquire(&slot->start_ns) != tb_inflight_word(p->start_ns, p->owner - 1u))
-        return false; /* the other side finished it; the slot is somebody else's by now */
-    return tb_fetch_or_relaxed(&slot->flags, TB_INFLIGHT_HANDED) & TB_INFLIGHT_HANDED;
+    do {
+        if (is_inherited && seen == TB_INFLIGHT_CHILDREN_MAX)
+            return false;
+        next = (uint8_t)(seen + (is_inherited ? 1 : TB_INFLIGHT_LEFT - forks));
+    } while (!tb_cas_acq_rel(flags, &seen, next));
+    return next == TB_INFLIGHT_LEFT;
 }
 
 static void abort_pending(struct call *call, const struct tb_pending *p, enum tb_abort reason)
@@ -74,6 +87,19 @@ static void switched_off(struct call *call)
         ignore(call); /* begun while it was off: it will not be understood from its middle */
 }
 
+bool tb_exchange_is_others(struct tb_core *core, const struct tb_pending *p)
+{
+    uint16_t forks = (uint16_t)(core->fork_generation - p->fork_generation);
+    bool is_inherited = tb_exchange_is_inherited(core, p->fork_generation);
+
+    if (!forks || !p->inflight)
+        return is_inherited;
+    struct tb_inflight *entry = &core->inflight[p->inflight - 1];
+    if (tb_load_acquire(&entry->start_ns) != tb_inflight_word(p->start_ns, p->owner - 1u))
+        return true; /* another finished it; the entry is somebody else's by now */
+    return !leave(&entry->flags, is_inherited, forks);
+}
+
 /* After giving up: the waiting requests are no longer in flight as far as we can tell. Needs both halves. */
 static void drain(struct call *call)
 {
@@ -82,6 +108,8 @@ static void drain(struct call *call)
 
     while (tb_queue_peek(call->core, c, &p)) {
         tb_queue_pop(call->core, c);
+        if (tb_exchange_is_others(call->core, &p))
+            continue;
         release_in_flight(call->core, &p);
         (void)tb_route_end(call->core, p.route, p.method, 0); /* an open handle holds one of the learner's few places */
     }
@@ -155,13 +183,6 @@ static bool head_is_cut(const struct tb_message *m)
     return m->phase >= TB_PHASE_METHOD && m->phase <= TB_PHASE_HEADER_CR;
 }
 
-/* Does another process hold the exchange since a fork? The first of the two to close it unanswered leaves it to the
- * other. */
-bool tb_exchange_is_others(struct tb_core *core, const struct tb_pending *p)
-{
-    return p->fork_generation != (uint8_t)core->fork_generation && !was_handed_over(core, p);
-}
-
 /* Requests that will never be answered here. */
 static void close_requests(struct call *call)
 {
@@ -181,7 +202,7 @@ static void close_requests(struct call *call)
             reason = TB_ABORT_INCOMPLETE_REQUEST;
         abort_pending(call, &p, reason);
     }
-    if (head_is_cut(m) && c->fork_generation == (uint8_t)call->core->fork_generation) {
+    if (head_is_cut(m) && !tb_exchange_is_inherited(call->core, c->fork_generation)) {
         bool is_known = m->phase >= TB_PHASE_HEADERS;
         struct tb_observation o = {0};
         p = (struct tb_pending){.method = is_known ? m->method : TB_METHOD_OTHER};
@@ -195,7 +216,6 @@ bool tb_exchange_close(struct tb_core *core, struct tb_conn *c, enum tb_close_ho
     struct call call = {.core = core, .c = c};
     uint8_t role = tb_load_relaxed(&c->role);
 
-    (void)how;
     if (TB_UNLIKELY(!take_flag(&c->request_busy))) {
         give_up(&call, TB_COUNTER_GIVEUP_RACE);
         return false;
@@ -208,7 +228,8 @@ bool tb_exchange_close(struct tb_core *core, struct tb_conn *c, enum tb_close_ho
     if (core->base && role != TB_ROLE_UNKNOWN) {
         if (role != ROLE_GIVEN_UP && !tb_rules_is_off(core)) {
             tb_exchange_response_close(&call);
-            close_requests(&call);
+            if (how == TB_CLOSE_LOCAL)
+                close_requests(&call);
         }
         drain(&call);
     }

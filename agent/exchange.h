@@ -16,8 +16,8 @@ struct tb_conn; /* conn.h */
 enum tb_direction { TB_RECEIVED = 0, TB_SENT = 1 };
 
 enum tb_close_how {
-    TB_CLOSE_LOCAL, /* this process closed its last descriptor, or exits */
-    TB_CLOSE_FORGET /* the identity ended unseen (fd number reused), or the descriptor went to another process */
+    TB_CLOSE_LOCAL, /* this process closed its last descriptor, or exits; or its end was not seen (fd number reused) */
+    TB_CLOSE_FORGET /* it lives on in another process or program: what is unanswered is no abort */
 };
 
 typedef void tb_exchange_io_fn(struct tb_core *core, struct tb_conn *c, enum tb_direction direction,

@@ -187,9 +187,13 @@ static inline void finish_current(struct call *call, bool is_incomplete)
     }
 }
 
-/* Does another process hold the exchange since a fork? The first of the two to close it unanswered leaves it to the
- * other. */
+/*
+ * This process leaves an exchange unanswered: is it another's to count, or counted already? Across a fork the last
+ * of those that hold it counts it. Call it once for each exchange and process.
+ */
 bool tb_exchange_is_others(struct tb_core *core, const struct tb_pending *p);
+/* Did this begin, in @generation, in a process that this one was forked from? */
+bool tb_exchange_is_inherited(const struct tb_core *core, uint16_t generation);
 
 /* The rare ends of a request head; a connection's first request. */
 void tb_exchange_request_odd(struct call *call, bool is_queued, bool is_kept, const struct tb_pending *p);
@@ -249,10 +253,16 @@ static inline uint32_t route_of(struct tb_core *core, const struct tb_start_line
     return tb_route_begin(core, line->method, path, line->is_cut);
 }
 
+/* Either half: in which life of the process the connection was last alive. */
+static inline void note_generation(struct call *call)
+{
+    tb_store_relaxed(&call->c->fork_generation, (uint16_t)call->core->fork_generation);
+}
+
 static inline void request_starts(struct call *call)
 {
     call->c->start_ns = now(call);
-    call->c->fork_generation = (uint8_t)call->core->fork_generation;
+    note_generation(call);
 }
 
 /* The head of a request is complete: queue it, choose its body. */
@@ -264,7 +274,7 @@ static inline void request_head(struct call *call)
     struct tb_pending p = {.start_ns = c->start_ns,
                            .route = c->route,
                            .method = m->method,
-                           .fork_generation = (uint8_t)call->core->fork_generation};
+                           .fork_generation = (uint16_t)call->core->fork_generation};
 
     if (TB_UNLIKELY(!(c->request_flags & REQUEST_COUNTED)))
         tb_exchange_count_connection(call);

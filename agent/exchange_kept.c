@@ -105,7 +105,7 @@ static inline bool plain_request(struct tb_core *core, struct tb_conn *c, const 
     c->first.owner = (uint16_t)(slot + 1);
     c->first.method = TB_METHOD_GET;
     c->first.flags = 0;
-    c->first.fork_generation = (uint8_t)core->fork_generation;
+    c->first.fork_generation = (uint16_t)core->fork_generation;
     tb_store_release(&c->queue.pushed, (uint16_t)(pushed + 1));
     return true;
 }

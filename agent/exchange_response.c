@@ -81,6 +81,7 @@ void tb_exchange_response_odd(struct call *call)
             set_flags(c, RESPONSE_NO_REQUEST);
     }
     set_flags(c, RESPONSE_CURRENT);
+    note_generation(call);
     tb_http1_response_body(m, p.method, status);
     if (flags & TB_MSG_AMBIGUOUS) {
         finish_current(call, false);
@@ -185,6 +186,9 @@ void tb_exchange_response_close(struct call *call)
     struct tb_message *m = &c->response;
     struct tb_pending p;
 
+    if (c->response_flags & (RESPONSE_WAITS | RESPONSE_STREAM | RESPONSE_NO_REQUEST) &&
+        tb_exchange_is_inherited(call->core, c->fork_generation))
+        return; /* the process that began it ends it */
     if (c->response_flags & RESPONSE_WAITS) {
         finish_unknown(call, m->extra, false);
         return;

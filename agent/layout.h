@@ -130,13 +130,16 @@ struct tb_inflight {
     uint32_t route;    /* route handle, for the stack sampler */
     uint16_t owner;    /* slot number when claimed */
     uint8_t method;
-    uint8_t flags; /* TB_INFLIGHT_HANDED */
+    uint8_t flags; /* processes that left it unanswered after a fork, see below */
     uint64_t reserved;
 };
 TB_SIZE(struct tb_inflight, 32);
 #define TB_INFLIGHT_OWNER(start_ns) ((uint32_t)((start_ns)&0xffu))
 _Static_assert(TB_OWNERS <= 256u, "an owner slot fits the low byte of start_ns");
-#define TB_INFLIGHT_HANDED 1u /* one side of a fork closed it unanswered: the other side owns the exchange */
+/* A request that was open at forks: 0 to CHILDREN_MAX children have left it; above, the process that made it has too,
+ * and LEFT - flags children remain. */
+#define TB_INFLIGHT_CHILDREN_MAX 0x3fu
+#define TB_INFLIGHT_LEFT 0x80u
 #define TB_INFLIGHT_PER_PAGE (TB_PAGE / 32u)
 #define TB_INFLIGHT_PAGES_PER_SHARD 8u
 #define TB_INFLIGHT_PER_SHARD (TB_INFLIGHT_PER_PAGE * TB_INFLIGHT_PAGES_PER_SHARD)

@@ -149,7 +149,7 @@ bool tb_queue_peek(struct tb_core *core, const struct tb_conn *c, struct tb_pend
         const struct tb_queue_block *b = block_at(core, q->head);
         *ret = q->head_at < TB_QUEUE_PER_BLOCK ? b->entries[q->head_at] : block_at(core, b->next)->entries[0];
     } else {
-        *ret = (struct tb_pending){.method = q->overflow_method, .fork_generation = (uint8_t)core->fork_generation};
+        *ret = (struct tb_pending){.method = q->overflow_method, .fork_generation = (uint16_t)core->fork_generation};
     }
     return true;
 }

@@ -203,7 +203,7 @@ int tb_region_bind(struct tb_core *core, void *base, size_t len)
 void tb_core_forked(struct tb_core *core, uint32_t pid)
 {
     core->env.pid = pid;
-    core->fork_generation++;
+    core->birth_generation = ++core->fork_generation;
     core->owner = NULL;
     core->ready_index = NULL;
 }

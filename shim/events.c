@@ -61,7 +61,7 @@ static void birth(int fd, uint64_t state_and_flags)
         return;
     }
     if (TB_UNLIKELY(tb_fd_state(tb_load_relaxed(slot)) == TB_FD_CONN))
-        end_identity(slot, TB_CLOSE_FORGET);
+        end_identity(slot, TB_CLOSE_LOCAL);
     tb_store_release(slot, state_and_flags | tb_fd_new_birth());
 }
 
@@ -267,7 +267,7 @@ static void right_received(int fd)
         return;
     uint64_t *slot = tb_fd_slot(fd);
     if (slot && tb_load_relaxed(slot))
-        end_identity(slot, TB_CLOSE_FORGET);
+        end_identity(slot, TB_CLOSE_LOCAL);
 }
 
 /* The connection lives on elsewhere: closing it here is no end. */

@@ -572,6 +572,19 @@ static void one_thread_receives_while_another_answers(void **state)
     tb_exchange_close(&core, &c, TB_CLOSE_LOCAL);
 }
 
+/* Whose turn it is: the process that was there from the start, after @forks, or the child of one of them. */
+static void as_parent(uint32_t forks)
+{
+    core.birth_generation = 0;
+    core.fork_generation = forks;
+    core.owner = &owners[0];
+}
+static void as_child(uint32_t fork)
+{
+    core.birth_generation = core.fork_generation = fork;
+    core.owner = NULL;
+}
+
 static void an_exchange_open_at_a_fork_is_counted_by_one_side(void **state)
 {
     struct tb_conn parent, child;
@@ -581,8 +594,9 @@ static void an_exchange_open_at_a_fork_is_counted_by_one_side(void **state)
     tb_conn_open(&parent);
     RECEIVE(&parent, "GET /f HTTP/1.1\r\n\r\n");
     child = parent;
-    core.fork_generation++;
+    as_parent(1);
     tb_exchange_close(&core, &parent, TB_CLOSE_LOCAL);
+    as_child(1);
     assert_int_equal(owners[0].in_flight, 1);
     assert_string_equal(counted(), "");
     SEND(&child, OK_EMPTY);
@@ -595,10 +609,132 @@ static void an_exchange_open_at_a_fork_is_counted_by_one_side(void **state)
     tb_conn_open(&parent);
     RECEIVE(&parent, "GET /f HTTP/1.1\r\n\r\n");
     child = parent;
-    core.fork_generation++;
+    as_parent(1);
     tb_exchange_close(&core, &parent, TB_CLOSE_LOCAL);
+    as_child(1);
     tb_exchange_close(&core, &child, TB_CLOSE_LOCAL);
     assert_string_equal(counted(), "abort GET /f server_closed\n");
+    assert_int_equal(owners[0].in_flight, 0);
+}
+
+static void children_that_leave_an_open_exchange_take_nothing_from_its_server(void **state)
+{
+    struct tb_conn parent, child;
+
+    (void)state;
+    for (uint32_t forks = 1; forks <= 300; forks += 13) {
+        fresh();
+        tb_conn_open(&parent);
+        RECEIVE(&parent, "GET /f HTTP/1.1\r\n\r\n");
+        for (uint32_t i = 1; i <= forks; i++) {
+            child = parent;
+            as_child(i);
+            tb_exchange_close(&core, &child, TB_CLOSE_LOCAL);
+        }
+        as_parent(forks);
+        assert_int_equal(owners[0].in_flight, 1);
+        SEND(&parent, OK_EMPTY);
+        tb_exchange_close(&core, &parent, TB_CLOSE_LOCAL);
+        assert_string_equal(counted(), "GET /f 200\n");
+        assert_int_equal(owners[0].in_flight, 0);
+    }
+}
+
+static void an_exchange_that_no_process_answers_is_aborted_once(void **state)
+{
+    enum { FORKS = 3 };
+
+    (void)state;
+    for (uint32_t turn = 0; turn <= FORKS; turn++) { /* the parent closes after so many children */
+        struct tb_conn parent, child;
+        fresh();
+        tb_conn_open(&parent);
+        RECEIVE(&parent, "GET /f HTTP/1.1\r\n\r\n");
+        child = parent;
+        for (uint32_t i = 0; i <= FORKS; i++) {
+            struct tb_conn c = child;
+            if (i == turn)
+                as_parent(FORKS);
+            else
+                as_child(i < turn ? i + 1 : i);
+            assert_string_equal(counted(), "");
+            assert_int_equal(owners[0].in_flight, 1);
+            tb_exchange_close(&core, &c, TB_CLOSE_LOCAL);
+        }
+        assert_string_equal(counted(), "abort GET /f server_closed\n");
+        assert_int_equal(owners[0].in_flight, 0);
+        assert_int_equal(inflight[0].start_ns, 0);
+    }
+}
+
+static void children_do_not_end_streams_and_outgoing_requests_of_their_parent(void **state)
+{
+    struct tb_conn stream, client, bad, copy;
+
+    (void)state;
+    fresh();
+    tb_conn_open(&stream);
+    tb_conn_open(&client);
+    tb_conn_open(&bad);
+    RECEIVE(&stream, "GET /ws HTTP/1.1\r\n\r\n");
+    SEND(&stream, "HTTP/1.1 101 Switching Protocols\r\n\r\n");
+    SEND(&client, "GET /out HTTP/1.1\r\n\r\n");
+    RECEIVE(&bad, "what is this\r\n");
+    SEND(&bad, "HTTP/1.1 400 Bad\r\nContent-Length: 5\r\n\r\n");
+    for (uint32_t i = 1; i <= 2; i++) {
+        as_child(i);
+        copy = stream;
+        tb_exchange_close(&core, &copy, TB_CLOSE_LOCAL);
+        copy = client;
+        tb_exchange_close(&core, &copy, TB_CLOSE_LOCAL);
+        copy = bad;
+        tb_exchange_close(&core, &copy, TB_CLOSE_LOCAL);
+    }
+    as_parent(2);
+    RECEIVE(&client, OK_EMPTY);
+    SEND(&bad, "sorry");
+    assert_string_equal(counted(), "GET /ws 101\n_OTHER _unmatched 400\nclient GET /out 200\n");
+    tb_exchange_close(&core, &client, TB_CLOSE_LOCAL);
+    tb_exchange_close(&core, &bad, TB_CLOSE_LOCAL);
+    tb_exchange_close(&core, &stream, TB_CLOSE_LOCAL);
+    assert_string_equal(counted(), "GET /ws 101\n_OTHER _unmatched 400\nclient GET /out 200\nstream 101\n");
+}
+
+static void giving_up_in_a_child_leaves_the_parents_exchange_alone(void **state)
+{
+    struct tb_conn parent, child;
+
+    (void)state;
+    fresh();
+    tb_conn_open(&parent);
+    RECEIVE(&parent, "GET /f HTTP/1.1\r\n\r\n");
+    child = parent;
+    as_child(1);
+    SEND(&child, "\1\2\3");
+    assert_true(tb_exchange_is_done(&child));
+    tb_exchange_close(&core, &child, TB_CLOSE_LOCAL);
+    as_parent(1);
+    assert_int_equal(owners[0].in_flight, 1);
+    SEND(&parent, OK_EMPTY);
+    assert_int_equal(owners[0].in_flight, 0);
+    assert_string_equal(counted(), "GET /f 200\n");
+    tb_exchange_close(&core, &parent, TB_CLOSE_LOCAL);
+}
+
+static void what_lives_on_elsewhere_is_no_abort(void **state)
+{
+    struct tb_conn c;
+
+    (void)state;
+    fresh();
+    tb_conn_open(&c);
+    RECEIVE(&c, "GET /passed HTTP/1.1\r\n\r\n");
+    tb_exchange_close(&core, &c, TB_CLOSE_FORGET);
+    fresh();
+    tb_conn_open(&c);
+    RECEIVE(&c, "GET /passed HTTP/1.1\r\nHo");
+    tb_exchange_close(&core, &c, TB_CLOSE_FORGET);
+    assert_string_equal(counted(), "");
     assert_int_equal(owners[0].in_flight, 0);
 }
 
@@ -672,6 +808,11 @@ int main(void)
         cmocka_unit_test(two_threads_on_one_half_give_up_and_say_so),
         cmocka_unit_test(one_thread_receives_while_another_answers),
         cmocka_unit_test(an_exchange_open_at_a_fork_is_counted_by_one_side),
+        cmocka_unit_test(children_that_leave_an_open_exchange_take_nothing_from_its_server),
+        cmocka_unit_test(an_exchange_that_no_process_answers_is_aborted_once),
+        cmocka_unit_test(children_do_not_end_streams_and_outgoing_requests_of_their_parent),
+        cmocka_unit_test(giving_up_in_a_child_leaves_the_parents_exchange_alone),
+        cmocka_unit_test(what_lives_on_elsewhere_is_no_abort),
         cmocka_unit_test(switched_off_counts_nothing_and_never_resumes_in_the_middle),
         cmocka_unit_test(only_http_looks_like_http),
     };
