@@ -102,6 +102,7 @@ static inline bool read_number(const uint8_t *d, uint64_t *ret)
 
 #define NO_LENGTH UINT64_MAX
 #define CONTENT_BYTES 27 /* what plain_content() may read of a line */
+#define CASE_OF_7 UINT64_C(0x0020202020202020)
 #define CASE_OF_6 UINT64_C(0x0000202020202020)
 #define BYTES_6 UINT64_C(0x0000ffffffffffff)
 #define WORD_TYPE_6 UINT64_C(0x0000203a65707974) /* type, colon, blank */
@@ -141,11 +142,11 @@ static inline __attribute__((always_inline)) bool end_of_head(const uint8_t *p, 
         }
         if (TB_UNLIKELY(end - line < CONTENT_BYTES))
             goto refuse;
-        uint64_t word = load64(line) | CASE_BITS;
+        uint64_t word = load64(line) | CASE_OF_7; /* exact: CR with bit 5 would be '-' */
         if (word == WORD_CONTENT) {
             if (TB_UNLIKELY(!plain_content(line, length)))
                 goto refuse;
-        } else if (TB_UNLIKELY(word == WORD_TRANSFER)) {
+        } else if (TB_UNLIKELY((word | CASE_BITS) == WORD_TRANSFER)) {
             goto refuse;
         }
     }

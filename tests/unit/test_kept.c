@@ -83,6 +83,7 @@ static void put_header(struct text *t)
                                       "Content-Length: 18446744073709551617\r\n",
                                       "Content-Lengthy: 5\r\n",
                                       "Content-Length\r\n",
+                                      "Content\rLength: 5\r\n",
                                       "X-Content-Length: 5\r\n",
                                       " Content-Length: 5\r\n",
                                       "Content-Length: 2\n",
