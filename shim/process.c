@@ -233,6 +233,8 @@ void tb_process_forked(void)
 {
     tb_store_relaxed(tb_fork_word, 1);
     tb_core_forked(&tb_core, own_pid());
+    if (!tb_core.base)
+        tb_store_relaxed(&region_started, 0); /* it was a thread of the parent, which is not here, that makes it */
 }
 
 void tb_process_check_birth(void)

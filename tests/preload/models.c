@@ -3,6 +3,8 @@
  * meanwhile. */
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -615,6 +617,71 @@ static void change_root(int listener, const struct way *way)
     drop_privileges(listener, way);
 }
 
+/* One thread reads requests, another answers them on the same connection, while the first reads on. */
+struct line {
+    int fd, pipe[2];
+    const struct way *way;
+};
+
+static void *answer_line(void *arg)
+{
+    struct line *l = arg;
+    static const char head[] = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n";
+    char byte;
+    while (read(l->pipe[0], &byte, 1) == 1)
+        if (l->way->send_response(l->fd, head, sizeof(head) - 1, "xxxxx", 5))
+            break;
+    return NULL;
+}
+
+static void reader_and_writer(int listener, const struct way *way)
+{
+    for (;;) {
+        struct line l = {.fd = accept_one(listener), .way = way};
+        pthread_t writer;
+        if (pipe(l.pipe) || pthread_create(&writer, NULL, answer_line, &l))
+            exit(2);
+        char buf[HEAD_MAX];
+        ssize_t n;
+        int newlines = 0;
+        while ((n = way->receive(l.fd, buf, sizeof(buf))) > 0)
+            for (ssize_t i = 0; i < n; i++) {
+                newlines = buf[i] == '\n' ? newlines + 1 : buf[i] == '\r' ? newlines : 0;
+                if (newlines == 2 && write(l.pipe[1], "r", 1) != 1)
+                    exit(2);
+            }
+        close(l.pipe[1]);
+        pthread_join(writer, NULL);
+        close(l.pipe[0]);
+        close(l.fd);
+    }
+}
+
+/* Forwards bytes between the client and the server on port BACKEND; both connections are in this process. */
+static void proxy(int listener, const struct way *way)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET,
+                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                            .sin_port = htons((uint16_t)atoi(getenv("BACKEND")))};
+    static char buf[65536];
+    for (;;) {
+        int ends[2] = {accept_one(listener), socket(AF_INET, SOCK_STREAM, 0)};
+        if (connect(ends[1], (struct sockaddr *)&a, sizeof(a)))
+            exit(2);
+        for (int is_open = 1; is_open;) {
+            struct pollfd p[2] = {{.fd = ends[0], .events = POLLIN}, {.fd = ends[1], .events = POLLIN}};
+            poll(p, 2, -1);
+            for (int i = 0; i < 2 && is_open; i++)
+                if (p[i].revents) {
+                    ssize_t n = way->receive(ends[i], buf, sizeof(buf));
+                    is_open = n > 0 && way->send_response(ends[!i], buf, (size_t)n, "", 0) == 0;
+                }
+        }
+        close(ends[0]);
+        close(ends[1]);
+    }
+}
+
 /* Two processes run the same listener; the first is told apart by nothing. */
 static void inherited(int listener, const struct way *way)
 {
@@ -650,6 +717,8 @@ const struct model models[] = {
     {"inherited", inherited},
     {"pass-unseen", pass_unseen},
     {"exec-self", exec_self},
+    {"reader-writer", reader_and_writer},
+    {"proxy", proxy},
     {"drop", drop_privileges},
     {"chroot", change_root},
     {NULL, NULL},

@@ -52,8 +52,9 @@ def build():
         shim = os.path.join(HERE, "../../shim")
         newest = max(os.path.getmtime(os.path.join(d, f)) for d in (HERE, shim) for f in os.listdir(d))
         if not os.path.exists(out) or os.path.getmtime(out) < max(newest, os.path.getmtime(os.path.join(B, "agent.a"))):
-            subprocess.run(argv + ["-o", out + ".new"], check=True)
-            os.rename(out + ".new", out)
+            new = f"{out}.{os.getpid()}"
+            subprocess.run(argv + ["-o", new], check=True)
+            os.rename(new, out)
 
     compile_to("server", ["cc", *flags, *sources, "-lpthread"])
     compile_to("dump", ["cc", *flags, "-I.", os.path.join(HERE, "dump.c"), os.path.join(B, "agent.a")])
@@ -269,9 +270,9 @@ def way(directory, random_, name):
 
 
 @test(*[(m.replace("-", "_"), m) for m in SERIAL])
-def model(directory, random_, name):
+def model(directory, random_, name, ways=("read", "recv", "readv"), program="server"):
     record = collections.Counter()
-    server = start(directory, random_.choice(["read", "recv", "readv"]), name)
+    server = start(directory, random_.choice(ways), name, program=program)
     rounds, connections = (8, 1) if name in ONE_AT_A_TIME else (3, 2 if name in ("prefork", "fork-unseen", "pass") else 6)
     for _ in range(rounds):
         mixed_traffic(server, record, random_, connections=connections, requests=6)
@@ -288,14 +289,12 @@ def family(directory, random_, name):
     compare(directory, record, aborted={})
 
 
-@test(*[(w, w, m) for w, m in (("read", "epoll"), ("sendfile", "prefork"), ("recvmsg", "threads"), ("syscall", "fork"))])
-def musl(directory, random_, way_, model_):
+@test(*[(m.replace("-", "_"), m) for m in SERIAL])
+def musl(directory, random_, name):
+    """The same object in programs of another C library."""
     if not os.path.exists(os.path.join(BIN, "server-musl")):
         raise Skip("musl-gcc is not installed")
-    record = collections.Counter()
-    server = start(directory, way_, model_, program="server-musl")
-    mixed_traffic(server, record, random_, connections=2, requests=20)
-    compare(directory, record, aborted={})
+    model(directory, random_, name, [w for w in WAYS if w not in ("preadv2", "checked")], "server-musl")
 
 
 # ---- ends ----
@@ -495,6 +494,32 @@ def reset_before_the_answer_is_the_clients_doing(directory, random_):
         c.s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         c.close()
     compare(directory, record, aborted={("GET", "_unmatched", 1): 4})
+
+
+@test()
+def one_thread_reads_and_another_answers(directory, random_):
+    record = collections.Counter()
+    server = start(directory, "read", "reader-writer")
+    for _ in range(6):
+        c = server.connect(record)
+        for _ in range(20):
+            for _ in range(random_.randrange(1, 12)):
+                c.send("GET", "/small")
+            while c.waiting:
+                assert c.response()
+        c.close()
+    compare(directory, record, aborted={})
+
+
+@test(*[(w, w) for w in ("read", "recvmsg", "syscall")])
+def proxy_counts_both_sides_apart(directory, random_, way_):
+    record = collections.Counter()
+    backend = start(directory, "read", "threads", preload="")
+    server = start(directory, way_, "proxy", env={"BACKEND": str(backend.address)})
+    for _ in range(4):
+        mixed_traffic(server, record, random_, connections=1, requests=8)
+    both = {**record, **{("client", *k): v for k, v in record.items()}}
+    compare(directory, both, aborted={})
 
 
 @test()
