@@ -108,8 +108,8 @@ struct tb_owner {
     uint64_t start_ns;       /* CLOCK_MONOTONIC when claimed */
     uint64_t start_ticks;    /* of /proc/PID/stat field 22 when known, else 0 */
     int64_t in_flight;       /* requests received, not yet answered; any thread of the process adds */
-    uint64_t exchanges;      /* counted by this process */
-    uint64_t connections;    /* open HTTP connections */
+    uint64_t reserved0;
+    uint64_t reserved1;
     uint64_t unobservable;   /* bit per reason (limits.md): io_uring seen, seccomp installed, ... */
     uint64_t inflight_pages; /* bit per page of its shard's in-flight table that this process may have entries in */
 };
