@@ -140,13 +140,14 @@ static uint32_t grow(struct tb_core *core, const struct tb_route_trial *t, bool 
     uint32_t node = t->base, at = 0;
     for (uint32_t i = 0; i < t->count && i < TB_ROUTE_DEPTH; i++) {
         const struct tb_route_step *step = &t->steps[i];
-        if (step->text_len > sizeof t->text - at)
+        size_t len = tb_load_relaxed(&step->text_len); /* once: the file has other writers */
+        if (len > sizeof t->text - at)
             break;
         uint32_t next = 0;
-        if (step->kind != TB_KIND_LITERAL && !step->text_len)
+        if (step->kind != TB_KIND_LITERAL && !len)
             next = tb_load_relaxed(&tb_learn_node(core, node)->values);
         if (!next || step->kind == TB_KIND_REST)
-            next = tb_learn_add(core, node, step, tb_bytes(t->text + at, step->text_len));
+            next = tb_learn_add(core, node, step, tb_bytes(t->text + at, len));
         if (!next) {
             *ret_full = true;
             return 0;
@@ -154,8 +155,8 @@ static uint32_t grow(struct tb_core *core, const struct tb_route_trial *t, bool 
         node = next;
         note_step(core, t, i, node);
         if (step->kind == TB_KIND_LITERAL)
-            tb_route_style_note(core, tb_bytes(t->text + at, step->text_len));
-        at += step->text_len;
+            tb_route_style_note(core, tb_bytes(t->text + at, len));
+        at += (uint32_t)len;
         tb_learn_visit(tb_learn_node(core, node));
     }
     return node;

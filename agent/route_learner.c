@@ -62,9 +62,11 @@ static uint32_t mix(uint32_t a, uint32_t b)
 
 struct tb_bytes tb_learn_text(struct tb_core *core, const struct tb_route_node *node)
 {
-    if (node->text >= TB_ROUTE_TEXT || node->text_len > TB_ROUTE_TEXT - node->text)
+    /* once each: the file's other writers may change them between the look and the use */
+    uint32_t text = tb_load_relaxed(&node->text), len = tb_load_relaxed(&node->text_len);
+    if (text >= TB_ROUTE_TEXT || len > TB_ROUTE_TEXT - text)
         return tb_bytes(core->learner, 0);
-    return tb_bytes(core->learner + TB_LEARN_TEXT + node->text, node->text_len);
+    return tb_bytes(core->learner + TB_LEARN_TEXT + text, len);
 }
 
 static bool is_child(struct tb_core *core, const struct tb_route_node *n, uint32_t parent, uint8_t kind, uint32_t hash,

@@ -97,8 +97,10 @@ struct tb_bytes tb_string_get(const uint8_t *strings, size_t strings_len, uint32
     if (ref < TB_STR_FIRST || ref % 8 || ref >= strings_len || strings_len - ref < sizeof(struct tb_string) + 1)
         return none;
     const struct tb_string *s = (const struct tb_string *)(const void *)(strings + ref);
-    if (tb_load_acquire(&s->state) != TB_SLOT_PUBLISHED || s->len > TB_STRING_MAX ||
-        s->len > strings_len - ref - sizeof(struct tb_string) - 1)
+    if (tb_load_acquire(&s->state) != TB_SLOT_PUBLISHED)
         return none;
-    return tb_bytes(s->bytes, s->len);
+    size_t len = tb_load_relaxed(&s->len); /* once: another process may change it */
+    if (len > TB_STRING_MAX || len > strings_len - ref - sizeof(struct tb_string) - 1)
+        return none;
+    return tb_bytes(s->bytes, len);
 }
