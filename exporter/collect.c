@@ -151,7 +151,6 @@ static void add_gauges(struct tb_snap_service *service, const struct tb_snap_reg
     service->regions++;
     service->processes += r->processes;
     service->in_flight += r->in_flight;
-    service->connections += r->connections;
     service->unobservable |= r->unobservable;
     if (r->oldest_ns > service->oldest_ns)
         service->oldest_ns = r->oldest_ns;

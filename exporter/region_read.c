@@ -201,7 +201,6 @@ void tb_region_read_owners(const struct tb_region_copy *copy, uint64_t pidns_ino
             r->pids[r->processes] = o->pid;
         r->processes++;
         r->in_flight += o->in_flight > 0 ? (uint64_t)o->in_flight : 0;
-        r->connections += o->connections;
         r->unobservable |= o->unobservable;
     }
     read_in_flight(copy, is_alive, now_ns, r);

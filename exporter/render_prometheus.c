@@ -310,9 +310,6 @@ static void render_agents(struct tb_buffer *out, const struct tb_snapshot *s)
     tb_render_head(out, "tickbird_processes", "gauge", "Processes that record.");
     for (size_t i = 0; i < s->service_count; i++)
         tb_render_sample(out, "tickbird_processes", s->services[i]->label, s->services[i]->processes);
-    tb_render_head(out, "tickbird_connections", "gauge", "Open HTTP connections.");
-    for (size_t i = 0; i < s->service_count; i++)
-        tb_render_sample(out, "tickbird_connections", s->services[i]->label, s->services[i]->connections);
     tb_render_head(out, "tickbird_service_created_timestamp_seconds", "gauge",
                    "When the totals of a service began at 0, in seconds since 1970.");
     for (size_t i = 0; i < s->service_count; i++)

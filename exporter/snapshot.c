@@ -371,7 +371,7 @@ void tb_snapshot_begin(struct tb_snapshot *s, uint64_t now_ns)
         memcpy(e->counters, e->base_counters, sizeof e->counters);
         e->must_restart = false;
         e->regions = e->processes = 0;
-        e->in_flight = e->oldest_ns = e->connections = e->unobservable = e->requests = 0;
+        e->in_flight = e->oldest_ns = e->unobservable = e->requests = 0;
         memset(e->agent_versions, 0, sizeof e->agent_versions);
     }
 }

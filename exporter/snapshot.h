@@ -84,7 +84,6 @@ struct tb_snap_service {
     uint32_t processes;
     uint64_t in_flight;
     uint64_t oldest_ns; /* age of the oldest request in flight, 0 = none */
-    uint64_t connections;
     uint64_t unobservable; /* owners' bits, ORed */
     char agent_versions[4][32];
     struct tb_snap_service *next_in_bucket;
@@ -133,7 +132,6 @@ struct tb_snap_region {
     uint64_t requests; /* server role, of this life of the region */
     uint64_t in_flight;
     uint64_t oldest_ns;
-    uint64_t connections;
     uint64_t unobservable;
     uint32_t series_used;
     uint32_t series_skipped; /* slots with keys or bounds that make no sense */

@@ -226,7 +226,6 @@ static void json_program(struct tb_json *json, const struct tb_snap_region *r)
     tb_json_number(json, "requests", r->requests);
     tb_json_number(json, "in_flight", r->in_flight);
     tb_json_seconds(json, "oldest_in_flight_seconds", r->oldest_ns);
-    tb_json_number(json, "connections", r->connections);
     tb_json_bool(json, "is_recording", !r->is_off);
     tb_json_close(json, '}');
 }
