@@ -211,18 +211,27 @@ static void close_requests(struct call *call)
     }
 }
 
+/* A thread is inside the connection. In a child of fork it was the parent's, which goes on there: nothing is lost. */
+static void close_busy(struct call *call)
+{
+    if (tb_exchange_is_inherited(call->core, call->c->fork_generation))
+        ignore(call);
+    else
+        give_up(call, TB_COUNTER_GIVEUP_RACE);
+}
+
 bool tb_exchange_close(struct tb_core *core, struct tb_conn *c, enum tb_close_how how)
 {
     struct call call = {.core = core, .c = c};
     uint8_t role = tb_load_relaxed(&c->role);
 
     if (TB_UNLIKELY(!take_flag(&c->request_busy))) {
-        give_up(&call, TB_COUNTER_GIVEUP_RACE);
+        close_busy(&call);
         return false;
     }
     if (TB_UNLIKELY(!take_flag(&c->response_busy))) {
         drop_flag(&c->request_busy);
-        give_up(&call, TB_COUNTER_GIVEUP_RACE);
+        close_busy(&call);
         return false;
     }
     if (core->base && role != TB_ROLE_UNKNOWN) {

@@ -721,6 +721,25 @@ static void giving_up_in_a_child_leaves_the_parents_exchange_alone(void **state)
     tb_exchange_close(&core, &parent, TB_CLOSE_LOCAL);
 }
 
+static void a_half_that_a_thread_of_the_parent_held_is_no_race_of_the_child(void **state)
+{
+    struct tb_conn parent, child;
+
+    (void)state;
+    fresh();
+    tb_conn_open(&parent);
+    RECEIVE(&parent, "GET /f HTTP/1.1\r\n\r\n");
+    child = parent;
+    child.request_busy = 1; /* copied while another thread was inside, which is not in the child */
+    as_child(1);
+    assert_false(tb_exchange_close(&core, &child, TB_CLOSE_LOCAL));
+    assert_int_equal(counters[TB_COUNTER_GIVEUP_RACE], 0);
+    as_parent(1);
+    SEND(&parent, OK_EMPTY);
+    tb_exchange_close(&core, &parent, TB_CLOSE_LOCAL);
+    assert_string_equal(counted(), "GET /f 200\n");
+}
+
 static void what_lives_on_elsewhere_is_no_abort(void **state)
 {
     struct tb_conn c;
@@ -812,6 +831,7 @@ int main(void)
         cmocka_unit_test(an_exchange_that_no_process_answers_is_aborted_once),
         cmocka_unit_test(children_do_not_end_streams_and_outgoing_requests_of_their_parent),
         cmocka_unit_test(giving_up_in_a_child_leaves_the_parents_exchange_alone),
+        cmocka_unit_test(a_half_that_a_thread_of_the_parent_held_is_no_race_of_the_child),
         cmocka_unit_test(what_lives_on_elsewhere_is_no_abort),
         cmocka_unit_test(switched_off_counts_nothing_and_never_resumes_in_the_middle),
         cmocka_unit_test(only_http_looks_like_http),
