@@ -11,6 +11,7 @@ done | awk '
         split($0, part, /[:% ]+/); percent = part[3]; lines = part[5]
         if (lines > seen[file]) { seen[file] = lines; covered[file] = percent * lines / 100 }
     }
+    /^Lines executed/ { file = "" } # what follows without a name is the sum of one run
     END {
         for (file in seen) { total += seen[file]; hit += covered[file]; printf "%6.1f %%  %5d lines  %s\n", 100 * covered[file] / seen[file], seen[file], file | "sort -k4" }
         close("sort -k4")
