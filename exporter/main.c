@@ -123,6 +123,14 @@ static int open_ledger(struct exporter *e, char **ret_error)
     return r;
 }
 
+/* A mistyped directory must not look like no traffic. It may be made later, so it is no error. */
+static void warn_of_missing(const char *const *dirs, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (access(dirs[i], F_OK) < 0)
+            tb_log(TB_LOG_WARN, "region directory cannot be found", "path", dirs[i], "error", strerror(errno), NULL);
+}
+
 static int open_collector(struct exporter *e, char **ret_error)
 {
     struct tb_collect_options options = {
@@ -132,6 +140,7 @@ static int open_collector(struct exporter *e, char **ret_error)
     };
     if (!options.dir_count && !tb_option_is_on(&e->options, TB_OPTION_ONCE))
         make_shared_directory();
+    warn_of_missing(options.dirs, options.dir_count);
     int r = tb_collector_new(&options, &e->collector);
     if (!r && (r = tb_collect(e->collector)) == -EPROTONOSUPPORT)
         *ret_error =

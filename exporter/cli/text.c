@@ -77,8 +77,13 @@ int tb_cli_option(int argc, char **argv, const char *letters, const struct optio
     snprintf(spec, sizeof(spec), "%s:%s", stops ? "+" : "", stops ? letters + 1 : letters);
     opterr = 0;
     int got = getopt_long(argc, argv, spec, options, NULL);
-    if (got != '?' && got != ':')
-        return got;
+    if (got != '?' && got != ':') {
+        /* `--service -- PROGRAM`: the end of the options is nobody's value */
+        if (got < 0 || !optarg || optarg != argv[optind - 1] || strcmp(optarg, "--") != 0)
+            return got;
+        tb_cli_message("%s: its value is missing: see tickbird %s --help", argv[optind - 2], argv[0]);
+        return TB_OPTION_BAD;
+    }
     /* A long option was stepped over already; of a short one only its letter is known. */
     char letter[3] = {'-', (char)optopt, 0};
     const char *word = argv[optind - 1];

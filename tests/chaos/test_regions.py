@@ -62,6 +62,18 @@ def directory_missing(test):
     return serves_unobserved(test, test.region_dir / "no" / "such", r"no such|does not exist|missing|cannot be opened|No such")
 
 
+def exporter_says_that_its_directory_is_missing(test):
+    where = test.region_dir / "mistyped"
+    child = chaos.start_exporter(test, region_dir=where)
+    assert re.search(r"level=warn .*%s" % where, test.log_of(child)), test.log_of(child)
+    where.mkdir(0o700)
+    _, at = chaos.start_small(test, "read", "single", env={"TICKBIRD_DIR": str(where)})
+    record = collections.Counter()
+    traffic(at, record, connections=1)
+    found = test.settled(test.service, sum(record.values())).counts(test.service)
+    assert found == record, harness.difference(record, found)
+
+
 def directory_unwritable(test):
     """nginx drops its rights and its packaged user may not write; a program of that user finds no directory either."""
     if os.getuid() != 0:
@@ -99,6 +111,14 @@ def small_tmpfs(test, size):
     if not HAS_OWN_MOUNTS:
         raise harness.Missing("mounts are not permitted here")
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=3773", "none", test.region_dir], check=True)
+    close = test.close
+
+    def close_and_unmount():
+        for child in reversed(test.processes):
+            test.stop(child)
+        subprocess.run(["umount", "-l", test.region_dir], check=False)
+        close()
+    test.close = close_and_unmount
 
 
 def fill(test):
@@ -323,6 +343,6 @@ def server_in_namespaces_of_its_own(test):
     alive(child)
 
 
-chaos.main([directory_missing, directory_unwritable, directory_on_a_disk, directory_full_from_the_start,
+chaos.main([directory_missing, exporter_says_that_its_directory_is_missing, directory_unwritable, directory_on_a_disk, directory_full_from_the_start,
             directory_full_while_serving, hostile_files, region_cut_by_its_owner, exporter_in_namespaces_of_its_own,
             server_in_namespaces_of_its_own])

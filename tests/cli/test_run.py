@@ -62,6 +62,9 @@ def run_with_wrong_options_exits_125_and_starts_nothing(s):
         check(done.code == 125, argv, done)
         one_line(done.err)
         check(not os.path.exists(marker), argv)
+    done = s.run("run", "--service", "--", "/usr/bin/touch", marker)
+    check(done.code == 125 and "value is missing" in one_line(done.err), done)
+    check(not os.path.exists(marker), "-- was taken for the name")
     for argv in ([], ["--service"], ["--service", "shop"], ["--"]):
         done = s.run("run", *argv)
         check(done.code == 125, argv, done)
