@@ -60,6 +60,8 @@ def durations(test):
             conn.send(data)
         else:
             conn.send(data[:pause_at])
+            # from here on the server is known to have read: a pause that began before could be partly unseen
+            harness.until(lambda: test.scrape().total("http_requests_in_flight", service=test.service) == 1, "one in flight")
             select.select([], [], [], pause)  # the slow client is what is measured
             conn.send(data[pause_at:])
         for method, route, _ in requests:
