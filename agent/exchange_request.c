@@ -5,6 +5,8 @@
  */
 #include "exchange_impl.h"
 
+#define BAD_CALLS_MAX 100u /* bounded by the 8 bits that count them */
+
 /* A first request: the connection is an HTTP connection. */
 void tb_exchange_count_connection(struct call *call)
 {
@@ -93,6 +95,7 @@ static void request_bad(struct call *call, const uint8_t *first)
     struct tb_conn *c = call->c;
 
     c->request_flags |= REQUEST_BAD;
+    c->request.pos = 0; /* counts calls from now on */
     if (!(c->request_flags & REQUEST_COUNTED) && first && *first == 0x16)
         c->request_flags |= REQUEST_IS_TLS;
     /* a client that does not speak HTTP: the other side will not either */
@@ -104,14 +107,29 @@ static void request_bad(struct call *call, const uint8_t *first)
         ignore(call);
 }
 
+/*
+ * More bytes on a connection whose first ones were no request: an answer to them would be counted, but after so many
+ * calls without one it is another protocol, and its descriptor is to cost nothing.
+ */
+static void more_of_the_same(struct call *call)
+{
+    struct tb_conn *c = call->c;
+
+    if ((c->request_flags & (REQUEST_BAD | REQUEST_COUNTED)) == REQUEST_BAD &&
+        !(tb_load_relaxed(&c->response_flags) & RESPONSE_CURRENT) && ++c->request.pos == BAD_CALLS_MAX)
+        ignore(call);
+}
+
 /* Whatever is not a whole ordinary head. Returns false when the range is used up or nothing more is wanted. */
 bool tb_exchange_request_step(struct call *call, struct tb_bytes *b)
 {
     struct tb_conn *c = call->c;
     struct tb_message *m = &c->request;
 
-    if (m->phase == TB_PHASE_STOPPED || (tb_load_relaxed(&c->response_flags) & RESPONSE_TUNNEL))
+    if (m->phase == TB_PHASE_STOPPED || (tb_load_relaxed(&c->response_flags) & RESPONSE_TUNNEL)) {
+        more_of_the_same(call);
         return false;
+    }
     if (m->phase >= TB_PHASE_LENGTH) {
         uint64_t body = 0;
         enum tb_parse r = tb_http1_body(m, b, &body);

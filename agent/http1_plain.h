@@ -102,7 +102,6 @@ static inline bool read_number(const uint8_t *d, uint64_t *ret)
 
 #define NO_LENGTH UINT64_MAX
 #define CONTENT_BYTES 27 /* what plain_content() may read of a line */
-#define CASE_OF_7 UINT64_C(0x0020202020202020)
 #define CASE_OF_6 UINT64_C(0x0000202020202020)
 #define BYTES_6 UINT64_C(0x0000ffffffffffff)
 #define WORD_TYPE_6 UINT64_C(0x0000203a65707974) /* type, colon, blank */
@@ -112,6 +111,8 @@ static inline __attribute__((always_inline)) bool plain_content(const uint8_t *l
 {
     uint64_t second = load64(line + 8) | CASE_OF_6;
 
+    if (TB_UNLIKELY(line[7] != '-')) /* with bit 5, CR is taken for it */
+        return false;
     if (TB_LIKELY(second == WORD_LENGTH))
         return TB_LIKELY(*length == NO_LENGTH) && read_number(line + 16, length);
     if (TB_LIKELY((second & BYTES_6) == WORD_TYPE_6)) {
@@ -142,11 +143,11 @@ static inline __attribute__((always_inline)) bool end_of_head(const uint8_t *p, 
         }
         if (TB_UNLIKELY(end - line < CONTENT_BYTES))
             goto refuse;
-        uint64_t word = load64(line) | CASE_OF_7; /* exact: CR with bit 5 would be '-' */
+        uint64_t word = load64(line) | CASE_BITS;
         if (word == WORD_CONTENT) {
             if (TB_UNLIKELY(!plain_content(line, length)))
                 goto refuse;
-        } else if (TB_UNLIKELY((word | CASE_BITS) == WORD_TRANSFER)) {
+        } else if (TB_UNLIKELY(word == WORD_TRANSFER)) {
             goto refuse;
         }
     }

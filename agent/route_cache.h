@@ -11,6 +11,13 @@
 
 #include "route_learner.h"
 
+static inline uint32_t tb_load_4(const uint8_t *p)
+{
+    uint32_t v;
+    __builtin_memcpy(&v, p, sizeof(v));
+    return v;
+}
+
 /* One word more: for any word a permutation of @h, and the other way round. */
 static inline uint64_t tb_route_mix(uint64_t h, uint64_t word)
 {
@@ -29,9 +36,12 @@ static inline uint64_t tb_route_path_hash(const struct tb_core *core, const stru
             h = tb_route_mix(h, tb_load_8(p));
         h = tb_route_mix(h, tb_load_8(end - 8)); /* may overlap */
     } else {
+        /* all bytes of 4 to 7, or of up to 3, some of them twice */
         uint64_t tail = 0;
-        for (; p < end; p++)
-            tail = tail << 8 | *p;
+        if (path.len >= 4)
+            tail = (uint64_t)tb_load_4(p) << 32 | tb_load_4(end - 4);
+        else if (path.len)
+            tail = (uint64_t)p[0] << 16 | (uint64_t)p[path.len / 2] << 8 | end[-1];
         h = tb_route_mix(h, tail);
     }
     h *= TB_SEGMENT_MIX;

@@ -12,7 +12,8 @@ enum tb_simd tb_scan_best(void)
 {
     uint32_t a, b, c, d;
 
-    /* AVX2 needs the processor (leaf 7) and the kernel's word that it saves ymm registers (OSXSAVE, XCR0 bits 1 and 2).
+    /* AVX2 and BMI (the hot path has both) need the processor (leaf 7) and the kernel's word that it saves ymm
+     * registers (OSXSAVE, XCR0 bits 1 and 2).
      */
     if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE) || !(c & bit_AVX))
         return TB_SIMD_SSE2;
@@ -20,7 +21,7 @@ enum tb_simd tb_scan_best(void)
     __asm__ volatile("xgetbv" : "=a"(xcr0_low), "=d"(xcr0_high) : "c"(0));
     if ((xcr0_low & 6) != 6)
         return TB_SIMD_SSE2;
-    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(b & bit_AVX2))
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(b & bit_AVX2) || !(b & bit_BMI))
         return TB_SIMD_SSE2;
     return TB_SIMD_AVX2;
 }

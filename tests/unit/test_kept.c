@@ -292,11 +292,29 @@ static void short_and_general_way_count_the_same(void **state)
     munmap(p, 3 * page);
 }
 
+static void another_protocol_is_left_alone_in_the_end(void **state)
+{
+    static const uint8_t noise[] = {0x80, 0x81, 0x82};
+    static struct side side;
+    struct tb_bytes range = {noise, sizeof(noise)};
+
+    (void)state;
+    open_side(&side, false);
+    uint32_t calls = 0;
+    for (; calls < 1000 && !tb_exchange_is_done(&side.conns[0]); calls++)
+        tb_exchange_io(side.core, &side.conns[0], TB_RECEIVED, &range, 1, sizeof(noise));
+    assert_in_range(calls, 50, 200); /* an answer may take a while */
+    assert_true(tb_exchange_close(side.core, &side.conns[0], TB_CLOSE_LOCAL));
+    assert_int_equal(support_total(side.core, NULL, NULL).count, 0);
+    support_drop(side.core);
+}
+
 int main(void)
 {
     const char *given = getenv("TB_TEST_SEED");
     seed = given ? strtoull(given, NULL, 10) : support_monotonic_ns();
     print_message("TB_TEST_SEED=%llu\n", (unsigned long long)seed);
-    const struct CMUnitTest tests[] = {cmocka_unit_test(short_and_general_way_count_the_same)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(short_and_general_way_count_the_same),
+                                       cmocka_unit_test(another_protocol_is_left_alone_in_the_end)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
