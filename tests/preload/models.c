@@ -116,6 +116,33 @@ static void fork_handed(int listener, const struct way *way)
     }
 }
 
+/* While an exchange is open several children run programs, as for CGI; then it is answered, or not. */
+static void fork_programs(int listener, const struct way *way)
+{
+    static char head[] = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n";
+    for (;;) {
+        int fd = accept_one(listener);
+        char buf[HEAD_MAX];
+        while (way->receive(fd, buf, sizeof(buf)) > 0) {
+            for (int i = 0; i < 3; i++) {
+                pid_t child = fork();
+                if (child == 0) {
+                    if (i == 1)
+                        fcntl(fd, F_SETFD, FD_CLOEXEC);
+                    if (i < 2)
+                        execl("/bin/true", "true", (char *)NULL);
+                    _exit(0);
+                }
+                waitpid(child, NULL, 0);
+            }
+            if (strncmp(buf, "GET /large", 10) == 0)
+                break;
+            way->send_response(fd, head, sizeof(head) - 1, "xxxxx", 5);
+        }
+        close(fd);
+    }
+}
+
 struct job {
     int fd;
     const struct way *way;
@@ -694,6 +721,7 @@ const struct model models[] = {
     {"fork", fork_each},
     {"fork-unseen", fork_unseen},
     {"fork-handed", fork_handed},
+    {"fork-programs", fork_programs},
     {"threads", threads},
     {"small-stacks", small_stacks},
     {"epoll", event_loop},

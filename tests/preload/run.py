@@ -405,6 +405,20 @@ def exchange_open_at_fork_is_counted_by_the_side_that_answers(directory, random_
 
 
 @test()
+def programs_run_during_an_exchange_do_not_end_it(directory, random_):
+    record = collections.Counter()
+    server = start(directory, "read", "fork-programs")
+    for _ in range(3):
+        c = server.connect(record)
+        for _ in range(random_.randrange(1, 4)):
+            assert c.get("GET", "/small")
+        c.send("GET", "/large")  # a route that never answered; not answered by any of the four processes
+        assert not c.more()
+        c.close()
+    compare(directory, record, aborted={("GET", "_unmatched", 2): 3})
+
+
+@test()
 def failed_exec_leaves_everything_as_it_was(directory, random_):
     record = collections.Counter()
     server = start(directory, "read", "failed-exec")
