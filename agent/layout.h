@@ -105,9 +105,9 @@ _Static_assert(sizeof(struct tb_region_header) <= TB_PAGE, "the header is one pa
 struct tb_owner {
     uint32_t pid; /* as the process sees it; 0 = free */
     uint32_t flags;
-    uint64_t start_ns;       /* CLOCK_MONOTONIC when claimed */
-    uint64_t start_ticks;    /* of /proc/PID/stat field 22 when known, else 0 */
-    int64_t in_flight;       /* requests received, not yet answered; any thread of the process adds */
+    uint64_t start_ns;    /* CLOCK_MONOTONIC when claimed */
+    uint64_t start_ticks; /* of /proc/PID/stat field 22 when known, else 0 */
+    int64_t in_flight;    /* requests received, not yet answered; any thread of the process adds */
     uint64_t reserved0;
     uint64_t reserved1;
     uint64_t unobservable;   /* bit per reason (limits.md): io_uring seen, seccomp installed, ... */

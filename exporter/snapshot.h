@@ -83,7 +83,7 @@ struct tb_snap_service {
     uint32_t regions;
     uint32_t processes;
     uint64_t in_flight;
-    uint64_t oldest_ns; /* age of the oldest request in flight, 0 = none */
+    uint64_t oldest_ns;    /* age of the oldest request in flight, 0 = none */
     uint64_t unobservable; /* owners' bits, ORed */
     char agent_versions[4][32];
     struct tb_snap_service *next_in_bucket;

@@ -689,7 +689,7 @@ static void proxy(int listener, const struct way *way)
 {
     struct sockaddr_in a = {.sin_family = AF_INET,
                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-                            .sin_port = htons((uint16_t)atoi(getenv("BACKEND")))};
+                            .sin_port = htons((uint16_t)strtoul(getenv("BACKEND"), NULL, 10))};
     static char buf[65536];
     for (;;) {
         int ends[2] = {accept_one(listener), socket(AF_INET, SOCK_STREAM, 0)};
