@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Processes killed at any moment: workers of nginx under load, the exporter while programs come and go, a hung server."""
 import collections
+import os
+import select
 import signal
 import threading
 import time
@@ -157,8 +159,15 @@ def hung_server_shows_and_goes_with_its_workers(test):
     count, oldest = gauges()
     assert count == 3, count
     assert before - seen <= oldest <= time.monotonic() - began, (before - seen, oldest, time.monotonic() - began)
+
+    def still_open():
+        return sum(1 for conn in conns if not select.select([conn.sock], [], [], 0)[0])
+
+    # one after the other: what the dead had in flight goes, what the living have stays
     for worker in chaos.children(child.pid):
         chaos.kill(worker)
+        harness.until(lambda w=worker: not os.path.exists(f"/proc/{w}"), "the worker is gone")
+        harness.until(lambda: gauges()[0] == still_open(), f"{still_open()} in flight")
     harness.until(lambda: gauges() == (0, 0), "the gauges of the dead are gone")
     for conn in conns:
         conn.close()
