@@ -145,7 +145,7 @@ static uint32_t grow(struct tb_core *core, const struct tb_route_trial *t, bool 
             break;
         uint32_t next = 0;
         if (step->kind != TB_KIND_LITERAL && !len)
-            next = tb_load_relaxed(&tb_learn_node(core, node)->values);
+            next = tb_load_acquire(&tb_learn_node(core, node)->values);
         if (!next || step->kind == TB_KIND_REST)
             next = tb_learn_add(core, node, step, tb_bytes(t->text + at, len));
         if (!next) {
@@ -256,7 +256,7 @@ static uint32_t walk_known(struct tb_core *core, struct tb_bytes path)
             return UINT32_MAX;
         i += m.len;
         uint32_t parent = node;
-        node = m.number ? tb_load_relaxed(&tb_learn_node(core, parent)->values)
+        node = m.number ? tb_load_acquire(&tb_learn_node(core, parent)->values)
                         : tb_learn_child(core, parent, TB_KIND_LITERAL, m.hash, tb_bytes(at, m.len));
         if (!node && is_simple_word(at, m.len)) {
             node = tb_route_place_of_words(core, parent, m.hash, tb_bytes(at, m.len));

@@ -257,8 +257,8 @@ static void of_self(const struct tb_route_place *p, uint32_t values, uint8_t *f)
     f[TB_F_SELF_VISITS] = tb_load_relaxed(&s->visits);
     f[TB_F_SELF_CHILDREN] = clip(tb_load_relaxed(&s->literals), 20);
     f[TB_F_SELF_SCORE] = (uint8_t)(s->score < 0 ? 0 : s->score / 16);
-    f[TB_F_SELF_VALUES] = tb_load_relaxed(&s->values) != 0;
-    uint32_t at = tb_load_relaxed(&s->child);
+    f[TB_F_SELF_VALUES] = tb_load_acquire(&s->values) != 0;
+    uint32_t at = tb_load_acquire(&s->child);
     for (unsigned i = 0; at && i < SIBLINGS_MAX; i++) {
         const struct tb_route_node *c = tb_learn_node(p->core, at);
         if (c->kind == TB_KIND_LITERAL) {
@@ -266,7 +266,7 @@ static void of_self(const struct tb_route_place *p, uint32_t values, uint8_t *f)
             uint8_t *n = &f[shared ? TB_F_SELF_SHARED : TB_F_SELF_ALONE];
             *n = (uint8_t)(*n + 1);
         }
-        at = tb_load_relaxed(&c->next);
+        at = tb_load_acquire(&c->next);
     }
 }
 
@@ -279,7 +279,7 @@ static uint8_t fits_below(const struct tb_route_place *p, uint32_t node)
     const struct tb_segment *next = &p->path->segments[p->at + 1];
     if (!next->is_value && tb_learn_child(p->core, node, TB_KIND_LITERAL, next->hash, next->text))
         return 2;
-    return tb_load_relaxed(&n->values) ? (next->is_value ? 2 : 1) : 0;
+    return tb_load_acquire(&n->values) ? (next->is_value ? 2 : 1) : 0;
 }
 
 static void of_tree(const struct tb_route_place *p, uint8_t *f)
@@ -290,7 +290,7 @@ static void of_tree(const struct tb_route_place *p, uint8_t *f)
     f[TB_F_IN_TREE] = 1;
     f[TB_F_NODE_VISITS] = tb_load_relaxed(&n->visits);
     f[TB_F_SIBLINGS] = clip(tb_load_relaxed(&n->literals), 100);
-    uint32_t values = tb_load_relaxed(&n->values);
+    uint32_t values = tb_load_acquire(&n->values);
     if (values) {
         const struct tb_route_node *v = tb_learn_node(p->core, values);
         f[TB_F_VALUES] = (uint8_t)(1 + tb_load_relaxed(&v->visits));
@@ -304,7 +304,7 @@ static void of_tree(const struct tb_route_place *p, uint8_t *f)
         of_self(p, values, f);
         f[TB_F_SELF_FIT] = fits_below(p, p->self);
     }
-    uint32_t at = tb_load_relaxed(&n->child);
+    uint32_t at = tb_load_acquire(&n->child);
     for (unsigned i = 0; at && i < SIBLINGS_MAX; i++) {
         const struct tb_route_node *s = tb_learn_node(p->core, at);
         if (s->kind == TB_KIND_LITERAL && at != p->self && !(tb_load_relaxed(&s->flags) & TB_NODE_MERGED)) {
@@ -316,7 +316,7 @@ static void of_tree(const struct tb_route_place *p, uint8_t *f)
             else
                 f[TB_F_SAME_END] = (uint8_t)(f[TB_F_SAME_END] + (fit == 2));
         }
-        at = tb_load_relaxed(&s->next);
+        at = tb_load_acquire(&s->next);
     }
 }
 

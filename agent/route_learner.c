@@ -134,7 +134,7 @@ static uint32_t keep_text(struct tb_core *core, struct tb_bytes text)
 static void chain(struct tb_core *core, uint32_t node)
 {
     struct tb_route_node *n = tb_learn_node(core, node), *p = tb_learn_node(core, n->parent);
-    uint16_t first = tb_load_relaxed(&p->child);
+    uint16_t first = tb_load_acquire(&p->child);
     do {
         tb_store_relaxed(&n->next, first);
     } while (!tb_cas_acq_rel(&p->child, &first, (uint16_t)node));

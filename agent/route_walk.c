@@ -20,7 +20,7 @@ static void choose_value(struct tb_route_walk *w, const struct tb_segment *s, st
     bool is_last = w->place.at + 1 == w->path.count && !w->path.has_rest;
     uint8_t kind = s->kind ? s->kind : TB_KIND_NAME;
     struct tb_bytes suffix = tb_bytes(s->text.ptr, 0);
-    uint32_t values = w->place.detached ? 0 : tb_load_relaxed(&tb_learn_node(core, w->place.node)->values);
+    uint32_t values = w->place.detached ? 0 : tb_load_acquire(&tb_learn_node(core, w->place.node)->values);
     if (is_last && s->suffix && !(values && kind == TB_KIND_FILE)) {
         suffix = tb_bytes(s->text.ptr + s->text.len - s->suffix, s->suffix);
         kind = kind == TB_KIND_FILE ? TB_KIND_FILE : TB_KIND_ID;
@@ -53,7 +53,7 @@ static bool is_plain_file(const struct tb_route_walk *w, const struct tb_segment
     if (w->place.detached)
         return w->place.at == 0 || w->place.kinds[w->place.at - 1] == TB_KIND_LITERAL;
     const struct tb_route_node *n = tb_learn_node(w->place.core, w->place.node);
-    return !tb_load_relaxed(&n->values) && tb_load_relaxed(&n->literals) < PLAIN_FILES;
+    return !tb_load_acquire(&n->values) && tb_load_relaxed(&n->literals) < PLAIN_FILES;
 }
 
 #define ROOT_LITERALS 96u /* siblings up to which a plain word at the start of a path is one more literal */
@@ -64,7 +64,7 @@ static bool is_root_word(const struct tb_route_walk *w, const struct tb_segment 
     if (w->place.at || s->is_value || s->digits > 2 || s->uppers > 1 || s->marks > 2 || s->text.len > 16)
         return false;
     const struct tb_route_node *root = tb_learn_node(w->place.core, 0);
-    uint32_t values = tb_load_relaxed(&root->values);
+    uint32_t values = tb_load_acquire(&root->values);
     return tb_load_relaxed(&root->literals) < ROOT_LITERALS &&
            (!values || !tb_load_relaxed(&tb_learn_node(w->place.core, values)->words));
 }
@@ -115,7 +115,7 @@ static bool is_leading_version(const struct tb_route_walk *w, const struct tb_se
         return false;
     bool form = (s->kind == TB_KIND_ID && s->text.len == 1) || (s->kind == TB_KIND_DATE && s->text.len == 10);
     struct tb_core *core = w->place.core;
-    return form && (!tb_load_relaxed(&tb_learn_node(core, 0)->values) ||
+    return form && (!tb_load_acquire(&tb_learn_node(core, 0)->values) ||
                     tb_learn_child(core, 0, TB_KIND_LITERAL, s->hash, s->text));
 }
 
@@ -127,7 +127,7 @@ static bool is_leading_version(const struct tb_route_walk *w, const struct tb_se
  */
 uint32_t tb_route_place_of_words(struct tb_core *core, uint32_t node, uint32_t hash, struct tb_bytes text)
 {
-    uint32_t values = tb_load_relaxed(&tb_learn_node(core, node)->values);
+    uint32_t values = tb_load_acquire(&tb_learn_node(core, node)->values);
     if (!values || tb_load_relaxed(&tb_learn_node(core, values)->words) < WORD_PLACE)
         return 0;
     return tb_word_get(core, hash).literal == 0 && !tb_route_is_common(text) ? values : 0;
