@@ -302,7 +302,7 @@ def bench_cpu():
             drive(test.address, 500, data)
             test.pids = harness.process_tree(child.pid)
         ratios = []
-        batch = 1500
+        batch = 6000
         while len(ratios) < 100:
             used = {}
             for preload in random.sample([False, True], 2):
