@@ -3,7 +3,8 @@
 """Durations and first-byte times of slow handlers, uploads, readers and pipelines.
 
 A lower bound is exact: the client waits until the exchange is known to have begun, and a server cannot be quicker than what
-it waits for. An upper bound is what the client measured from before its first byte until after its last.
+it waits for. An upper bound is what the client measured from before its first byte until after its last, and
+NOISE: a duration ends when the server's last call returns, which may be after the client has the bytes.
 """
 import time
 
@@ -13,6 +14,7 @@ import harness
 import servers
 import sites
 
+NOISE = 0.9  # seconds
 WAIT = 0.4  # seconds that the client waits
 BIG = 64 << 20  # bytes: more than the kernel buffers of a connection hold
 
@@ -47,7 +49,7 @@ def slow_handler(test):
         assert chaos.get(conn, "/slow").status == 200
     took = time.monotonic() - began
     duration, first = times(test, "/slow", 3)
-    assert 3 * 0.32 <= first <= duration <= took, (first, duration, took)
+    assert 3 * 0.32 <= first <= duration <= took + NOISE, (first, duration, took)
     return f"3 requests: client {took:.3f} s, duration {duration:.3f} s, first byte {first:.3f} s"
 
 
@@ -64,7 +66,7 @@ def slow_upload(test):
     assert conn.response("POST").status == 200
     took = time.monotonic() - began
     duration, first = times(test, "/echo", 1, "POST")
-    assert waited <= first <= duration <= took, (waited, first, duration, took)
+    assert waited <= first <= duration <= took + NOISE, (waited, first, duration, took)
     return f"waited {waited:.3f} s, duration {duration:.3f} s"
 
 
@@ -83,8 +85,8 @@ def slow_reader_of_a_large_file(test):
     took = time.monotonic() - began
     assert response.is_complete and response.body_bytes == BIG
     duration, first = times(test, "/big.bin", 1)
-    assert first <= known - began, (first, known - began)
-    assert first + waited <= duration <= took, (first, waited, duration, took)
+    assert first <= known - began + NOISE, (first, known - began)
+    assert first + waited <= duration <= took + NOISE, (first, waited, duration, took)
     return f"waited {waited:.3f} s, duration {duration:.3f} s, first byte {first:.6f} s"
 
 
@@ -99,7 +101,7 @@ def pipelined_requests_wait_for_those_before(test):
         ends.append(time.monotonic() - began)
     duration, first = times(test, "/slow", 3)
     # all three arrive in one read: the n-th is answered after n handlers
-    assert 6 * 0.32 <= first <= duration <= sum(ends), (first, duration, ends)
+    assert 6 * 0.32 <= first <= duration <= sum(ends) + NOISE, (first, duration, ends)
     return f"client {sum(ends):.3f} s, duration {duration:.3f} s"
 
 
@@ -110,12 +112,12 @@ def handlers_that_take_no_time(test):
     took = 0.0
     assert chaos.get(conn, "/slow").status == 200
     for _ in range(5):
-        time.sleep(0.05)  # an idle connection; what follows must not be timed from its beginning
+        time.sleep(0.2)  # more than NOISE in all: an idle connection; what follows must not be timed from its beginning
         began = time.monotonic()
         assert chaos.get(conn, "/hello").status == 200
         took += time.monotonic() - began
     duration, first = times(test, "/hello", 5)
-    assert 0 < first <= duration <= took, (first, duration, took)
+    assert 0 < first <= duration <= took + NOISE, (first, duration, took)
     return f"client {took:.6f} s, duration {duration:.6f} s"
 
 
