@@ -443,6 +443,9 @@ static void feed_ranges(struct tb_conn *c, const struct event *e, const uint8_t 
         left -= len;
     }
     tb_exchange_io(&core, c, e->direction, ranges, count, n);
+    /* The one rule that counts calls: what is no HTTP is ignored after a hundred of them (docs/limits.md). */
+    if (c->request.phase == TB_PHASE_STOPPED)
+        c->request.pos = 0;
     for (size_t i = 0; i < count; i++)
         free(memory[i]);
 }
