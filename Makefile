@@ -79,7 +79,8 @@ $(O)/shim/%.o: shim/%.c Makefile VERSION
 
 $(O)/exporter/%.o: exporter/%.c Makefile VERSION
 	$(call say,CC,$<)
-	$(Q)mkdir -p $(@D) && $(CC) -MMD -MP $(TB_CPPFLAGS) -DTB_REVISION='"$(REVISION)"' $(EXPORTER_CFLAGS) $(CPPFLAGS) \
+	$(Q)mkdir -p $(@D) && $(CC) -MMD -MP $(TB_CPPFLAGS) -DTB_REVISION='"$(REVISION)"' \
+		-DTB_LIBDIR='"$(libdir)"' $(EXPORTER_CFLAGS) $(CPPFLAGS) \
 		$(TB_CFLAGS) $(CFLAGS) -c -o $@ $<
 
 $(O)/tests/%.o: tests/%.c Makefile
