@@ -173,8 +173,9 @@ fuzz: $(FUZZ_PROGRAMS) ## fuzz each target for FUZZ_SECONDS (60), starting from 
 		$$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -artifact_prefix=$(B)/fuzz/ $(B)/fuzz/found/$$n \
 			tests/fuzz/corpus/$$n || exit 1; done
 
-bench: all $(BENCH_PROGRAMS) ## cost per request, memory, system calls; compared with tests/bench/expected.txt
+bench: ## cost per request, memory, system calls; compared with tests/bench/expected.txt
 	$(Q)packaging/setup.sh build bench
+	$(Q)$(MAKE) --no-print-directory all $(BENCH_PROGRAMS)
 	$(Q)B=$(O) $(PYTHON) tests/bench/run.py
 
 coverage: ## line coverage of the unit tests and the corpus
@@ -189,8 +190,9 @@ lint: ## formatting, static analysis, imports, exports, include direction, banne
 format: ## apply .clang-format
 	$(Q)clang-format -i $$(git ls-files '*.c' '*.h')
 
-demo: all ## nginx, a Python server, the exporter and a real Prometheus, on this machine
+demo: ## nginx, a Python server, the exporter and a real Prometheus, on this machine
 	$(Q)packaging/setup.sh build demo
+	$(Q)$(MAKE) --no-print-directory all
 	$(Q)B=$(O) examples/demo/run.sh
 
 setup: ## install what a build, a demo and the checks need (Debian, Ubuntu)

@@ -10,7 +10,8 @@ packages() {
     build) echo gcc make libc6-dev pkg-config libmicrohttpd-dev libcmocka-dev python3 ;;
     demo) echo nginx-light python3 prometheus curl ;;
     check) echo nginx-light apache2 lighttpd haproxy php-cli php-fpm nodejs gunicorn uvicorn python3-uvloop \
-        puma ruby-webrick default-jdk-headless prometheus curl binutils musl-tools procps ;;
+        puma ruby-webrick default-jdk-headless prometheus curl binutils musl-tools procps g++ strace \
+        python3-prometheus-client ;;
     lint) echo clang-format clang-tidy shellcheck binutils git ;;
     bench) echo valgrind strace nginx-light python3 ;;
     *) echo "setup.sh: unknown set '$1': expected build, demo, check, lint or bench" >&2; exit 2 ;;
