@@ -11,7 +11,7 @@ packages() {
     demo) echo nginx-light python3 prometheus curl procps ;;
     check) echo nginx-light apache2 lighttpd haproxy php-cli php-fpm nodejs gunicorn uvicorn python3-uvloop \
         puma ruby-webrick default-jdk-headless prometheus curl binutils musl-tools procps g++ strace \
-        python3-prometheus-client ;;
+        python3-prometheus-client python3-httptools golang-go groff ;;
     lint) echo clang-format clang-tidy shellcheck binutils git ;;
     bench) echo valgrind strace nginx-light python3 ;;
     *) echo "setup.sh: unknown set '$1': expected build, demo, check, lint or bench" >&2; exit 2 ;;
@@ -22,6 +22,7 @@ packages() {
 is_installed() {
     case $1 in
     nginx-light) command -v nginx >/dev/null 2>&1 || [ -x /usr/sbin/nginx ] ;;
+    golang-go) command -v go >/dev/null 2>&1 ;;
     default-jdk-headless) command -v javac >/dev/null 2>&1 ;;
     *) dpkg-query -W -f '${db:Status-Status}\n' "$1" 2>/dev/null | grep -qx installed ;;
     esac

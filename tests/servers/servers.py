@@ -81,6 +81,8 @@ def nginx_fastcgi(test):
     php_fpm = harness.which("php-fpm8.2", "php-fpm8.3", "php-fpm8.4", "php-fpm8.1", "php-fpm")
     address = (test.ip, test.port())
     socket = test.dir / "fpm.sock"
+    # a copy: its workers are another user, who may have no way into the source tree
+    app = test.write("app.php", (sites.APPS / "app.php").read_text(encoding="utf-8"))
     user = "user = www-data\ngroup = www-data\nlisten.owner = www-data\nlisten.group = www-data\n" if os.getuid() == 0 else ""
     conf = test.write("fpm.conf", f"""[global]
 error_log = {test.dir}/fpm.log
@@ -99,7 +101,7 @@ server {{
     keepalive_requests 100000;
     location / {{
         include /etc/nginx/fastcgi_params;
-        fastcgi_param SCRIPT_FILENAME {sites.APPS}/app.php;
+        fastcgi_param SCRIPT_FILENAME {app};
         fastcgi_pass unix:{socket};
     }}
 }}""")
