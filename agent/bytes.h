@@ -59,6 +59,21 @@ static inline size_t tb_strnlen(const char *s, size_t max)
     return n;
 }
 
+/* Words as they lie in memory, from any address. */
+static inline uint64_t tb_read64(const uint8_t *p)
+{
+    uint64_t v;
+    __builtin_memcpy(&v, p, 8);
+    return v;
+}
+
+static inline uint32_t tb_read32(const uint8_t *p)
+{
+    uint32_t v;
+    __builtin_memcpy(&v, p, 4);
+    return v;
+}
+
 static inline struct tb_bytes tb_bytes(const void *ptr, size_t len)
 {
     return (struct tb_bytes){ptr, len};

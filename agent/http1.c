@@ -15,20 +15,6 @@ static bool is_digit(uint8_t c)
     return (uint8_t)(c - '0') < 10;
 }
 
-static uint64_t load64(const uint8_t *p)
-{
-    uint64_t v;
-    __builtin_memcpy(&v, p, 8);
-    return v;
-}
-
-static uint32_t load32(const uint8_t *p)
-{
-    uint32_t v;
-    __builtin_memcpy(&v, p, 4);
-    return v;
-}
-
 /* The bytes of a string constant as they lie in memory. */
 #define WORD4(a, b, c, d) ((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(d) << 24)
 #define WORD8(a, b, c, d, e, f, g, h) ((uint64_t)WORD4(a, b, c, d) | (uint64_t)WORD4(e, f, g, h) << 32)
@@ -73,7 +59,7 @@ static void reset(struct tb_message *m, uint8_t phase)
 static bool is_version(const uint8_t *p)
 {
     /* "HTTP/d.d" */
-    uint64_t v = load64(p);
+    uint64_t v = tb_read64(p);
     return (v & UINT64_C(0x00ff00ffffffffff)) == WORD8('H', 'T', 'T', 'P', '/', 0, '.', 0) && is_digit(p[5]) &&
            is_digit(p[7]);
 }
@@ -114,7 +100,7 @@ static enum tb_parse request_line(struct tb_message *m, const uint8_t *p, const 
     /* the shortest: "A * HTTP/1.1" */
     if (end - p < 12 || end[-9] != ' ' || !is_version(end - 8))
         return stop(m);
-    uint32_t word = load32(p);
+    uint32_t word = tb_read32(p);
     if (word == WORD4('G', 'E', 'T', ' ')) {
         method = TB_METHOD_GET;
         t = p + 4;

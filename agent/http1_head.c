@@ -139,13 +139,6 @@ static void whole_value(struct tb_message *m, uint8_t header, const uint8_t *p, 
     value_end(m);
 }
 
-static uint64_t load64(const uint8_t *p)
-{
-    uint64_t v;
-    __builtin_memcpy(&v, p, 8);
-    return v;
-}
-
 /* Eight letters as they lie in memory (little-endian), to be compared with bit 5 set in each byte. */
 #define CASE_BITS UINT64_C(0x2020202020202020)
 #define WORD_CONTENT UINT64_C(0x2d746e65746e6f63)  /* content- */
@@ -191,7 +184,7 @@ static bool may_be_stream(const uint8_t *p, const uint8_t *lf)
 {
     while (p < lf && is_blank(*p))
         p++;
-    return lf - p >= 17 && (((load64(p) | CASE_BITS) == WORD_TEXT_EVE) || tb_lower(*p) == 'm');
+    return lf - p >= 17 && (((tb_read64(p) | CASE_BITS) == WORD_TEXT_EVE) || tb_lower(*p) == 'm');
 }
 
 /* Does a continuation (obs-fold, RFC 9112 section 5.2) follow a framing header? Recipients differ in what it then
@@ -210,13 +203,13 @@ static void framing_line(struct tb_message *m, const uint8_t *p, const uint8_t *
 {
     size_t len = (size_t)(lf - p);
 
-    if (len >= 16 && (load64(p + 7) | CASE_BITS) == WORD_LENGTH && p[7] == '-' && p[14] == ':') {
+    if (len >= 16 && (tb_read64(p + 7) | CASE_BITS) == WORD_LENGTH && p[7] == '-' && p[14] == ':') {
         if (!plain_length(m, p + 15, lf))
             whole_value(m, HEADER_LENGTH, p + 15, lf);
-    } else if (len >= 13 && (load64(p + 5) | CASE_BITS) == WORD_TYPE && p[7] == '-' && p[12] == ':') {
+    } else if (len >= 13 && (tb_read64(p + 5) | CASE_BITS) == WORD_TYPE && p[7] == '-' && p[12] == ':') {
         if (may_be_stream(p + 13, lf))
             whole_value(m, HEADER_TYPE, p + 13, lf);
-    } else if (len >= 18 && (load64(p + 8) | CASE_BITS) == WORD_ENCODIN && has_name(p, name_coding, 17) &&
+    } else if (len >= 18 && (tb_read64(p + 8) | CASE_BITS) == WORD_ENCODIN && has_name(p, name_coding, 17) &&
                p[17] == ':') {
         whole_value(m, HEADER_CODING, p + 18, lf);
     } else if ((len >= 15 && has_name(p, name_length, 14) && is_blank(p[14])) ||
@@ -249,7 +242,7 @@ static void candidate(struct tb_message *m, const uint8_t *p, const uint8_t *end
 {
     if (end - p < SHORTEST_FRAMING_LINE)
         return;
-    uint64_t word = load64(p) | CASE_BITS;
+    uint64_t word = tb_read64(p) | CASE_BITS;
     if (word == WORD_CONTENT || word == WORD_TRANSFER)
         tb_http1_framing_header(m, p, end);
 }

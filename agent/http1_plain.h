@@ -35,7 +35,7 @@ static inline __attribute__((always_inline)) bool has_meaning(const uint8_t *p, 
             return true; /* an empty line before the last one, or the line before goes on */
         if (TB_UNLIKELY(end - line < 8))
             continue; /* too short for a framing header */
-        uint64_t word = load64(line) | CASE_BITS;
+        uint64_t word = tb_read64(line) | CASE_BITS;
         if (TB_UNLIKELY(word == WORD_CONTENT) || TB_UNLIKELY(word == WORD_TRANSFER))
             return true;
     }
@@ -65,8 +65,8 @@ size_t TB_PLAIN_GET(const uint8_t *p, size_t len)
 {
     const uint8_t *end = p + len;
 
-    if (TB_UNLIKELY(load32(p) != WORD_GET) || TB_UNLIKELY(p[4] != '/') ||
-        TB_UNLIKELY(load32(end - 4) != WORD_BLANK_LINE))
+    if (TB_UNLIKELY(tb_read32(p) != WORD_GET) || TB_UNLIKELY(p[4] != '/') ||
+        TB_UNLIKELY(tb_read32(end - 4) != WORD_BLANK_LINE))
         return 0;
     const uint8_t *cut = path_end(p + 4, end), *blank = cut;
     if (TB_UNLIKELY(end - cut < 12))
@@ -76,7 +76,7 @@ size_t TB_PLAIN_GET(const uint8_t *p, size_t len)
         if (*blank != ' ')
             return 0;
     }
-    if (TB_UNLIKELY(load64(blank + 1) != WORD_HTTP11) || TB_UNLIKELY(load16(blank + 9) != WORD_CRLF) ||
+    if (TB_UNLIKELY(tb_read64(blank + 1) != WORD_HTTP11) || TB_UNLIKELY(load16(blank + 9) != WORD_CRLF) ||
         TB_UNLIKELY(cut - p > (ptrdiff_t)(TB_PATH_MAX + 4)) || TB_UNLIKELY(!is_bodiless(blank + 10, end)))
         return 0;
     return (size_t)(cut - p) - 4;
@@ -85,7 +85,7 @@ size_t TB_PLAIN_GET(const uint8_t *p, size_t len)
 /* The number of up to seven digits at @d, 9 bytes of which may be read, if CR LF follow it. */
 static inline bool read_number(const uint8_t *d, uint64_t *ret)
 {
-    uint64_t v = load64(d) ^ UINT64_C(0x3030303030303030);
+    uint64_t v = tb_read64(d) ^ UINT64_C(0x3030303030303030);
     /* the top bit of each byte that is no digit; what a carry adds is behind the first of them */
     uint64_t others = ((v + UINT64_C(0x7676767676767676)) | v) & UINT64_C(0x8080808080808080);
     if (TB_UNLIKELY(!others))
@@ -109,14 +109,14 @@ static inline bool read_number(const uint8_t *d, uint64_t *ret)
 /* A line that begins with "content-": false when it is not understood here. */
 static inline __attribute__((always_inline)) bool plain_content(const uint8_t *line, uint64_t *length)
 {
-    uint64_t second = load64(line + 8) | CASE_OF_6;
+    uint64_t second = tb_read64(line + 8) | CASE_OF_6;
 
     if (TB_UNLIKELY(line[7] != '-')) /* with bit 5, CR is taken for it */
         return false;
     if (TB_LIKELY(second == WORD_LENGTH))
         return TB_LIKELY(*length == NO_LENGTH) && read_number(line + 16, length);
     if (TB_LIKELY((second & BYTES_6) == WORD_TYPE_6)) {
-        uint64_t type = load64(line + 14) | CASE_BITS; /* its first letters tell that it is no stream's */
+        uint64_t type = tb_read64(line + 14) | CASE_BITS; /* its first letters tell that it is no stream's */
         if (TB_UNLIKELY(line[14] == ' ') || TB_UNLIKELY(type == WORD_TEXT_EVE))
             return false;
         return type != WORD_MULTIPAR;
@@ -143,7 +143,7 @@ static inline __attribute__((always_inline)) bool end_of_head(const uint8_t *p, 
         }
         if (TB_UNLIKELY(end - line < CONTENT_BYTES))
             goto refuse;
-        uint64_t word = load64(line) | CASE_BITS;
+        uint64_t word = tb_read64(line) | CASE_BITS;
         if (word == WORD_CONTENT) {
             if (TB_UNLIKELY(!plain_content(line, length)))
                 goto refuse;
@@ -174,10 +174,10 @@ struct tb_plain_response TB_PLAIN_RESPONSE(const uint8_t *p, size_t len) {
     struct tb_plain_response refused = {0, 0};
     uint64_t status = 200, length = NO_LENGTH;
 
-    if (TB_UNLIKELY(load64(p) != WORD_HTTP11))
+    if (TB_UNLIKELY(tb_read64(p) != WORD_HTTP11))
         return refused;
-    if (TB_UNLIKELY(load64(p + 5) != WORD_V11_200)) {
-        uint32_t digits = (load32(p + 9) & 0xffffff) - 0x303030;
+    if (TB_UNLIKELY(tb_read64(p + 5) != WORD_V11_200)) {
+        uint32_t digits = (tb_read32(p + 9) & 0xffffff) - 0x303030;
         if (((digits | (digits + 0x767676)) & 0x808080) || p[8] != ' ' || p[12] != ' ')
             return refused;
         status = (digits & 0xff) * 100 + (digits >> 8 & 0xff) * 10 + (digits >> 16);

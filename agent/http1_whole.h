@@ -12,20 +12,6 @@
 
 #include "http1.h"
 
-static inline uint64_t load64(const uint8_t *p)
-{
-    uint64_t v;
-    __builtin_memcpy(&v, p, 8);
-    return v;
-}
-
-static inline uint32_t load32(const uint8_t *p)
-{
-    uint32_t v;
-    __builtin_memcpy(&v, p, 4);
-    return v;
-}
-
 #define CASE_BITS UINT64_C(0x2020202020202020)
 #define WORD_CONTENT UINT64_C(0x2d746e65746e6f63)  /* content- */
 #define WORD_TRANSFER UINT64_C(0x726566736e617274) /* transfer */
@@ -112,14 +98,14 @@ static inline bool read_length(struct tb_message *m, const uint8_t *p, const uin
 /* A line at @line that begins with "content-" or "transfer" in any case; 16 bytes may be read. */
 static inline void framing_header(struct tb_message *m, const uint8_t *line, const uint8_t *end)
 {
-    uint64_t second = load64(line + 8), lower = second | CASE_BITS;
+    uint64_t second = tb_read64(line + 8), lower = second | CASE_BITS;
 
     if (TB_LIKELY(lower == WORD_LENGTH)) {
         if (second >> 48 == COLON_BLANK && line[7] == '-' && read_length(m, line + 16, end))
             return;
     } else if ((uint32_t)lower == WORD_TYPE && end - line >= 24) {
         /* a type that is no stream's, by its first letters */
-        uint64_t type = load64(line + 14) | CASE_BITS;
+        uint64_t type = tb_read64(line + 14) | CASE_BITS;
         if (line[12] == ':' && line[13] == ' ' && line[14] != ' ' && type != WORD_TEXT_EVE && type != WORD_MULTIPAR)
             return;
     }
@@ -153,7 +139,7 @@ static inline const uint8_t *walk(struct tb_message *m, const uint8_t *p, const 
             } else if (TB_UNLIKELY(*line == '\n')) {
                 return line + 1;
             } else if (TB_LIKELY(end - line > 15)) {
-                uint64_t word = load64(line) | CASE_BITS;
+                uint64_t word = tb_read64(line) | CASE_BITS;
                 if (word == WORD_CONTENT || word == WORD_TRANSFER)
                     framing_header(m, line, end);
             }
@@ -196,7 +182,7 @@ static inline bool whole_request(struct tb_message *m, struct tb_bytes *in, stru
 
     if (TB_UNLIKELY(in->len <= STEP))
         return false;
-    uint32_t word = load32(p);
+    uint32_t word = tb_read32(p);
     if (TB_LIKELY(word == WORD_GET)) {
         method = TB_METHOD_GET;
         path = p + 4;
@@ -214,7 +200,7 @@ static inline bool whole_request(struct tb_message *m, struct tb_bytes *in, stru
     if (TB_UNLIKELY(end - blank < 12) || TB_UNLIKELY(*blank != ' '))
         return false;
     /* blank, HTTP/1.1 or HTTP/1.0, CR LF */
-    uint64_t version = load64(blank + 1);
+    uint64_t version = tb_read64(blank + 1);
     if (TB_UNLIKELY(version != WORD_HTTP11 && version != WORD_HTTP10) || blank[9] != '\r' || blank[10] != '\n')
         return false;
     struct tb_message saved = *m;
@@ -244,10 +230,10 @@ static inline bool whole_response(struct tb_message *m, struct tb_bytes *in)
 
     if (TB_UNLIKELY(in->len <= STEP))
         return false;
-    uint64_t version = load64(p);
+    uint64_t version = tb_read64(p);
     if (TB_UNLIKELY((version != WORD_HTTP11 && version != WORD_HTTP10) || p[8] != ' ' || p[12] != ' '))
         return false;
-    uint32_t digits = load32(p + 9) & 0xffffff;
+    uint32_t digits = tb_read32(p + 9) & 0xffffff;
     /* each of the three bytes is '0'..'9', the first is not '0' */
     if (TB_UNLIKELY((((digits + 0x464646) | (digits - 0x303030)) & 0x808080) || p[9] == '0'))
         return false;

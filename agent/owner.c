@@ -156,7 +156,7 @@ bool tb_owner_claim(struct tb_core *core)
 
 void tb_owner_release(struct tb_core *core)
 {
-    struct tb_owner *owner = tb_exchange_acq_rel(&core->owner, NULL);
+    struct tb_owner *owner = tb_swap_acq_rel(&core->owner, NULL);
     tb_store_release(&core->ready_index, NULL);
     if (owner && !(tb_load_relaxed(&owner->flags) & TB_OWNER_SHARED))
         free_slot(core, (uint32_t)(owner - core->owners));

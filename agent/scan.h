@@ -49,12 +49,6 @@ static inline uint32_t tb_scan_mask_sse2(const uint8_t *p, uint8_t byte)
         (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)(const void *)(p + 16)), b));
     return low | high << 16;
 }
-
-__attribute__((target("avx2"))) static inline uint32_t tb_scan_mask_avx2(const uint8_t *p, uint8_t byte)
-{
-    __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)p);
-    return (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(v, _mm256_set1_epi8((char)byte)));
-}
 #endif
 
 #endif
