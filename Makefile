@@ -12,6 +12,7 @@ CLANG ?= clang
 PKG_CONFIG ?= pkg-config
 PYTHON ?= /usr/bin/python3
 FUZZ_SECONDS ?= 60
+SOAK_SECONDS ?= 1800
 prefix ?= /usr/local
 bindir ?= $(prefix)/bin
 libdir ?= $(prefix)/lib
@@ -64,7 +65,7 @@ FUZZ_PROGRAMS := $(patsubst %.c,$(B)/fuzz/%,$(FUZZ_SRC))
 BENCH_PROGRAMS := $(patsubst %.c,$(O)/%,$(BENCH_SRC))
 
 .PHONY: all demo check check-programs check-unit check-corpus check-preload check-cli check-servers check-chaos check-prometheus \
-	check-object check-asan check-ubsan check-tsan fuzz bench coverage lint format install uninstall dist clean help setup
+	check-object check-asan check-ubsan check-tsan fuzz soak bench coverage lint format install uninstall dist clean help setup
 
 all: $(AGENT_LIB) $(if $(SHIM_SRC),$(OBJECT)) $(PROGRAMS) ## build libtickbird.so, tickbird-exporter and tickbird
 
@@ -172,6 +173,10 @@ fuzz: $(FUZZ_PROGRAMS) ## fuzz each target for FUZZ_SECONDS (60), starting from 
 		n=$${f##*/fuzz_}; mkdir -p $(B)/fuzz/found/$$n tests/fuzz/corpus/$$n; \
 		$$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -artifact_prefix=$(B)/fuzz/ $(B)/fuzz/found/$$n \
 			tests/fuzz/corpus/$$n || exit 1; done
+
+soak: all ## real servers under traffic for SOAK_SECONDS (1800) while everything is killed, stopped, reloaded, starved
+	$(Q)packaging/setup.sh build check
+	$(Q)B=$(O) $(PYTHON) tests/chaos/soak.py --seconds $(SOAK_SECONDS)
 
 bench: ## cost per request, memory, system calls; compared with tests/bench/expected.txt
 	$(Q)packaging/setup.sh build bench
