@@ -62,6 +62,7 @@ PROGRAMS := $(if $(wildcard exporter/main.c),$(O)/tickbird-exporter) $(if $(wild
 UNIT_PROGRAMS := $(patsubst %.c,$(O)/%,$(UNIT_SRC))
 REPLAY_PROGRAMS := $(patsubst %.c,$(O)/%.replay,$(FUZZ_SRC))
 FUZZ_PROGRAMS := $(patsubst %.c,$(B)/fuzz/%,$(FUZZ_SRC))
+AFL_PROGRAMS := $(patsubst %.c,$(B)/afl/%,$(FUZZ_SRC))
 BENCH_PROGRAMS := $(patsubst %.c,$(O)/%,$(BENCH_SRC))
 
 .PHONY: all demo check check-programs check-unit check-corpus check-preload check-cli check-servers check-chaos check-prometheus \
@@ -123,16 +124,37 @@ $(O)/tests/bench/%: $(O)/tests/bench/%.o $(EXPORTER_LIB) $(AGENT_LIB)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(TB_CFLAGS) $(CFLAGS) -o $@ $^ $(LDFLAGS) -Wl,--as-needed $(EXPORTER_LIBS) $(LIBS)
 
-# The corpus can be replayed with any compiler; `make fuzz` needs clang.
+# The corpus can be replayed with any compiler; `make fuzz` needs clang, `make fuzz-afl` AFL++. A target that replaces
+# functions says so as a unit test does.
+wraps = $(shell sed -n 's/.*LDFLAGS: *\(-Wl[^ *]*\).*/\1/p' $(1))
 $(O)/tests/fuzz/%.replay: $(O)/tests/fuzz/%.o $(O)/tests/fuzz/replay.o $(EXPORTER_LIB) $(AGENT_LIB)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(TB_CFLAGS) $(CFLAGS) -o $@ $^ $(LDFLAGS) -Wl,--as-needed $(EXPORTER_LIBS) $(LIBS)
+	$(Q)$(CC) $(TB_CFLAGS) $(CFLAGS) -o $@ $^ $(call wraps,tests/fuzz/$*.c) $(LDFLAGS) -Wl,--as-needed $(EXPORTER_LIBS) $(LIBS)
 
-$(B)/fuzz/tests/fuzz/%: tests/fuzz/%.c $(AGENT_SRC) $(filter-out exporter/main.c,$(EXPORTER_SRC)) $(wildcard agent/*.h agent/*.def)
+FUZZ_FLAGS := -std=gnu11 -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=all
+FUZZ_OBJS := $(patsubst %.c,%.o,$(AGENT_SRC) $(filter-out exporter/main.c,$(EXPORTER_SRC)))
+$(B)/fuzz/%.o: %.c Makefile
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D) && $(CLANG) -MMD -MP $(TB_CPPFLAGS) -Iexporter $(EXPORTER_CFLAGS) $(CPPFLAGS) $(FUZZ_FLAGS) \
+		-fsanitize=fuzzer-no-link,address,undefined $(CFLAGS) -c -o $@ $<
+$(B)/fuzz/all.a: $(addprefix $(B)/fuzz/,$(FUZZ_OBJS))
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+$(B)/fuzz/tests/fuzz/%: $(B)/fuzz/tests/fuzz/%.o $(B)/fuzz/all.a
 	$(call say,FUZZ,$@)
-	$(Q)mkdir -p $(@D) && $(CLANG) $(TB_CPPFLAGS) -Iexporter $(EXPORTER_CFLAGS) $(CPPFLAGS) -std=gnu11 -O1 -g \
-		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all $(CFLAGS) -o $@ $(filter %.c,$^) $(LDFLAGS) \
+	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $^ $(call wraps,tests/fuzz/$*.c) $(LDFLAGS) \
 		$(EXPORTER_LIBS) $(LIBS)
+
+# The same targets through AFL++: its driver calls them in one process (persistent mode), input in shared memory.
+$(B)/afl/%.o: %.c Makefile
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D) && AFL_QUIET=1 AFL_USE_ASAN=1 AFL_USE_UBSAN=1 afl-clang-fast -MMD -MP $(TB_CPPFLAGS) -Iexporter \
+		$(EXPORTER_CFLAGS) $(CPPFLAGS) $(FUZZ_FLAGS) $(CFLAGS) -c -o $@ $<
+$(B)/afl/all.a: $(addprefix $(B)/afl/,$(FUZZ_OBJS))
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+$(B)/afl/tests/fuzz/%: $(B)/afl/tests/fuzz/%.o $(B)/afl/all.a
+	$(call say,AFL,$@)
+	$(Q)AFL_QUIET=1 AFL_USE_ASAN=1 AFL_USE_UBSAN=1 afl-clang-fast -fsanitize=fuzzer -o $@ $^ $(call wraps,tests/fuzz/$*.c) \
+		$(LDFLAGS) $(EXPORTER_LIBS) $(LIBS)
 
 # --- checks ----------------------------------------------------------------------------------------------------------
 RUN = B=$(O) $(PYTHON) tests/run.py --build $(O)
@@ -168,11 +190,13 @@ check-ubsan: ## the same under UndefinedBehaviorSanitizer
 check-tsan: ## the same under ThreadSanitizer
 	$(Q)$(MAKE) --no-print-directory SAN=thread check-unit
 
-fuzz: $(FUZZ_PROGRAMS) ## fuzz each target for FUZZ_SECONDS (60), starting from the corpus
-	$(Q)for f in $(FUZZ_PROGRAMS); do \
-		n=$${f##*/fuzz_}; mkdir -p $(B)/fuzz/found/$$n tests/fuzz/corpus/$$n; \
-		$$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -artifact_prefix=$(B)/fuzz/ $(B)/fuzz/found/$$n \
-			tests/fuzz/corpus/$$n || exit 1; done
+fuzz: $(FUZZ_PROGRAMS) ## fuzz each target for FUZZ_SECONDS (60), starting from the corpus (ONLY=http1,ledger picks some)
+	$(Q)tests/fuzz/run.sh libfuzzer $(B)/fuzz $(FUZZ_SECONDS) $(ONLY)
+.PHONY: fuzz-afl
+fuzz-afl: ## the same targets through AFL++
+	$(Q)packaging/setup.sh build fuzz
+	$(Q)$(MAKE) --no-print-directory $(AFL_PROGRAMS)
+	$(Q)tests/fuzz/run.sh afl $(B)/afl $(FUZZ_SECONDS) $(ONLY)
 
 soak: all ## real servers under traffic for SOAK_SECONDS (1800) while everything is killed, stopped, reloaded, starved
 	$(Q)packaging/setup.sh build check
@@ -221,4 +245,4 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r t d; do printf '  %-17s %s\n' "$$t" "$$d"; done
 
 .SECONDARY:
--include $(shell find $(O) -name '*.d' 2>/dev/null)
+-include $(shell find $(O) $(B)/fuzz $(B)/afl -name '*.d' 2>/dev/null | sort -u)

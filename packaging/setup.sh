@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Installs the Debian or Ubuntu packages that building, the demo and the checks need: setup.sh build|demo|check|lint|bench...
+# Installs the Debian or Ubuntu packages that building, the demo and the checks need: setup.sh build|demo|check|lint|bench|fuzz...
 # Does nothing, fast, when they are there. Without the right to install it prints the command to run and fails.
 # Services that a package would start are kept from starting: only their programs are wanted.
 set -eu
@@ -14,7 +14,8 @@ packages() {
         python3-prometheus-client python3-httptools golang-go groff ;;
     lint) echo clang-format clang-tidy shellcheck binutils git ;;
     bench) echo valgrind strace nginx-light python3 ;;
-    *) echo "setup.sh: unknown set '$1': expected build, demo, check, lint or bench" >&2; exit 2 ;;
+    fuzz) echo clang libclang-rt-14-dev afl++ ;;
+    *) echo "setup.sh: unknown set '$1': expected build, demo, check, lint, bench or fuzz" >&2; exit 2 ;;
     esac
 }
 

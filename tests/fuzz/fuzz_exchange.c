@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Fuzzes a whole connection, with the fast paths against the general parsers: the same received and sent ranges, given
+ * as they are (exchange_kept.c, http1_whole.h, http1_plain.h read them in one step) and cut byte by byte or at random
+ * (the byte-wise machine reads them), must count the same. What reaches series.c is compared, and that nothing stays in
+ * flight or in the pools.
+ *
+ * Input: one byte of flags (1,2: instruction set; 4: bytes, else random cuts; 8: what is sent is a request), one that
+ * seeds the cuts, then ranges {u8 what, u16 length, bytes}: what 1 = sent, 2 = only its length is known.
+ *
+ * LDFLAGS: -Wl,--wrap=tb_series_observe,--wrap=tb_route_begin,--wrap=tb_route_end
+ * LDFLAGS: -Wl,--wrap=tb_owner_claim,--wrap=tb_inflight_claim
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conn.h"
+#include "exchange.h"
+#include "methods.h"
+#include "queue.h"
+#include "region.h"
+#include "route.h"
+#include "route_cache.h"
+#include "series.h"
+
+#define ROUTES 4096u
+#define LOG_MAX 4096u
+
+/* One thing counted. */
+struct counted {
+    struct tb_series_key key;
+    struct tb_observation o;
+    uint32_t route_hash;
+    uint32_t is_other;
+};
+
+struct log {
+    struct counted entries[LOG_MAX];
+    size_t used;
+    uint64_t counters[TB_COUNTER_COUNT];
+};
+
+static struct tb_core core;
+static struct tb_rules_head rules;
+static struct tb_route_head route_head;
+static struct tb_owner owners[2];
+static uint64_t counters[TB_COUNTERS_MAX];
+static struct tb_inflight inflight[64];
+static uint64_t clock_ns;
+static uint32_t routes[ROUTES], routes_used;
+static struct log *log_in_use;
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+uint32_t __wrap_tb_route_begin(struct tb_core *, uint8_t, struct tb_bytes, bool);
+uint32_t __wrap_tb_route_end(struct tb_core *, uint32_t, uint8_t, uint16_t);
+void __wrap_tb_series_observe(struct tb_core *, const struct tb_series_key *, const struct tb_observation *);
+bool __wrap_tb_owner_claim(struct tb_core *);
+uint16_t __wrap_tb_inflight_claim(struct tb_core *, uint64_t, uint32_t, uint32_t, uint8_t);
+
+static uint64_t read_clock(void)
+{
+    return clock_ns;
+}
+
+/* A number for each request; a path that is known opens the shortest way for the next one. */
+uint32_t __wrap_tb_route_begin(struct tb_core *k, uint8_t method, struct tb_bytes path, bool is_cut)
+{
+    uint32_t hash = is_cut ? 77 : 5;
+    (void)method;
+    if (path.len > TB_PATH_MAX)
+        abort();
+    for (size_t i = 0; i < path.len; i++)
+        hash = hash * 31 + path.ptr[i];
+    if (routes_used + 1 >= ROUTES)
+        return TB_ROUTE_OTHER;
+    routes[++routes_used] = hash;
+    if (!is_cut) {
+        uint64_t h = tb_route_path_hash(k, &route_head, path);
+        *tb_route_cache_slot(k, h) = (h & ~UINT64_C(0xffff)) | (routes_used - 1);
+    }
+    return routes_used;
+}
+
+uint32_t __wrap_tb_route_end(struct tb_core *k, uint32_t handle, uint8_t method, uint16_t status)
+{
+    (void)k, (void)method, (void)status;
+    return handle + 1000000;
+}
+
+void __wrap_tb_series_observe(struct tb_core *k, const struct tb_series_key *key, const struct tb_observation *o)
+{
+    (void)k;
+    if (log_in_use->used == LOG_MAX)
+        return;
+    struct counted *c = &log_in_use->entries[log_in_use->used++];
+    memset(c, 0, sizeof(*c));
+    c->key = *key;
+    c->o.duration_ns = o->duration_ns;
+    c->o.first_byte_ns = o->first_byte_ns;
+    c->o.rx_bytes = o->rx_bytes;
+    c->o.tx_bytes = o->tx_bytes;
+    c->o.is_timed = o->is_timed;
+    c->o.is_incomplete = o->is_incomplete;
+    c->is_other = key->route == TB_STR_OTHER || key->route == 1000000;
+    c->route_hash = key->route > 1000000 ? routes[key->route - 1000000] : 0;
+    c->key.route = 0; /* a number of this run alone */
+}
+
+bool __wrap_tb_owner_claim(struct tb_core *k)
+{
+    k->owner = &owners[1];
+    k->owner_slot = 1;
+    return true;
+}
+
+uint16_t __wrap_tb_inflight_claim(struct tb_core *k, uint64_t start_ns, uint32_t hint, uint32_t route, uint8_t method)
+{
+    (void)hint, (void)route, (void)method;
+    for (uint16_t i = 0; i < 64; i++) {
+        uint64_t none = 0;
+        if (tb_cas_acq_rel(&k->inflight[i].start_ns, &none, tb_inflight_word(start_ns, 1))) {
+            k->inflight[i].owner = 1;
+            return (uint16_t)(i + 1);
+        }
+    }
+    return 0;
+}
+
+static void fresh(struct log *log)
+{
+    memset(&core, 0, offsetof(struct tb_core, path_blocks));
+    memset(owners, 0, sizeof(owners));
+    memset(counters, 0, sizeof(counters));
+    memset(inflight, 0, sizeof(inflight));
+    core.base = (uint8_t *)&core;
+    core.counters = counters;
+    core.owners = owners;
+    core.inflight = inflight;
+    core.rules = &rules;
+    core.route_head = &route_head;
+    core.env.monotonic_ns = read_clock;
+    clock_ns = 1000;
+    routes_used = 0;
+    log->used = 0;
+    log_in_use = log;
+}
+
+static void feed(struct tb_conn *c, enum tb_direction direction, const uint8_t *p, size_t len, bool is_length)
+{
+    uint8_t *copy = is_length ? NULL : malloc(len);
+    if (copy)
+        memcpy(copy, p, len);
+    struct tb_bytes range = {copy, len};
+    tb_exchange_io(&core, c, direction, &range, 1, len);
+    /* The one rule that counts calls: what is no HTTP is ignored after a hundred of them (docs/limits.md). */
+    if (c->request.phase == TB_PHASE_STOPPED)
+        c->request.pos = 0;
+    free(copy);
+}
+
+/* @cuts 0: whole ranges; 1: byte by byte; else random. */
+static void run(struct log *log, const uint8_t *p, size_t size, uint32_t cuts, bool is_client)
+{
+    struct tb_conn c;
+    fresh(log);
+    tb_conn_open(&c);
+    while (size > 3) {
+        size_t len = (size_t)p[1] | (size_t)p[2] << 8;
+        enum tb_direction direction = (p[0] & 1) ? TB_SENT : TB_RECEIVED;
+        bool is_length = p[0] & 2 && (direction == TB_SENT) != is_client;
+        if (is_client)
+            direction = direction == TB_SENT ? TB_RECEIVED : TB_SENT;
+        p += 3;
+        size -= 3;
+        len = len > size ? size : len;
+        clock_ns += 1000;
+        for (size_t at = 0; at < len;) {
+            size_t n = len - at;
+            if (cuts == 1)
+                n = 1;
+            else if (cuts) {
+                cuts = cuts * 1664525 + 1013904223;
+                size_t some = 1 + (cuts >> 16) % ((cuts >> 8 & 3) ? 5 : 200);
+                n = some < n ? some : n;
+            }
+            feed(&c, direction, p + at, n, is_length);
+            at += n;
+        }
+        p += len;
+        size -= len;
+    }
+    clock_ns += 1000;
+    if (!tb_exchange_close(&core, &c, TB_CLOSE_LOCAL))
+        abort();
+    memcpy(log->counters, counters, sizeof(log->counters));
+    for (int i = 0; i < 64; i++)
+        if (inflight[i].start_ns)
+            abort(); /* left in flight */
+    if (owners[1].in_flight || core.path_taken || core.queue_taken[0] || core.queue_taken[1])
+        abort(); /* left in a pool */
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static struct log whole, cut;
+    if (size < 2 || size > 65536)
+        return 0;
+    enum tb_simd simd = (enum tb_simd)(data[0] & 3);
+    tb_exchange_select(simd > tb_scan_best() ? tb_scan_best() : simd);
+    run(&whole, data + 2, size - 2, 0, data[0] & 8);
+    run(&cut, data + 2, size - 2, (data[0] & 4) ? 1 : data[1] + 2u, data[0] & 8);
+    if (whole.used != cut.used || memcmp(whole.entries, cut.entries, whole.used * sizeof(whole.entries[0])) != 0) {
+        fprintf(stderr, "whole and cut count differently: %zu and %zu exchanges\n", whole.used, cut.used);
+        abort();
+    }
+    for (int i = 0; i < TB_COUNTER_COUNT; i++) {
+        if (whole.counters[i] != cut.counters[i]) {
+            fprintf(stderr, "counter %d: %llu whole, %llu cut\n", i, (unsigned long long)whole.counters[i],
+                    (unsigned long long)cut.counters[i]);
+            abort();
+        }
+    }
+    return 0;
+}
