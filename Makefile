@@ -17,6 +17,7 @@ prefix ?= /usr/local
 bindir ?= $(prefix)/bin
 libdir ?= $(prefix)/lib
 mandir ?= $(prefix)/share/man
+sysconfdir ?= /etc
 
 VERSION := $(shell cat VERSION)
 REVISION := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
@@ -29,7 +30,7 @@ say = $(if $(filter 1,$(V)),@:,@printf '  %-7s %s\n' "$(1)" "$(2)")
 
 # --- flags -----------------------------------------------------------------------------------------------------------
 SAN_FLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
-TB_CPPFLAGS := -D_GNU_SOURCE -DTB_VERSION='"$(VERSION)"' -I. -Iagent
+TB_CPPFLAGS := -D_GNU_SOURCE -DTB_VERSION='"$(VERSION)"' -DTB_SYSCONFDIR='"$(sysconfdir)"' -I. -Iagent
 TB_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Wshadow -Wconversion -fvisibility=hidden $(WERROR) $(SAN_FLAGS)
 # Code that runs inside somebody else's process: no libc, no stack protector or fortify calls (they would be imports), no tail
 # call out of a constructor (libc would take the wrong caller), unwind tables so that a cancelled thread can pass through.

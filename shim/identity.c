@@ -81,6 +81,9 @@ static struct setting {
     {"OTEL_SERVICE_NAME", tb_settings.otel_service, sizeof(tb_settings.otel_service)},
     {"TICKBIRD_LABELS", tb_settings.labels, sizeof(tb_settings.labels)},
     {"TICKBIRD_SIMD", tb_settings.simd, sizeof(tb_settings.simd)},
+    {"TICKBIRD_INCLUDE", tb_settings.include, sizeof(tb_settings.include)},
+    {"TICKBIRD_EXCLUDE", tb_settings.exclude, sizeof(tb_settings.exclude)},
+    {"TICKBIRD_SELECT_FILE", tb_settings.select_file, sizeof(tb_settings.select_file)},
 };
 
 static struct {
@@ -111,8 +114,18 @@ static void set(const char *name, size_t name_len, const char *value)
             *switch_settings[i].to = is_on(value);
 }
 
-/* A process without libc: the environment as it was at exec, in pieces (a variable longer than the buffer is skipped).
- */
+/* A variable longer than the buffer: its start, which is more than any setting may have. */
+static void set_cut(char *buffer, size_t size)
+{
+    buffer[size - 1] = 0;
+    for (size_t eq = 0; eq < size; eq++)
+        if (buffer[eq] == '=') {
+            set(buffer, eq, buffer + eq + 1);
+            return;
+        }
+}
+
+/* A process without libc: the environment as it was at exec, in pieces. */
 static void read_procfs(void)
 {
     static char buffer[4096];
@@ -139,6 +152,8 @@ static void read_procfs(void)
             is_skipped = false;
         }
         if (start == 0 && have == sizeof(buffer)) {
+            if (!is_skipped)
+                set_cut(buffer, sizeof(buffer));
             is_skipped = true;
             start = have;
         }

@@ -7,13 +7,17 @@
 
 #pragma GCC visibility push(hidden)
 #include "../agent/region.h"
+#include "../agent/select.h"
 
 struct tb_settings {
     char dir[256]; /* "" = default */
     char service[128];
     char otel_service[128];
     char labels[1024];
-    char simd[12]; /* "" = the widest */
+    char simd[12];                        /* "" = the widest */
+    char include[TB_SELECT_LIST_MAX + 2]; /* one byte more than may be, so that a longer one is noticed */
+    char exclude[TB_SELECT_LIST_MAX + 2];
+    char select_file[256]; /* "" = the one of the machine */
     bool is_disabled;
     bool is_debug;
     bool is_disk_allowed;

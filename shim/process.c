@@ -3,7 +3,8 @@
  * The process around the hooks (process.h): constructor and destructor, waking up, the region's creation, fork, exec,
  * exit, system call filters. The only file that knows what the environment says.
  *
- * Start: no system call but one look at fd 0; waking up: two; a region: about forty, once.
+ * Start: one look for the select file (four calls when it is there) and one at fd 0; waking up: two, three when rules
+ * about executables are left to ask; a region: about forty, once.
  * Fork story: fork() is hooked; a fork that no hook saw (daemon(), a raw clone) is noticed by a word that the kernel
  * wipes in the child (MADV_WIPEONFORK); where it cannot, by its pid at the next accept.
  */
@@ -20,6 +21,7 @@
 #include "identity.h"
 #include "raw.h"
 #include "resolve.h"
+#include "select.h"
 
 #ifndef MADV_WIPEONFORK
 #define MADV_WIPEONFORK 18
@@ -109,6 +111,10 @@ bool tb_wake_slow(void)
     if (tb_load_relaxed(&is_inert) || tb_load_relaxed(&is_filtered))
         return false;
     /* Two threads may do this at once: every step has the same outcome. */
+    if (!tb_select_finish()) {
+        become_inert("not selected: ", tb_select_reason());
+        return false;
+    }
     tb_core.env.syscall = env_syscall;
     tb_core.env.monotonic_ns = tb_clock_monotonic_ns;
     unsigned long page = tb_auxval(AT_PAGESZ);
@@ -138,6 +144,8 @@ static __attribute__((constructor)) void start(void)
         become_inert("switched off by TICKBIRD_DISABLE", "");
     } else if (tb_resolve_is_second_copy()) {
         become_inert("another copy is loaded already", "");
+    } else if (!tb_select_start()) {
+        become_inert("not selected: ", tb_select_reason());
     } else if (tb_settings.has_listen_fds || is_socket(0)) {
         tb_wake_slow(); /* started with sockets: by a super-server or systemd */
     }

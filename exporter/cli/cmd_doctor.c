@@ -9,6 +9,7 @@
 #include "finding.h"
 #include "listeners.h"
 #include "region_dir.h"
+#include "selection.h"
 #include "verdict.h"
 
 #include <errno.h>
@@ -96,17 +97,25 @@ static bool environment_says(const char *name)
 
 /* --- a program ---------------------------------------------------------------------------------------------------- */
 
-static int doctor_program(const char *name, const struct tb_object *object)
+static int doctor_program(char **argv, const struct tb_object *object)
 {
     static struct tb_verdict verdict;
     static struct tb_region_dir dir;
+    static struct tb_selection selection;
+    const char *name = argv[0];
     tb_verdict_program(name, object, &verdict);
     tb_region_dir_look("", getenv("TICKBIRD_DIR"), geteuid(), environment_says("TICKBIRD_DIR_FORCE"), &dir);
+    if (!verdict.obstacle)
+        tb_selection_of_program(argv, &verdict, &selection);
 
-    bool is_observable = verdict.obstacle == TB_OBSTACLE_NONE && dir.is_fit;
-    const char *why = verdict.obstacle ? verdict.why : dir.is_fit ? "" : "its region directory is not usable";
+    bool is_observable = verdict.obstacle == TB_OBSTACLE_NONE && dir.is_fit && !selection.is_out;
+    const char *why = verdict.obstacle   ? verdict.why
+                      : selection.is_out ? selection.why
+                      : dir.is_fit       ? ""
+                                         : "its region directory is not usable";
     headline(name,
              verdict.obstacle == TB_OBSTACLE_UNREADABLE ? "cannot be told"
+             : selection.is_out                         ? "is left alone"
              : is_observable                            ? "can be observed"
                                                         : "cannot be observed",
              why);
@@ -127,7 +136,7 @@ static int doctor_program(const char *name, const struct tb_object *object)
     if (is_observable)
         line("next", "tickbird run -- %s", name);
     else
-        line("next", "%s", verdict.obstacle ? verdict.todo : dir.todo);
+        line("next", "%s", verdict.obstacle ? verdict.todo : selection.is_out ? selection.todo : dir.todo);
     return is_observable ? TB_EXIT_OK : TB_EXIT_FAILED;
 }
 
@@ -256,7 +265,7 @@ static int run(int argc, char **argv)
         }
         return doctor_process((pid_t)pid, &object);
     }
-    return doctor_program(argv[optind], &object);
+    return doctor_program(argv + optind, &object);
 }
 
 const struct tb_verb tb_verb_doctor = {

@@ -9,6 +9,7 @@
 #include "cli.h"
 #include "object.h"
 #include "region_dir.h"
+#include "selection.h"
 #include "verdict.h"
 #include "exporter/options.h"
 
@@ -27,6 +28,7 @@ enum { OPTION_STRICT = 1000 };
 #define SERVICE_MAX 127u
 
 struct request {
+    char include[TB_SELECT_LIST_MAX + 1], exclude[TB_SELECT_LIST_MAX + 1];
     const char *lib;
     bool is_strict;
     bool wants_help;
@@ -56,6 +58,16 @@ static int set_dir(const char *path)
     return setenv("TICKBIRD_DIR", full, 1);
 }
 
+/* The flags of one list together replace its variable. */
+static int add_rule(const char *flag, const char *variable, char *list, const char *item)
+{
+    const char *why;
+    if (tb_selection_join(list, item, &why) == 0)
+        return setenv(variable, list, 1);
+    tb_cli_message("%s %s: %s: see docs/configuration.md, or use the select file", flag, item, why);
+    return -1;
+}
+
 static int apply(int id, const char *value, struct request *request)
 {
     switch (id) {
@@ -72,6 +84,10 @@ static int apply(int id, const char *value, struct request *request)
         return set_service(value);
     case TB_OPTION_DIR + 1:
         return set_dir(value);
+    case TB_OPTION_INCLUDE + 1:
+        return add_rule("--include", "TICKBIRD_INCLUDE", request->include, value);
+    case TB_OPTION_EXCLUDE + 1:
+        return add_rule("--exclude", "TICKBIRD_EXCLUDE", request->exclude, value);
     default:
         return setenv(tb_option_row((enum tb_option)(id - 1))->env, value ? value : "1", 1);
     }
@@ -129,14 +145,21 @@ static int preload(const struct tb_object *object)
 }
 
 /* One line when the program will not be observed. Returns false when --strict forbids to start it. */
-static bool warn(const char *name, const struct tb_object *object, bool is_strict)
+static bool warn(char *const *argv, const struct tb_object *object, bool is_strict)
 {
     static struct tb_verdict verdict;
+    static struct tb_selection selection;
+    const char *name = argv[0];
     tb_verdict_program(name, object, &verdict);
-    if (verdict.obstacle == TB_OBSTACLE_NONE || verdict.obstacle == TB_OBSTACLE_NOT_FOUND ||
-        verdict.obstacle == TB_OBSTACLE_NOT_EXECUTABLE)
+    if (verdict.obstacle == TB_OBSTACLE_NOT_FOUND || verdict.obstacle == TB_OBSTACLE_NOT_EXECUTABLE)
         return true; /* exec says it better */
-    tb_cli_message("%s cannot be observed: %s: %s%s", name, verdict.why, verdict.todo,
+    if (verdict.obstacle == TB_OBSTACLE_NONE)
+        tb_selection_of_program(argv, &verdict, &selection);
+    if (verdict.obstacle == TB_OBSTACLE_NONE && !selection.is_out)
+        return true;
+    bool is_left = selection.is_out;
+    tb_cli_message("%s %s: %s: %s%s", name, is_left ? "is left alone" : "cannot be observed",
+                   is_left ? selection.why : verdict.why, is_left ? selection.todo : verdict.todo,
                    is_strict ? "" : " (started all the same)");
     return !is_strict;
 }
@@ -177,7 +200,7 @@ static int run(int argc, char **argv)
         request.lib = variable;
     if (tb_object_find(request.lib, &object) != 0)
         return EXIT_OWN;
-    if (!warn(argv[optind], &object, request.is_strict) || !prepare_dir(request.is_strict))
+    if (!warn(argv + optind, &object, request.is_strict) || !prepare_dir(request.is_strict))
         return EXIT_OWN;
     if (preload(&object) != 0)
         return EXIT_OWN;
@@ -192,6 +215,8 @@ const struct tb_verb tb_verb_run = {
     "  --service NAME   name in the metrics; default: the systemd unit, the interpreter's script, or the program\n"
     "  --dir DIR        directory of the regions, made when missing; default /dev/shm/tickbird\n"
     "  --labels K=V,..  constant labels\n"
+    "  --include GLOB   observe only what one of these matches: the executable, or arg=GLOB an argument; repeatable\n"
+    "  --exclude GLOB   leave alone what one of these matches; wins over --include; repeatable\n"
     "  --dir-force      accept a directory on a disk file system, whose write-back may stall the program\n"
     "  --lib FILE       the object to preload; default: libtickbird.so beside this command, then the installed one\n"
     "  --strict         do not start a program that cannot be observed\n"

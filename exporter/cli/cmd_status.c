@@ -5,6 +5,7 @@
  */
 #include "listeners.h"
 #include "output.h"
+#include "selection.h"
 #include "view.h"
 
 #include <stdlib.h>
@@ -185,6 +186,32 @@ static void print_gone(const struct tb_view *view, size_t programs)
                programs ? "\n" : "", gone, gone == 1 ? "" : "s");
 }
 
+/* The select file decides what records at all: its absence goes without saying, its faults do not. */
+static void print_selection(void)
+{
+    static struct tb_selection_file file;
+    char clean[sizeof(file.why)];
+    tb_selection_file(getenv("TICKBIRD_SELECT_FILE"), &file);
+    if (file.why[0])
+        printf("\nSelect file %s: %s.\n", tb_cli_text(clean, sizeof(clean), file.why), file.todo);
+    else if (file.exists)
+        printf("\nSelect file %s: %u include%s, %u exclude%s.\n", tb_cli_text(clean, sizeof(clean), file.path),
+               file.includes, file.includes == 1 ? "" : "s", file.excludes, file.excludes == 1 ? "" : "s");
+}
+
+static void json_selection(struct tb_json *json)
+{
+    static struct tb_selection_file file;
+    tb_selection_file(getenv("TICKBIRD_SELECT_FILE"), &file);
+    tb_json_open(json, "selection", '{');
+    tb_json_string(json, "file", file.path);
+    tb_json_bool(json, "exists", file.exists);
+    tb_json_number(json, "includes", file.includes);
+    tb_json_number(json, "excludes", file.excludes);
+    tb_json_string(json, "fault", file.why);
+    tb_json_close(json, '}');
+}
+
 static void print_text(const struct request *request)
 {
     const struct tb_view *view = &request->view;
@@ -205,6 +232,7 @@ static void print_text(const struct request *request)
     print_unreadable(view);
     print_gone(view, programs);
     print_listeners(&request->listeners);
+    print_selection();
 }
 
 /* --- JSON --------------------------------------------------------------------------------------------------------- */
@@ -324,6 +352,7 @@ static void print_json(const struct request *request)
     tb_json_close(&json, ']');
     json_unreadable(&json, s);
     json_listeners(&json, &request->listeners);
+    json_selection(&json);
     tb_json_close(&json, '}');
     putchar('\n');
 }

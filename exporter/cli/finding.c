@@ -8,6 +8,7 @@
 #include "finding.h"
 #include "region_dir.h"
 #include "region_head.h"
+#include "selection.h"
 #include "verdict.h"
 
 #include <errno.h>
@@ -67,6 +68,29 @@ static void judge_recording(const struct tb_process *p, struct tb_finding *f)
     conclude(f, "records", "tickbird status", "service %s, since %s", region.header.service, since);
 }
 
+/* Did the process decide by its rules to do nothing? */
+static bool is_left_out(const struct tb_process *p, struct tb_finding *f)
+{
+    static struct tb_selection selection;
+    char root[64];
+    size_t count = 0;
+    const char **args = tb_process_arguments(p->pid, &count);
+    static const char *const none[] = {NULL};
+    const struct tb_selection_sources sources = {root_of(p, root), p->select_file, p->include, p->exclude};
+    char exe[PATH_MAX];
+    snprintf(exe, sizeof(exe), "%s", p->exe);
+    char *mark = strstr(exe, " (deleted)");
+    if (mark && !mark[10])
+        *mark = 0;
+    const struct tb_select_program program = {p->executed_name[0] ? p->executed_name : NULL, exe,
+                                              args ? args : (const char *const *)none, count};
+    tb_selection_ask(&sources, &program, &selection);
+    free(args);
+    if (selection.is_out)
+        conclude(f, "is left alone", selection.todo, "%.500s", selection.why);
+    return selection.is_out;
+}
+
 /* The object is in the process, but no region. */
 static void judge_idle(const struct tb_process *p, struct tb_finding *f)
 {
@@ -81,6 +105,8 @@ static void judge_idle(const struct tb_process *p, struct tb_finding *f)
                  "it runs with raised rights (AT_SECURE), where the agent does nothing");
     else if (p->is_disabled)
         conclude(f, "does not record", "start it without TICKBIRD_DISABLE", "TICKBIRD_DISABLE is set");
+    else if (is_left_out(p, f))
+        return;
     else if (!dir.is_fit)
         conclude(f, "cannot record", dir.todo, "%s: %s", dir.path, dir.why);
     else if (p->fsize_limit < TB_REGION_BYTES)

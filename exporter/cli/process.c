@@ -8,6 +8,7 @@
 #include "process.h"
 #include "object.h"
 #include "sockets.h"
+#include "exporter/buffer.h"
 
 #include <elf.h>
 #include <errno.h>
@@ -129,6 +130,12 @@ static void take_variable(struct tb_process *p, const char *entry)
         p->is_disabled = is_on(value);
     else if (IS("TICKBIRD_DIR_FORCE"))
         p->is_dir_forced = is_on(value);
+    else if (IS("TICKBIRD_INCLUDE"))
+        snprintf(p->include, sizeof(p->include), "%s", value);
+    else if (IS("TICKBIRD_EXCLUDE"))
+        snprintf(p->exclude, sizeof(p->exclude), "%s", value);
+    else if (IS("TICKBIRD_SELECT_FILE"))
+        snprintf(p->select_file, sizeof(p->select_file), "%s", value);
 #undef IS
 }
 
@@ -151,6 +158,18 @@ static void read_environ(struct tb_process *p)
     fclose(file);
 }
 
+/* A string in the process's memory; stays empty without the right to look. */
+static void read_text_at(pid_t pid, uint64_t address, char *ret_text, size_t size)
+{
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/%d/mem", (int)pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t len = fd < 0 ? -1 : pread(fd, ret_text, size - 1, (off_t)address);
+    ret_text[len > 0 ? len : 0] = 0;
+    if (fd >= 0)
+        close(fd);
+}
+
 static void read_auxv(struct tb_process *p)
 {
     FILE *file = open_file(p->pid, "auxv");
@@ -158,9 +177,12 @@ static void read_auxv(struct tb_process *p)
     p->is_secure = TB_UNKNOWN;
     if (!file)
         return;
-    while (fread(&entry, sizeof(entry), 1, file) == 1 && entry.a_type != AT_NULL)
+    while (fread(&entry, sizeof(entry), 1, file) == 1 && entry.a_type != AT_NULL) {
         if (entry.a_type == AT_SECURE)
             p->is_secure = entry.a_un.a_val != 0;
+        if (entry.a_type == AT_EXECFN)
+            read_text_at(p->pid, entry.a_un.a_val, p->executed_name, sizeof(p->executed_name));
+    }
     fclose(file);
 }
 
@@ -225,4 +247,29 @@ int tb_process_read(pid_t pid, const struct tb_process_known *known, struct tb_p
     }
     compare_mount_namespace(ret_process);
     return 0;
+}
+
+const char **tb_process_arguments(pid_t pid, size_t *ret_count)
+{
+    struct tb_buffer text = {0};
+    char piece[4096];
+    size_t got, words = 1;
+    FILE *file = open_file(pid, "cmdline");
+    *ret_count = 0;
+    while (file && (got = fread(piece, 1, sizeof(piece), file)) > 0)
+        tb_put(&text, piece, got);
+    if (file)
+        fclose(file);
+    if (!text.len)
+        return NULL;
+    tb_put(&text, "", 1);
+    for (size_t i = 0; i < text.len; i++)
+        words += !text.data[i];
+    const char **args = tb_alloc(words * sizeof(*args) + text.len);
+    char *copy = (char *)(args + words), *end = copy + text.len - 1;
+    memcpy(copy, text.data, text.len);
+    for (char *at = copy + strlen(copy) + 1; at < end; at += strlen(at) + 1)
+        args[(*ret_count)++] = at;
+    tb_buffer_free(&text);
+    return args;
 }

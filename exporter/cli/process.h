@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "agent/select.h"
+
 #define TB_UNKNOWN (-1) /* could not be read */
 
 struct tb_process {
@@ -30,6 +32,10 @@ struct tb_process {
     char dir[PATH_MAX]; /* TICKBIRD_DIR, empty = default */
     bool is_disabled;   /* TICKBIRD_DISABLE */
     bool is_dir_forced;
+    char include[TB_SELECT_LIST_MAX + 2]; /* TICKBIRD_INCLUDE; one byte more than may be */
+    char exclude[TB_SELECT_LIST_MAX + 2];
+    char select_file[PATH_MAX];   /* TICKBIRD_SELECT_FILE */
+    char executed_name[PATH_MAX]; /* AT_EXECFN; empty = unknown */
 
     int is_secure;         /* AT_SECURE: 0, 1 or TB_UNKNOWN */
     int seccomp;           /* 0 none, 1 strict, 2 filter, or TB_UNKNOWN */
@@ -44,6 +50,12 @@ struct tb_process_known {
     int listeners;
     int has_uring;
 };
+
+/*
+ * tb_process_arguments - the arguments of @pid as they are now, without the program's name. NULL when they cannot be
+ * read. Free the array, which holds the texts too.
+ */
+const char **tb_process_arguments(pid_t pid, size_t *ret_count);
 
 /*
  * tb_process_read - look at @pid.
