@@ -280,8 +280,12 @@ static void right_sent(int fd)
 
 void tb_on_rxmsg(int fd, uint64_t word, const struct msghdr *msg, ssize_t ret, int flags)
 {
+    if (ret < 0) { /* @msg may be what was wrong */
+        tb_io_failed(fd, word);
+        return;
+    }
     struct tb_at at = {fd, tb_fd_slot(fd), word};
-    if (ret >= 0 && TB_UNLIKELY(msg->msg_controllen) && !(flags & MSG_ERRQUEUE))
+    if (TB_UNLIKELY(msg->msg_controllen) && !(flags & MSG_ERRQUEUE))
         each_right(msg, right_received);
     if (flags & (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE))
         return;
@@ -293,8 +297,12 @@ void tb_on_rxmsg(int fd, uint64_t word, const struct msghdr *msg, ssize_t ret, i
 
 void tb_on_txmsg(int fd, uint64_t word, const struct msghdr *msg, ssize_t ret, int flags)
 {
+    if (ret < 0) {
+        tb_io_failed(fd, word);
+        return;
+    }
     struct tb_at at = {fd, tb_fd_slot(fd), word};
-    if (ret >= 0 && TB_UNLIKELY(msg->msg_controllen))
+    if (TB_UNLIKELY(msg->msg_controllen))
         each_right(msg, right_sent);
     if (!(flags & MSG_OOB))
         tb_on_txv(at, msg->msg_iov, msg->msg_iovlen, ret);

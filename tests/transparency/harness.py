@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs a program plainly and preloaded, and compares what both show: exit, output, errors, files left behind.
+
+A case is one behaviour of one program in one flavour (programs/tp.h). It runs three times: twice without our object, the
+second time with an empty one, which proves that nothing differs by chance or by preloading as such; and with ours.
+"""
+import concurrent.futures
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+HERE = os.path.join(ROOT, "tests/transparency")
+B = os.path.abspath(os.environ.get("B", os.path.join(ROOT, "build")))
+OBJECT = os.path.join(B, "libtickbird.so")
+BIN = os.path.join(B, "tests/transparency")
+EMPTY = os.path.join(BIN, "empty.so")
+SECONDS = 20  # for one run; they take milliseconds
+# What bad calls need: the compiler must neither see through them nor replace them.
+FLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-O1", "-g", "-Wall", "-Wextra", "-U_FORTIFY_SOURCE", "-fno-builtin",
+         "-Wno-unused-result", "-Wno-nonnull", "-Wno-stringop-overread", "-Wno-stringop-overflow"]
+
+
+class Case:
+    """One thing to compare. @wrap comes before the program; @needs are words: root, long, noregion, cxx."""
+
+    def __init__(self, name, argv, needs=(), wrap=(), env=None):
+        self.name, self.argv, self.needs, self.wrap, self.env = name, argv, set(needs), list(wrap), env or {}
+
+
+class Seen:
+    """What a run showed."""
+
+    def __init__(self, status, out, err, files):
+        self.parts = {"exit": status, "output": out, "errors": err, "files": files}
+
+    def __eq__(self, other):
+        return self.parts == other.parts
+
+    def difference(self, other):
+        """Where two runs differ first, in words."""
+        for what, mine in self.parts.items():
+            theirs = other.parts[what]
+            if mine == theirs:
+                continue
+            if not isinstance(mine, bytes):
+                return f"{what}: {mine!r} became {theirs!r}"
+            a, b = mine.splitlines(), theirs.splitlines()
+            for i in range(max(len(a), len(b))):
+                old, new = (x[i].decode(errors="replace") if i < len(x) else "(nothing)" for x in (a, b))
+                if old != new:
+                    return f"{what}, line {i + 1}: {old!r} became {new!r}"
+            return f"{what}: the ends of lines differ"
+        return None
+
+
+def compile_to(target, argv, sources):
+    """Compiles when a source is newer than @target; parallel runs may do the same at once."""
+    out = os.path.join(BIN, target)
+    os.makedirs(os.path.dirname(out), exist_ok=True)
+    if not os.path.exists(out) or any(os.path.getmtime(s) >= os.path.getmtime(out) for s in sources):
+        new = f"{out}.{os.getpid()}"
+        subprocess.run([*argv, "-o", new], check=True, cwd=ROOT)
+        os.rename(new, out)
+    return out
+
+
+def build():
+    """Everything that is run. Returns the paths of the programs."""
+    where = os.path.join(HERE, "programs")
+    common = [os.path.join(where, "tp.h"), os.path.join(ROOT, "shim/hooks.h"), os.path.join(ROOT, "shim/hooks.def")]
+    jobs = []
+    for name in sorted(os.listdir(where)):
+        source, (stem, ext) = os.path.join(where, name), os.path.splitext(name)
+        if ext == ".c":
+            jobs.append((stem, ["cc", *FLAGS, source, "-lpthread", "-lutil"], [source, *common]))
+        elif ext == ".cc" and shutil.which("g++"):
+            jobs.append((stem, ["g++", "-O1", "-g", "-Wall", source, "-lpthread"], [source, *common]))
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        programs = list(pool.map(lambda j: compile_to(*j), jobs))
+    compile_to("empty.so", ["cc", "-shared", "-fPIC", "-xc", "/dev/null"], [])
+    dump = os.path.join(ROOT, "tests/preload/dump.c")
+    agent = os.path.join(B, "agent.a")
+    compile_to("dump", ["cc", *FLAGS, "-I.", dump, agent], [dump, agent])
+    return programs
+
+
+def cases_of(program):
+    listed = subprocess.run([program, "--list"], stdout=subprocess.PIPE, check=True).stdout.decode()
+    for line in listed.splitlines():
+        name, *needs = line.split()
+        for flavour in ("awake", "asleep"):
+            if "only-" in line and f"only-{flavour}" not in needs:
+                continue
+            yield Case(f"{os.path.basename(program)}_{name}_{flavour}", [program, name, flavour],
+                       [*needs, "noregion"] if flavour == "asleep" else needs)
+
+
+def run(case, preload, regions, seconds=SECONDS):
+    """One run in a directory of its own. @preload: a path or None."""
+    where = tempfile.mkdtemp(prefix="tb-transparency-")
+    env = {"PATH": os.environ["PATH"], "LC_ALL": "C", "HOME": where, "TMPDIR": where, "TP_BIN": BIN}
+    env.update({"TICKBIRD_DIR": regions, "TICKBIRD_SERVICE": "transparency"})
+    env.update(case.env)
+    env = {k: v for k, v in env.items() if v is not None}
+    # What is around the program (a shell, unshare) is not what is looked at: env(1) gives it the object.
+    argv = [*case.wrap, *(["env", f"LD_PRELOAD={preload}"] if preload and case.wrap else []), *case.argv]
+    if preload and not case.wrap:
+        env["LD_PRELOAD"] = preload
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        read, write = os.pipe()  # a pipe: no file size limit applies to it
+        child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=write, stderr=err, env=env, cwd=where,
+                                 start_new_session=True)
+        os.close(write)
+        killer = threading_timer(seconds, child.pid)
+        with os.fdopen(read, "rb") as pipe:
+            text = pipe.read()
+        status = child.wait()
+        status = "no end" if not killer() else status
+        try:
+            os.killpg(child.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        err.seek(0)
+        files = sorted("core" if f.startswith("core") else f for f in os.listdir(where))
+        shutil.rmtree(where, ignore_errors=True)
+        return Seen(status, text, err.read().replace(where.encode(), b"DIR"), files)
+
+
+def threading_timer(seconds, pid):
+    """Kills the group of @pid after @seconds. The returned function cancels that; False when it was too late."""
+    import threading
+    fired = []
+
+    def kill():
+        fired.append(1)
+        try:
+            os.killpg(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+    timer = threading.Timer(seconds, kill)
+    timer.start()
+
+    def cancel():
+        timer.cancel()
+        return not fired
+    return cancel
+
+
+def recorded(regions):
+    """How many requests the regions of a directory hold."""
+    done = subprocess.run([os.path.join(BIN, "dump"), regions], stdout=subprocess.PIPE, check=False)
+    return sum(int(line.split()[5]) for line in done.stdout.decode().splitlines() if line.startswith("requests "))
+
+
+def plain_runs(case, regions):
+    """The reference, and what is wrong with it (None: nothing)."""
+    first = run(case, None, regions)
+    second = run(case, EMPTY, regions)
+    if first != second:
+        return first, "differs between two runs without the object: " + first.difference(second)
+    if first.parts["exit"] == "no end":
+        return first, f"no end after {SECONDS} s without the object"
+    if b": cannot: " in first.parts["output"]:
+        return first, "the test itself failed: " + first.parts["output"].decode(errors="replace").splitlines()[-1]
+    return first, None
+
+
+def compare(case, preload=OBJECT):
+    """What is wrong with a case, None when nothing is; and the reference."""
+    regions = tempfile.mkdtemp(prefix="tb-transparency-", dir="/dev/shm")
+    try:
+        plain, wrong = plain_runs(case, regions)
+        if not wrong:
+            wrong = plain.difference(run(case, preload, regions))
+        if not wrong and preload == OBJECT and "noregion" not in case.needs and not recorded(regions):
+            wrong = "the agent recorded nothing: it was not awake"
+        return wrong, plain
+    finally:
+        shutil.rmtree(regions, ignore_errors=True)
