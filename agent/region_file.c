@@ -50,6 +50,7 @@ struct opening {
     uint64_t realtime_ns;
     uint8_t boot_id[16];
     char name[NAME_BYTES];
+    bool has_squatter; /* a name of ours is taken by a file that is not */
     enum tb_inert why;
 };
 
@@ -271,6 +272,14 @@ static void unmap_file(struct opening *o)
     o->map = NULL;
 }
 
+/* Somebody else may have made any name here, and made it so that it cannot be opened. */
+static void look_for_squatter(struct opening *o)
+{
+    struct stat st;
+    if (tb_syscall(o->core, SYS_newfstatat, o->dir, (long)o->name, (long)&st, AT_SYMLINK_NOFOLLOW, 0, 0) == 0)
+        o->has_squatter |= st.st_uid != o->uid;
+}
+
 /* A region file of this user's that is still what its name says? */
 static bool is_named(const struct opening *o, long fd)
 {
@@ -394,7 +403,7 @@ out:
 
 static int give_name(struct opening *o, const char *temporary, uint32_t number)
 {
-    for (; number < FILES_MAX; number++) {
+    for (uint32_t tries = 0; tries < FILES_MAX && (number < FILES_MAX || o->has_squatter); number++, tries++) {
         set_name(o, number);
         long r =
             tb_syscall(o->core, SYS_renameat2, o->dir, (long)temporary, o->dir, (long)o->name, RENAME_NO_REPLACE, 0);
@@ -471,6 +480,8 @@ static int open_in(struct opening *o, const char *path, bool may_make)
             unmap_file(o);
             break;
         }
+        if (r != 0 && r != -ENOENT)
+            look_for_squatter(o);
         if (r == -EMFILE || r == -ENFILE || r == -ENOMEM || r == -ENOSYS) {
             r = fail(o, TB_INERT_SYSCALL, r);
             break;
@@ -478,6 +489,8 @@ static int open_in(struct opening *o, const char *path, bool may_make)
     }
     if (r == -ENOENT)
         r = make(o, number - 1);
+    else if (r != 0 && o->has_squatter && number == FILES_MAX)
+        r = make(o, FILES_MAX + (uint32_t)(random_id(o) >> 33)); /* one that cannot be taken in advance */
     else if (r == -EBUSY)
         o->why = TB_INERT_SYSCALL;
     close_fd(o, o->dir);

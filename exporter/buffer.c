@@ -6,6 +6,7 @@
 #include "buffer.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -148,6 +149,24 @@ static size_t utf8_length(const unsigned char *s, size_t len)
         return forms[f].length;
     }
     return 0;
+}
+
+char *tb_label_clean(const char *bytes, size_t len)
+{
+    struct tb_buffer b = {0};
+    char *clean = tb_utf8_clean(bytes, len);
+    for (const unsigned char *p = (const unsigned char *)clean; *p; p++) {
+        bool is_c1 = p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0;
+        if (*p >= 0x20 && *p != 0x7f && !is_c1) {
+            tb_put(&b, (const char *)p, 1);
+            continue;
+        }
+        tb_put(&b, "\xef\xbf\xbd", 3);
+        p += is_c1;
+    }
+    tb_put(&b, "", 1);
+    free(clean);
+    return b.data;
 }
 
 char *tb_utf8_clean(const char *bytes, size_t len)

@@ -52,6 +52,12 @@ void tb_put_seconds(struct tb_buffer *b, uint64_t ns);
 /* tb_put_escaped - a label value: backslash, quote and line feed escaped. */
 void tb_put_escaped(struct tb_buffer *b, const char *text, size_t len);
 
+/*
+ * tb_label_clean - the same with control characters replaced as well (U+0000..1F, U+007F..9F): what a stranger put into
+ * a region reaches terminals. Owned by the caller.
+ */
+char *tb_label_clean(const char *bytes, size_t len);
+
 /* tb_utf8_clean - copy of @len bytes with every byte that is no part of valid UTF-8, and every NUL, replaced by U+FFFD.
  * The caller's to free. */
 char *tb_utf8_clean(const char *bytes, size_t len);

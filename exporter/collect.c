@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -38,7 +39,8 @@ size_t tb_collect_default_dirs(char ***ret)
     char **dirs = NULL;
     size_t count = 0, space = 0;
     struct stat st;
-    if (lstat("/dev/shm/tickbird", &st) == 0 && S_ISDIR(st.st_mode)) {
+    /* Agents refuse one that somebody else owns, too (region_file.c). */
+    if (lstat("/dev/shm/tickbird", &st) == 0 && S_ISDIR(st.st_mode) && (st.st_uid == 0 || st.st_uid == geteuid())) {
         dirs = tb_grow(dirs, count, &space, sizeof *dirs);
         dirs[count++] = tb_strndup("/dev/shm/tickbird", 17);
     }
@@ -77,11 +79,8 @@ void tb_collector_free(struct tb_collector *c)
 {
     if (!c)
         return;
-    for (size_t i = 0; i < c->file_count; i++) {
-        tb_slot_cache_free(&c->files[i]->cache);
-        free(c->files[i]->path);
-        free(c->files[i]);
-    }
+    for (size_t i = 0; i < c->file_count; i++)
+        tb_files_forget(c, c->files[i]);
     for (size_t i = 0; i < TB_MARK_BUCKETS; i++) {
         for (struct tb_mark *m = c->own_marks.marks[i], *next; m; m = next) {
             next = m->next;
@@ -106,25 +105,6 @@ const struct tb_collect_stats *tb_collector_stats(const struct tb_collector *c)
 
 /* --- one region ------------------------------------------------------------------------------------------------------
  */
-
-static struct tb_region_file *find_file(struct tb_collector *c, const struct stat *st, const char *path)
-{
-    for (size_t i = 0; i < c->file_count; i++) {
-        /* The order of a directory rarely changes: look where the last one was found first. */
-        struct tb_region_file *f = c->files[(c->file_hint + i) % c->file_count];
-        if (f->ino == st->st_ino && f->dev == st->st_dev && strcmp(f->path, path) == 0) {
-            c->file_hint = (c->file_hint + i + 1) % c->file_count;
-            return f;
-        }
-    }
-    struct tb_region_file *f = tb_alloc(sizeof *f);
-    f->dev = st->st_dev;
-    f->ino = st->st_ino;
-    f->path = tb_strndup(path, strlen(path));
-    c->files = tb_grow(c->files, c->file_count, &c->file_space, sizeof(struct tb_region_file *));
-    c->files[c->file_count++] = f;
-    return f;
-}
 
 /* LOCK_EX is granted only when no process has the region mapped. Given back at once. */
 static bool has_owners(int fd)
@@ -167,17 +147,54 @@ static void note_life(struct tb_collector *c, struct tb_snap_region *r, bool has
     if (!m)
         return;
     m->is_seen = true;
+    m->service = r->service; /* it may have been set apart, or have taken its name over */
     if (m->kind == TB_MARK_LOST && has_counted) {
         r->service->must_restart = true;
         tb_ledger_mark(c->marks, r->region_id, r->generation, TB_MARK_SERVED, r->service, c->snapshot->now_ns);
     }
 }
 
-static void add_region(struct tb_collector *c, struct tb_region_file *f, struct tb_snap_region *r)
+struct tb_snap_service *tb_collector_service(struct tb_collector *c, struct tb_region_file *f, bool *ret_is_apart)
 {
     const struct tb_region_header *h = tb_region_copy_header(&c->copy);
+    struct tb_snap_service *service =
+        tb_snapshot_claim(c->snapshot, h->service, tb_field_len(h->service, sizeof h->service), f->user, ret_is_apart);
+    if (service != f->service)
+        tb_slot_cache_free(&f->cache);
+    f->service = service;
+    return service;
+}
+
+/* Said once, and shown as long as it lasts: two users' programs with one name, or somebody who would forge another's.
+ */
+static void note_apart(struct tb_collector *c, const struct tb_snap_region *r)
+{
+    char uid[16];
+    size_t len = (size_t)(strrchr(r->service->name, '@') - r->service->name);
+    struct tb_snap_service *claimed = tb_snapshot_find_service(c->snapshot, r->service->name, len);
+    if (claimed)
+        claimed->apart++;
+    if (c->has_warned_apart)
+        return;
+    c->has_warned_apart = true;
+    snprintf(uid, sizeof uid, "%u", r->file_uid);
+    tb_log(TB_LOG_WARN, "a region claims the name of another user's service: counted apart", "path", r->path, "uid",
+           uid, "counted_as", r->service->name, NULL);
+}
+
+static void add_region(struct tb_collector *c, struct tb_region_file *f, struct tb_snap_region *r)
+{
+    bool is_apart = false;
+    struct tb_snap_service *service = tb_collector_service(c, f, &is_apart);
+    if (!service) {
+        r->unreadable = TB_UNREADABLE_QUOTA;
+        r->left_out = 1;
+        return;
+    }
     tb_region_read_identity(&c->copy, r);
-    r->service = tb_snapshot_service(c->snapshot, h->service, tb_field_len(h->service, sizeof h->service));
+    r->service = service;
+    if (is_apart)
+        note_apart(c, r);
     tb_region_read_owners(&c->copy, c->pidns_inode, tb_clock_ns(CLOCK_MONOTONIC), r);
     add_gauges(r->service, r);
     f->region_id = r->region_id;
@@ -207,37 +224,67 @@ static bool is_own_shortage(int error)
     return error == EMFILE || error == ENFILE || error == ENOMEM;
 }
 
-static int read_region(struct tb_collector *c, int dir_fd, const char *dir, const char *name)
+/* A file that is remembered, or may be: reads it into an entry of the snapshot. */
+static void read_opened(struct tb_collector *c, int fd, const struct stat *st, const char *dir, const char *path)
 {
-    int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC), error = errno;
-    if (fd < 0 && is_own_shortage(error))
-        return -error;
-    if (fd < 0 && error == ENOENT)
-        return 0; /* removed since the directory was read */
-    char *path = tb_format("%s/%s", dir, name);
-    struct tb_snap_region *r = tb_snapshot_region(c->snapshot, path);
-    struct stat st = {0};
-    if (fd < 0) {
-        r->unreadable = error == EACCES || error == EPERM ? TB_UNREADABLE_PERMISSION
-                        : error == ELOOP                  ? TB_UNREADABLE_FORMAT
-                                                          : TB_UNREADABLE_ERROR;
-        if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-            r->file_uid = st.st_uid;
-        free(path);
-        return 0;
-    }
-    if (fstat(fd, &st) == 0)
-        r->file_uid = st.st_uid;
-    struct tb_region_file *f = find_file(c, &st, path);
-    free(path);
+    struct tb_region_file *f = tb_files_remember(c, st, path);
+    if (!f)
+        return;
     f->is_seen = true;
+    f->is_readable = false;
+    if (!tb_files_weigh(f, st)) {
+        tb_files_leave_out(c, dir, st->st_uid);
+        return;
+    }
+    struct tb_snap_region *r = tb_snapshot_region(c->snapshot, path);
+    r->file_uid = st->st_uid;
     r->is_live = has_owners(fd);
     r->unreadable = tb_region_copy_take(&c->copy, fd, &r->layout_version);
     if (!r->unreadable)
         add_region(c, f, r);
     f->is_readable = !r->unreadable;
     tb_region_file_age(f, r->is_live, tb_clock_ns(CLOCK_MONOTONIC));
-    close(fd);
+}
+
+static void note_unopened(struct tb_collector *c, const struct stat *st, const char *path, int error)
+{
+    struct tb_snap_region *r = tb_snapshot_region(c->snapshot, path);
+    r->file_uid = st->st_uid;
+    r->unreadable = error == EACCES || error == EPERM ? TB_UNREADABLE_PERMISSION
+                    : error == ELOOP                  ? TB_UNREADABLE_FORMAT
+                                                      : TB_UNREADABLE_ERROR;
+    tb_snapshot_user(c->snapshot, st->st_uid)->unopened++;
+}
+
+/* A name costs one fstatat, until its user has no room left for it; only then, or when it is known, it is opened. */
+static int read_region(struct tb_collector *c, int dir_fd, const char *dir, const struct dirent *entry)
+{
+    struct stat st;
+    int fd = -1, error = 0;
+    char path[PATH_MAX];
+    if (snprintf(path, sizeof path, "%s/%s", dir, entry->d_name) >= (int)sizeof path)
+        return 0;
+    if (!tb_files_find(c, entry->d_ino, path)) {
+        if (fstatat(dir_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+            return 0; /* removed since the directory was read */
+        if (!tb_files_have_room(c, tb_snapshot_user(c->snapshot, st.st_uid))) {
+            tb_files_leave_out(c, dir, st.st_uid);
+            return 0;
+        }
+    }
+    fd = openat(dir_fd, entry->d_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0)
+        error = errno;
+    if (error == ENOENT)
+        return 0;
+    if (is_own_shortage(error))
+        return -error;
+    if (fd < 0 && fstatat(dir_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        note_unopened(c, &st, path, error);
+    else if (fd >= 0 && fstat(fd, &st) == 0)
+        read_opened(c, fd, &st, dir, path);
+    if (fd >= 0)
+        close(fd);
     tb_step("region-read");
     return 0;
 }
@@ -284,7 +331,7 @@ static int read_directory(struct tb_collector *c, const char *dir)
             r = -errno;
             break;
         }
-        if (is_region_name(e->d_name) && (r = read_region(c, fd, dir, e->d_name)) < 0)
+        if (is_region_name(e->d_name) && (r = read_region(c, fd, dir, e)) < 0)
             break;
     }
     closedir(d);
@@ -329,12 +376,9 @@ static void drop_gone_files(struct tb_collector *c)
             i++;
             continue;
         }
-        tb_slot_cache_free(&f->cache);
-        free(f->path);
-        free(f);
+        tb_files_forget(c, f);
         c->files[i] = c->files[--c->file_count];
     }
-    c->file_hint = 0;
 }
 
 static void find_lost(struct tb_collector *c)

@@ -3,16 +3,20 @@
 #ifndef TB_COLLECTOR_H
 #define TB_COLLECTOR_H
 
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include "collect.h"
 #include "ledger.h"
 #include "region_copy.h"
 #include "region_read.h"
+#include "users.h"
 
 /* What is remembered of a region file between collections. */
 struct tb_region_file {
-    char *path; /* owned */
+    char *path;                /* owned */
+    struct tb_snap_user *user; /* who owns the file; the snapshot's */
+    uint64_t bytes;            /* of memory that it holds, as counted against its user's quota */
     dev_t dev;
     ino_t ino;
     bool is_seen; /* in the current collection */
@@ -23,20 +27,45 @@ struct tb_region_file {
     uint64_t idle_generation;
     uint32_t idle_state;
     struct tb_slot_cache cache;
+    struct tb_snap_service *service; /* that the cache is of */
+    struct tb_region_file *next_in_bucket;
 };
+
+#define TB_FILE_BUCKETS 1024u
 
 struct tb_collector {
     struct tb_collect_options options;
     struct tb_snapshot *snapshot;
     struct tb_region_copy copy;
     struct tb_region_file **files;
-    size_t file_count, file_space, file_hint;
+    size_t file_count, file_space;
+    struct tb_region_file *file_buckets[TB_FILE_BUCKETS]; /* by inode */
+    size_t others_files;                                  /* of users that are not trusted */
     uint64_t pidns_inode;
     struct tb_ledger *marks;    /* options.ledger, or own_marks when there is none */
     struct tb_ledger own_marks; /* only its marks are used */
     bool has_warned;
+    bool has_warned_apart;
     struct tb_collect_stats stats;
 };
+
+/*
+ * tb_collector_service - the service that a region of that file's owner counts under (users.h), with the slot cache
+ * made right for it. NULL when the user has too many.
+ */
+struct tb_snap_service *tb_collector_service(struct tb_collector *c, struct tb_region_file *f, bool *ret_is_apart);
+
+/* files.c: what is remembered of @path; NULL when nothing is. */
+struct tb_region_file *tb_files_find(struct tb_collector *c, ino_t ino, const char *path);
+/* The same, made when new. NULL when it has become another file: it is new in the next collection. */
+struct tb_region_file *tb_files_remember(struct tb_collector *c, const struct stat *st, const char *path);
+void tb_files_forget(struct tb_collector *c, struct tb_region_file *f); /* frees; the caller takes it off c->files */
+/* May one more file of this user be looked at? What is remembered from earlier collections always may. */
+bool tb_files_have_room(const struct tb_collector *c, const struct tb_snap_user *u);
+/* The memory of the file as it is now counts against its user's quota. Returns whether it is within it. */
+bool tb_files_weigh(struct tb_region_file *f, const struct stat *st);
+/* Notes that a file of @uid was not read. */
+void tb_files_leave_out(struct tb_collector *c, const char *dir, uint32_t uid);
 
 /* tb_region_file_age - keeps idle_since_ns up to date after @f was looked at. */
 void tb_region_file_age(struct tb_region_file *f, bool is_live, uint64_t now_ns);

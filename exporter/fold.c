@@ -194,13 +194,11 @@ static bool finish_one(struct tb_collector *c, struct folding *f)
 /* --- a batch ---------------------------------------------------------------------------------------------------------
  */
 
-static void add_to_base(struct tb_collector *c, const struct folding *f, uint64_t now_ns)
+static void add_to_base(struct tb_collector *c, const struct folding *f, struct tb_snap_service *service,
+                        uint64_t now_ns)
 {
-    const struct tb_region_header *h = tb_region_copy_header(&c->copy);
     uint64_t counters[TB_COUNTER_COUNT];
     uint32_t skipped;
-    struct tb_snap_service *service =
-        tb_snapshot_service(c->snapshot, h->service, tb_field_len(h->service, sizeof h->service));
     tb_region_read_counters(&c->copy, counters);
     for (size_t i = 0; i < TB_COUNTER_COUNT; i++)
         service->base_counters[i] += counters[i];
@@ -227,13 +225,19 @@ static bool begin_one(struct tb_collector *c, struct tb_region_file *file, struc
         release(f);
         return false;
     }
+    bool is_apart;
+    struct tb_snap_service *service = tb_collector_service(c, file, &is_apart);
+    if (!service) {
+        release(f); /* over its user's quota: it is not counted, and not emptied */
+        return false;
+    }
     f->is_mine = state == TB_REGION_LIVE;
     if (f->is_mine && !set_state(f, TB_REGION_FOLDING)) {
         release(f);
         return false;
     }
     tb_step("marked-folding");
-    add_to_base(c, f, now_ns);
+    add_to_base(c, f, service, now_ns);
     return true;
 }
 

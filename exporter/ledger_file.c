@@ -14,13 +14,14 @@
 #include "buffer.h"
 #include "ledger.h"
 #include "log.h"
+#include "users.h"
 
 #define LEDGER_MAGIC UINT64_C(0x524547444c425431)
 #define LEDGER_VERSION 1u
 #define CELLS_MAX 4096u /* of a series; far above any bound set */
 #define LEDGER_BYTES_MAX ((off_t)1 << 30)
 
-enum record_type { RECORD_SERVICE = 1, RECORD_SERIES = 2, RECORD_MARK = 3 };
+enum record_type { RECORD_SERVICE = 1, RECORD_SERIES = 2, RECORD_MARK = 3, RECORD_OWNER = 4 };
 
 struct file_header {
     uint64_t magic;
@@ -59,6 +60,12 @@ struct mark_record {
     uint32_t kind, service;
 };
 
+/* Whose a service is (users.h); none: of an earlier version, the next region decides. */
+struct owner_record {
+    uint32_t service;
+    uint32_t uid;
+};
+
 static uint64_t checksum(const char *bytes, size_t len)
 {
     uint64_t h = UINT64_C(0xcbf29ce484222325);
@@ -83,6 +90,16 @@ static void end_record(struct tb_buffer *b, size_t start)
     memcpy(b->data + start - sizeof length, &length, sizeof length);
     while (b->len % 8)
         tb_put(b, "", 1);
+}
+
+static void write_owner(struct tb_buffer *b, const struct tb_snap_service *e, uint32_t service)
+{
+    if (!e->user)
+        return;
+    struct owner_record r = {service, e->user->uid};
+    size_t start = begin_record(b, RECORD_OWNER);
+    tb_put(b, (const char *)&r, sizeof r);
+    end_record(b, start);
 }
 
 static bool is_zero(const struct tb_snap_values *v)
@@ -159,6 +176,8 @@ static void write_records(struct tb_buffer *b, const struct tb_ledger *l, const 
     uint32_t number = 0;
     for (size_t i = 0; i < s->service_count; i++)
         write_service(b, s->services[i]);
+    for (size_t i = 0; i < s->service_count; i++)
+        write_owner(b, s->services[i], (uint32_t)i);
     for (size_t i = 0; i < s->series_count; i++) {
         if (is_zero(&s->series[i]->base))
             continue;
@@ -294,6 +313,8 @@ static int read_series(struct reading *in, const char *p, size_t len)
     free(route);
     free(target);
     free(ext);
+    if (!e)
+        return 0; /* over its user's quota */
     struct tb_snap_values v = {r.sum_ns, r.first_byte_ns, r.rx_bytes, r.tx_bytes, r.incomplete, r.untimed, NULL};
     for (uint32_t i = 0; i < r.cells; i++) {
         struct cell_record cell;
@@ -303,6 +324,18 @@ static int read_series(struct reading *in, const char *p, size_t len)
     tb_values_add(&e->base, &v);
     tb_values_free(&v);
     e->created_ns = r.created_ns;
+    return 0;
+}
+
+static int read_owner(struct reading *in, const char *p, size_t len)
+{
+    struct owner_record r;
+    if (len != sizeof r)
+        return -EBADMSG;
+    memcpy(&r, p, sizeof r);
+    if (r.service >= in->service_count)
+        return -EBADMSG;
+    tb_service_give(in->services[r.service], tb_snapshot_user(in->snapshot, r.uid));
     return 0;
 }
 
@@ -355,6 +388,8 @@ static int read_records(struct reading *in, const char *bytes, size_t len)
             r = read_series(in, bytes + at, head.length);
         else if (head.type == RECORD_MARK)
             r = read_mark(in, bytes + at, head.length);
+        else if (head.type == RECORD_OWNER)
+            r = read_owner(in, bytes + at, head.length);
         if (r)
             return r;
         at += padded;

@@ -6,6 +6,7 @@
 #include "log.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -28,7 +29,9 @@ static void put_quoted(struct tb_buffer *b, const char *text)
     tb_puts(b, "\"");
     for (const unsigned char *p = (const unsigned char *)clean; *p; p++) {
         char code[8];
-        if (*p < 0x20 || *p == 0x7f) {
+        bool is_c1 = p[0] == 0xc2 && p[1] < 0xa0; /* controls, too */
+        if (*p < 0x20 || *p == 0x7f || is_c1) {
+            p += is_c1;
             snprintf(code, sizeof code, "\\u%04x", *p);
             tb_puts(b, code);
         } else {
@@ -39,6 +42,15 @@ static void put_quoted(struct tb_buffer *b, const char *text)
     }
     tb_puts(b, "\"");
     free(clean);
+}
+
+/* A value that needs no quotes. What a stranger named (a file in a region directory) may hold any byte. */
+static bool is_plain(const char *value)
+{
+    const unsigned char *p = (const unsigned char *)value;
+    while (*p > ' ' && *p < 0x7f && *p != '"' && *p != '=' && *p != '\\')
+        p++;
+    return p != (const unsigned char *)value && !*p;
 }
 
 static void put_pair(struct tb_buffer *b, const char *key, const char *value)
@@ -54,7 +66,7 @@ static void put_pair(struct tb_buffer *b, const char *key, const char *value)
         tb_puts(b, " ");
     tb_puts(b, key);
     tb_puts(b, "=");
-    if (*value && !value[strcspn(value, " \"=\\\n\r\t")])
+    if (is_plain(value))
         tb_puts(b, value);
     else
         put_quoted(b, value);

@@ -90,9 +90,13 @@ static void make_shared_directory(void)
     if (geteuid() != 0)
         return;
     struct group *group = getgrnam("tickbird");
+    struct stat st;
     if (mkdir(SHARED_DIR, 0700) < 0) {
         if (errno != EEXIST)
             tb_log(TB_LOG_WARN, "shared directory not made", "path", SHARED_DIR, "error", strerror(errno), NULL);
+        else if (lstat(SHARED_DIR, &st) == 0 && (!S_ISDIR(st.st_mode) || st.st_uid != 0))
+            tb_log(TB_LOG_WARN, "shared directory belongs to another user: nobody will use it: remove it, start again",
+                   "path", SHARED_DIR, NULL);
         return;
     }
     int fd = open(SHARED_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);

@@ -53,7 +53,7 @@ static char *string_of(const struct tb_region_copy *copy, uint32_t ref)
     struct tb_bytes text = {0};
     if (ref && strings)
         text = tb_string_get(strings, len, ref);
-    return tb_utf8_clean(text.len ? (const char *)text.ptr : "", text.len);
+    return tb_label_clean(text.len ? (const char *)text.ptr : "", text.len);
 }
 
 static struct tb_snap_series *look_up(struct tb_snapshot *s, struct tb_snap_service *service,

@@ -315,6 +315,11 @@ static void render_agents(struct tb_buffer *out, const struct tb_snapshot *s)
     for (size_t i = 0; i < s->service_count; i++)
         tb_render_seconds(out, "tickbird_service_created_timestamp_seconds", s->services[i]->label,
                           s->services[i]->created_ns);
+    tb_render_head(out, "tickbird_regions_set_apart", "gauge",
+                   "Regions of other users that claim the service's name; their numbers are under NAME@UID.");
+    for (size_t i = 0; i < s->service_count; i++)
+        if (s->services[i]->apart)
+            tb_render_sample(out, "tickbird_regions_set_apart", s->services[i]->label, s->services[i]->apart);
     tb_render_head(out, "tickbird_unobservable", "gauge",
                    "1 if some process of the service does what cannot be observed, by reason.");
     for (size_t i = 0; i < s->service_count; i++)
@@ -325,7 +330,8 @@ static void render_agents(struct tb_buffer *out, const struct tb_snapshot *s)
     tb_render_head(out, "tickbird_agent_info", "gauge", "Versions of the agent in the service's processes.");
     for (size_t i = 0; i < s->service_count; i++)
         for (size_t v = 0; v < 4 && s->services[i]->agent_versions[v][0]; v++) {
-            char *version = tb_utf8_clean(s->services[i]->agent_versions[v], strlen(s->services[i]->agent_versions[v]));
+            char *version =
+                tb_label_clean(s->services[i]->agent_versions[v], strlen(s->services[i]->agent_versions[v]));
             tb_render_sample(out, "tickbird_agent_info", with_label(&scratch, s->services[i], "version", version), 1);
             free(version);
         }
@@ -341,7 +347,7 @@ static void render_regions(struct tb_buffer *out, const struct tb_snapshot *s)
     uint64_t by_state[4] = {0}, unreadable[TB_UNREADABLE_COUNT] = {0}, skipped = 0;
     for (size_t i = 0; i < s->region_count; i++) {
         const struct tb_snap_region *r = &s->regions[i];
-        unreadable[r->unreadable]++;
+        unreadable[r->unreadable] += r->unreadable == TB_UNREADABLE_QUOTA ? r->left_out : 1;
         if (r->unreadable)
             continue;
         by_state[r->state == TB_REGION_FOLDING ? 2 : r->state == TB_REGION_FREE ? 3 : r->is_live ? 0 : 1]++;

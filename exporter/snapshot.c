@@ -9,12 +9,13 @@
 
 #include "agent/methods.h"
 #include "buffer.h"
+#include "users.h"
 
 const char *tb_unreadable_name(enum tb_unreadable why)
 {
-    static const char *const names[TB_UNREADABLE_COUNT] = {"readable",     "directory",    "permission",
-                                                           "not_a_region", "newer_layout", "invalid",
-                                                           "truncated",    "too_large",    "error"};
+    static const char *const names[TB_UNREADABLE_COUNT] = {"readable",     "directory", "permission", "not_a_region",
+                                                           "newer_layout", "invalid",   "truncated",  "too_large",
+                                                           "quota",        "error"};
     return (unsigned)why < TB_UNREADABLE_COUNT ? names[why] : "error";
 }
 
@@ -60,6 +61,12 @@ void tb_snapshot_free(struct tb_snapshot *s)
         free(s->services[i]->name);
         free(s->services[i]->label);
         free(s->services[i]);
+    }
+    for (size_t i = 0; i < sizeof s->user_buckets / sizeof *s->user_buckets; i++) {
+        for (struct tb_snap_user *u = s->user_buckets[i], *next; u; u = next) {
+            next = u->next_in_bucket;
+            free(u);
+        }
     }
     free(s->series);
     free(s->services);
@@ -221,20 +228,27 @@ uint64_t tb_values_sum_ns(const struct tb_snap_values *v, uint8_t bound_set)
 /* --- entries ---------------------------------------------------------------------------------------------------------
  */
 
+struct tb_snap_service *tb_snapshot_find_service(struct tb_snapshot *s, const char *name, size_t len)
+{
+    uint32_t hash = hash_bytes(2166136261u, name, len);
+    struct tb_snap_service *e = s->service_buckets[hash % TB_SERVICE_BUCKETS];
+    while (e && (e->hash != hash || strlen(e->name) != len || memcmp(e->name, name, len) != 0))
+        e = e->next_in_bucket;
+    return e;
+}
+
 struct tb_snap_service *tb_snapshot_service(struct tb_snapshot *s, const char *name, size_t len)
 {
-    char *clean = len ? tb_utf8_clean(name, len) : tb_strndup("unknown", 7);
-    uint32_t hash = hash_bytes(2166136261u, clean, strlen(clean));
-    struct tb_snap_service **bucket = &s->service_buckets[hash % 64], *e = *bucket;
-    while (e && (e->hash != hash || strcmp(e->name, clean) != 0))
-        e = e->next_in_bucket;
+    char *clean = len ? tb_label_clean(name, len) : tb_strndup("unknown", 7);
+    struct tb_snap_service *e = tb_snapshot_find_service(s, clean, strlen(clean)), **bucket;
     if (e) {
         free(clean);
         return e;
     }
     e = tb_alloc(sizeof *e);
     e->name = clean;
-    e->hash = hash;
+    e->hash = hash_bytes(2166136261u, clean, strlen(clean));
+    bucket = &s->service_buckets[e->hash % TB_SERVICE_BUCKETS];
     e->created_ns = s->now_ns;
     struct tb_buffer b = {0};
     tb_puts(&b, "service=\"");
@@ -314,9 +328,9 @@ static bool keys_equal(const struct tb_snap_key *a, const struct tb_snap_key *b)
 struct tb_snap_series *tb_snapshot_series(struct tb_snapshot *s, struct tb_snap_service *service,
                                           const struct tb_snap_key *key)
 {
-    char *route = tb_utf8_clean(key->route, strlen(key->route));
-    char *target = tb_utf8_clean(key->target, strlen(key->target));
-    char *ext = tb_utf8_clean(key->ext, strlen(key->ext));
+    char *route = tb_label_clean(key->route, strlen(key->route));
+    char *target = tb_label_clean(key->target, strlen(key->target));
+    char *ext = tb_label_clean(key->ext, strlen(key->ext));
     struct tb_snap_key k = *key;
     k.route = route;
     k.target = target;
@@ -327,13 +341,18 @@ struct tb_snap_series *tb_snapshot_series(struct tb_snapshot *s, struct tb_snap_
     struct tb_snap_series **bucket = &s->series_buckets[hash % TB_SNAP_BUCKETS], *e = *bucket;
     while (e && (e->hash != hash || e->service != service || !keys_equal(&e->key, &k)))
         e = e->next_in_bucket;
-    if (e) {
+    bool is_over_quota =
+        !e && service->user && !tb_user_is_trusted(service->user) && service->user->series >= TB_QUOTA_SERIES;
+    if (e || is_over_quota) {
         free(route);
         free(target);
         free(ext);
         return e;
     }
     e = tb_alloc(sizeof *e);
+    service->series_count++;
+    if (service->user)
+        service->user->series++;
     e->service = service;
     e->key = k;
     e->hash = hash;
@@ -362,6 +381,9 @@ void tb_snapshot_begin(struct tb_snapshot *s, uint64_t now_ns)
 {
     s->now_ns = now_ns;
     free_regions(s);
+    for (size_t i = 0; i < sizeof s->user_buckets / sizeof *s->user_buckets; i++)
+        for (struct tb_snap_user *u = s->user_buckets[i]; u; u = u->next_in_bucket)
+            u->unopened = u->left_out_entry = 0;
     for (size_t i = 0; i < s->series_count; i++) {
         tb_values_zero(&s->series[i]->total);
         tb_values_add(&s->series[i]->total, &s->series[i]->base);
@@ -370,7 +392,7 @@ void tb_snapshot_begin(struct tb_snapshot *s, uint64_t now_ns)
         struct tb_snap_service *e = s->services[i];
         memcpy(e->counters, e->base_counters, sizeof e->counters);
         e->must_restart = false;
-        e->regions = e->processes = 0;
+        e->regions = e->apart = e->processes = 0;
         e->in_flight = e->oldest_ns = e->unobservable = e->requests = 0;
         memset(e->agent_versions, 0, sizeof e->agent_versions);
     }

@@ -38,6 +38,7 @@ struct tb_snap_values {
 };
 
 struct tb_snap_service;
+struct tb_snap_user; /* users.h */
 
 /* What names a series. Strings are valid UTF-8, NUL-terminated; route, target and ext may be "". */
 struct tb_snap_key {
@@ -72,6 +73,8 @@ struct tb_snap_service {
     char *label; /* `service="…"`, escaped */
     uint32_t label_len;
     uint32_t hash;
+    struct tb_snap_user *user; /* whose regions count under this name; NULL = nobody's yet */
+    size_t series_count;
     uint64_t created_ns; /* CLOCK_REALTIME: when its totals last began at 0 */
     uint64_t base_counters[TB_COUNTER_COUNT];
     uint64_t counters[TB_COUNTER_COUNT]; /* counters.def; base + regions */
@@ -81,6 +84,7 @@ struct tb_snap_service {
 
     /* of this collection; live owners only */
     uint32_t regions;
+    uint32_t apart; /* of other users that claim the name; their numbers are in services of their own */
     uint32_t processes;
     uint64_t in_flight;
     uint64_t oldest_ns;    /* age of the oldest request in flight, 0 = none */
@@ -99,6 +103,7 @@ enum tb_unreadable {
     TB_UNREADABLE_INVALID,    /* contradicts itself */
     TB_UNREADABLE_TRUNCATED,  /* shorter than it says, or cut while it was read */
     TB_UNREADABLE_TOO_LARGE,
+    TB_UNREADABLE_QUOTA, /* the user has too many (users.h); one entry stands for all in its directory */
     TB_UNREADABLE_ERROR, /* a system call failed otherwise */
     TB_UNREADABLE_COUNT
 };
@@ -116,6 +121,7 @@ struct tb_snap_region {
     enum tb_unreadable unreadable; /* if not TB_READABLE, only path, layout_version and file_uid are known */
     uint32_t layout_version;
     uint32_t file_uid;
+    uint32_t left_out; /* TB_UNREADABLE_QUOTA: so many files */
     struct tb_snap_service *service;
     uint64_t region_id;
     uint64_t generation;
@@ -142,6 +148,7 @@ struct tb_snap_region {
 };
 
 #define TB_SNAP_BUCKETS 4096u
+#define TB_SERVICE_BUCKETS 256u
 
 struct tb_snapshot {
     struct tb_snap_service **services; /* by name */
@@ -153,7 +160,8 @@ struct tb_snapshot {
     size_t region_count, region_space;
     bool is_sorted;
     uint64_t now_ns; /* CLOCK_REALTIME of this collection */
-    struct tb_snap_service *service_buckets[64];
+    struct tb_snap_user *user_buckets[64];
+    struct tb_snap_service *service_buckets[TB_SERVICE_BUCKETS];
     struct tb_snap_series **series_buckets; /* TB_SNAP_BUCKETS */
 };
 
@@ -163,8 +171,12 @@ void tb_snapshot_free(struct tb_snapshot *s);
 /* tb_snapshot_service - the entry of a name (any bytes; made valid UTF-8, "" becomes "unknown"), made when new. */
 struct tb_snap_service *tb_snapshot_service(struct tb_snapshot *s, const char *name, size_t len);
 
+/* tb_snapshot_find_service - the same, NULL when there is none. @name is valid UTF-8 and not empty. */
+struct tb_snap_service *tb_snapshot_find_service(struct tb_snapshot *s, const char *name, size_t len);
+
 /*
- * tb_snapshot_series - the entry of a key, made when new with base and total 0.
+ * tb_snapshot_series - the entry of a key, made when new with base and total 0; NULL when the service's user has too
+ * many (users.h).
  * @key  its strings are borrowed and may hold any bytes; they are made valid UTF-8 first
  */
 struct tb_snap_series *tb_snapshot_series(struct tb_snapshot *s, struct tb_snap_service *service,

@@ -163,6 +163,7 @@ static void feed(struct tb_conn *c, enum tb_direction direction, const uint8_t *
 static void run(struct log *log, const uint8_t *p, size_t size, uint32_t cuts, bool is_client)
 {
     struct tb_conn c;
+    bool is_first = true;
     fresh(log);
     tb_conn_open(&c);
     while (size > 3) {
@@ -184,6 +185,10 @@ static void run(struct log *log, const uint8_t *p, size_t size, uint32_t cuts, b
                 size_t some = 1 + (cuts >> 16) % ((cuts >> 8 & 3) ? 5 : 200);
                 n = some < n ? some : n;
             }
+            /* Whether a first byte H that is sent begins a response or HEAD takes a second one (docs/limits.md). */
+            if (is_first && direction == TB_SENT && n < 2 && len >= 2)
+                n = 2;
+            is_first = false;
             feed(&c, direction, p + at, n, is_length);
             at += n;
         }

@@ -99,7 +99,7 @@ static void maker_get(struct tb_core *core, const char *route, uint16_t status, 
 }
 
 /* The only region file of a directory; the caller's to free. */
-static char *maker_only_file(const char *dir)
+static __attribute__((unused)) char *maker_only_file(const char *dir)
 {
     char *found = NULL;
     DIR *d = opendir(dir);
