@@ -142,12 +142,12 @@ class Server:
         self.directory, self.service = directory, service
         full = {**os.environ, "TICKBIRD_DIR": directory, "TICKBIRD_SERVICE": service, "LD_PRELOAD": preload, **(env or {})}
         self.p = subprocess.Popen(argv, stdout=subprocess.PIPE, env=full, start_new_session=True, **more)
+        self.daemon = 0
         children.append(self)
         line = self.p.stdout.readline().decode().strip()
         if not line:
             raise AssertionError(f"server did not start: {argv}, exit {self.p.wait()}")
         self.address = "\0" + line[1:] if line[0] == "@" else int(line)
-        self.daemon = 0
         if "daemon" in argv:
             self.daemon = int(self.p.stdout.readline().split()[1])
 
