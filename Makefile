@@ -39,7 +39,7 @@ HOST_CFLAGS := -fPIC -ffreestanding -fno-stack-protector -U_FORTIFY_SOURCE -fasy
 # Wrappers of host functions that have nothing to do jump to the real one; the others keep their frame.
 $(O)/shim/hooks.o: HOST_CFLAGS += -foptimize-sibling-calls
 HOST_LDFLAGS := -shared -nostdlib -Wl,-soname,libtickbird.so -Wl,--hash-style=both -Wl,-z,now -Wl,-z,relro \
-	-Wl,-z,noexecstack -Wl,-z,defs -Wl,-Bsymbolic
+	-Wl,-z,noexecstack -Wl,-z,defs -Wl,-z,nodelete -Wl,-Bsymbolic
 EXPORTER_PKGS := libmicrohttpd
 EXPORTER_CFLAGS = $(shell $(PKG_CONFIG) --cflags $(EXPORTER_PKGS) 2>/dev/null)
 EXPORTER_LIBS = $(shell $(PKG_CONFIG) --libs $(EXPORTER_PKGS) 2>/dev/null || echo -lmicrohttpd)

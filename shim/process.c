@@ -135,11 +135,17 @@ static bool is_socket(int fd)
 
 static __attribute__((constructor)) void start(void)
 {
-    tb_hooks_resolve();
     tb_settings_read();
+    if (!__errno_location && !tb_settings.is_debug) {
+        become_inert("", ""); /* no libc, so nobody who could call a hook (a Go program, linked by its own linker) */
+        return;
+    }
+    tb_hooks_resolve();
     if (tb_auxval(AT_SECURE)) {
         tb_settings.is_debug = false; /* the environment is not to be trusted */
         become_inert("", "");
+    } else if (!__errno_location) {
+        become_inert("no C library in this process: nothing can be seen", "");
     } else if (tb_settings.is_disabled) {
         become_inert("switched off by TICKBIRD_DISABLE", "");
     } else if (tb_resolve_is_second_copy()) {

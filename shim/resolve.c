@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Symbol lookup without libc: hash tables of loaded objects (ELF gABI "Hash Table", the GNU hash section), the loader's
- * object list through DT_DEBUG of the executable (both glibc and musl keep it), the auxiliary vector.
+ * object list (through DT_DEBUG of the executable, or the loader's own symbol), the auxiliary vector.
  * Entry points: tb_resolve_next for the functions behind the hooks, tb_elf_symbol for the vDSO.
  */
 #include "resolve.h"
@@ -17,6 +17,8 @@ struct tables {
     const uint32_t *gnu_hash;
     const uint32_t *sysv_hash;
     const uint16_t *versions;
+    uintptr_t name; /* DT_SONAME: offset in strings; 0: none */
+    unsigned types; /* of symbols, as bits, that are looked for */
 };
 
 unsigned long tb_auxval(unsigned long type)
@@ -35,17 +37,30 @@ unsigned long tb_auxval(unsigned long type)
     return value;
 }
 
-/* musl and the vDSO leave addresses in the dynamic section as they are in the file, glibc relocates them. */
-static const void *at(uintptr_t base, uintptr_t value)
+static uintptr_t distance(uintptr_t a, uintptr_t b)
 {
-    return (const void *)(value < base ? base + value : value);
+    return a < b ? b - a : a - b;
+}
+
+/*
+ * musl and the vDSO leave addresses in the dynamic section as they are in the file, glibc adds the base. Which of the
+ * two was done shows in what is nearer to the section itself, at @dyn. A base may be "negative": an object whose file
+ * asks for a high address (prelinked) and that lies lower. Near 0 the two cannot be told apart and only glibc has it.
+ */
+static const void *at(uintptr_t base, const ElfW(Dyn) * dyn, uintptr_t value)
+{
+    const uintptr_t here = (uintptr_t)dyn, near = 1u << 24;
+    if (base < near || base > UINTPTR_MAX - near || distance(value, here) <= distance(base + value, here))
+        return (const void *)value;
+    return (const void *)(base + value);
 }
 
 static struct tables find_tables(uintptr_t base, const ElfW(Dyn) * dyn)
 {
     struct tables t = {0};
+    const ElfW(Dyn) *section = dyn;
     for (; dyn->d_tag != DT_NULL; dyn++) {
-        const void *p = at(base, dyn->d_un.d_ptr);
+        const void *p = at(base, section, dyn->d_un.d_ptr);
         if (dyn->d_tag == DT_SYMTAB)
             t.symbols = p;
         else if (dyn->d_tag == DT_STRTAB)
@@ -56,6 +71,8 @@ static struct tables find_tables(uintptr_t base, const ElfW(Dyn) * dyn)
             t.sysv_hash = p;
         else if (dyn->d_tag == DT_VERSYM)
             t.versions = p;
+        else if (dyn->d_tag == DT_SONAME)
+            t.name = dyn->d_un.d_val;
     }
     return t;
 }
@@ -71,9 +88,8 @@ static bool is_match(const struct tables *t, uint32_t i, const char *name)
 {
     const ElfW(Sym) *s = &t->symbols[i];
     unsigned type = s->st_info & 15u, bind = s->st_info >> 4;
-    return s->st_shndx != SHN_UNDEF && (type == STT_FUNC || type == STT_GNU_IFUNC || type == STT_NOTYPE) &&
-           (bind == STB_GLOBAL || bind == STB_WEAK) && !(t->versions && t->versions[i] & 0x8000) &&
-           same_name(t->strings + s->st_name, name);
+    return s->st_shndx != SHN_UNDEF && (t->types >> type & 1) && (bind == STB_GLOBAL || bind == STB_WEAK) &&
+           !(t->versions && t->versions[i] & 0x8000) && same_name(t->strings + s->st_name, name);
 }
 
 /* Index of the symbol, 0 = none. Layout: nbuckets, first symbol, words and shift of the Bloom filter; the filter;
@@ -118,9 +134,10 @@ static uint32_t find_sysv(const struct tables *t, const char *name)
     return 0;
 }
 
-void *tb_elf_symbol(uintptr_t base, const ElfW(Dyn) * dyn, const char *name)
+static void *find(uintptr_t base, const ElfW(Dyn) * dyn, const char *name, unsigned types)
 {
     struct tables t = find_tables(base, dyn);
+    t.types = types;
     if (!t.symbols || !t.strings || (!t.gnu_hash && !t.sysv_hash))
         return NULL;
     uint32_t i = t.gnu_hash ? find_gnu(&t, name) : find_sysv(&t, name);
@@ -128,11 +145,17 @@ void *tb_elf_symbol(uintptr_t base, const ElfW(Dyn) * dyn, const char *name)
         return NULL;
     const ElfW(Sym) *s = &t.symbols[i];
     uintptr_t address = base + s->st_value;
-    if ((s->st_info & 15u) == STT_GNU_IFUNC)
-        address = ((uintptr_t(*)(void))address)();
+    if ((s->st_info & 15u) == STT_GNU_IFUNC) /* x86 passes nothing, AArch64 the machine's capabilities */
+        address = ((uintptr_t(*)(unsigned long))address)(tb_auxval(AT_HWCAP));
     return (void *)address;
 }
 
+void *tb_elf_symbol(uintptr_t base, const ElfW(Dyn) * dyn, const char *name)
+{
+    return find(base, dyn, name, 1u << STT_FUNC | 1u << STT_GNU_IFUNC | 1u << STT_NOTYPE);
+}
+
+/* @image: where the file's first byte is mapped; 0: unknown, then PT_PHDR must tell the base. */
 static const ElfW(Dyn) * dynamic_of(const ElfW(Phdr) * ph, size_t count, uintptr_t *ret_base, uintptr_t image)
 {
     const ElfW(Phdr) *dynamic = NULL;
@@ -146,7 +169,7 @@ static const ElfW(Dyn) * dynamic_of(const ElfW(Phdr) * ph, size_t count, uintptr
         else if (ph[i].p_type == PT_LOAD && image && !is_based)
             base = image + ph[i].p_offset - ph[i].p_vaddr, is_based = true;
     }
-    if (!dynamic || (!is_based && image))
+    if (!dynamic || !is_based)
         return NULL;
     *ret_base = base;
     return (const ElfW(Dyn) *)(base + dynamic->p_vaddr);
@@ -158,15 +181,40 @@ const ElfW(Dyn) * tb_elf_dynamic(uintptr_t ehdr, uintptr_t *ret_base)
     return dynamic_of((const ElfW(Phdr) *)(ehdr + e->e_phoff), e->e_phnum, ret_base, ehdr);
 }
 
+/* The list by the executable's DT_DEBUG, or by what a loader calls it: glibc's is the struct, musl's points at it. */
+static struct link_map *list_of(uintptr_t base, const ElfW(Dyn) * dyn)
+{
+    for (const ElfW(Dyn) *d = dyn; d && d->d_tag != DT_NULL; d++)
+        if (d->d_tag == DT_DEBUG && d->d_un.d_ptr)
+            return ((struct r_debug *)d->d_un.d_ptr)->r_map;
+    const struct r_debug *glibc = dyn ? find(base, dyn, "_r_debug", 1u << STT_OBJECT) : NULL;
+    struct r_debug *const *musl = dyn ? find(base, dyn, "_dl_debug_addr", 1u << STT_OBJECT) : NULL;
+    if (glibc)
+        return glibc->r_map;
+    return musl && *musl ? (*musl)->r_map : NULL;
+}
+
+/*
+ * AT_PHDR is the executable's, or the loader's when it was itself run as a program; the loader has no PT_PHDR, but its
+ * ELF header begins the same page. AT_BASE is the loader.
+ */
 static struct link_map *loaded_objects(void)
 {
-    const ElfW(Phdr) *ph = (const ElfW(Phdr) *)tb_auxval(AT_PHDR);
-    uintptr_t base;
-    const ElfW(Dyn) *dyn = ph ? dynamic_of(ph, tb_auxval(AT_PHNUM), &base, 0) : NULL;
-    for (; dyn && dyn->d_tag != DT_NULL; dyn++)
-        if (dyn->d_tag == DT_DEBUG && dyn->d_un.d_ptr)
-            return ((struct r_debug *)dyn->d_un.d_ptr)->r_map;
-    return NULL;
+    uintptr_t ph = tb_auxval(AT_PHDR), loader = tb_auxval(AT_BASE), base = 0;
+    const unsigned long page = tb_auxval(AT_PAGESZ);
+    if (!ph || !page)
+        return NULL;
+    const ElfW(Dyn) *dyn = dynamic_of((const ElfW(Phdr) *)ph, tb_auxval(AT_PHNUM), &base, 0);
+    const ElfW(Ehdr) *image = (const ElfW(Ehdr) *)(ph & ~(page - 1));
+    if (!dyn && (uintptr_t)image + sizeof(*image) <= ph && tb_equal(image->e_ident, ELFMAG, SELFMAG) &&
+        (uintptr_t)image + image->e_phoff == ph)
+        dyn = tb_elf_dynamic((uintptr_t)image, &base);
+    struct link_map *list = list_of(base, dyn);
+    if (!list && loader) {
+        dyn = tb_elf_dynamic(loader, &base);
+        list = list_of(base, dyn);
+    }
+    return list;
 }
 
 static struct link_map *objects; /* the list's head stays for the life of the process */
@@ -181,15 +229,14 @@ static struct link_map *own_object(void)
     return own;
 }
 
+/* By the name in the object, which a copy under another file name still has. */
 bool tb_resolve_is_second_copy(void)
 {
-    static const char name[] = "/libtickbird.so";
     struct link_map *own = own_object();
     for (struct link_map *m = own ? objects : NULL; m && m != own; m = m->l_next) {
-        size_t len = m->l_name ? tb_strnlen(m->l_name, 4096) : 0;
-        for (size_t i = 0; i + sizeof(name) - 1 <= len; i++)
-            if (tb_equal(m->l_name + i, name, sizeof(name) - 1))
-                return true;
+        struct tables t = m->l_ld ? find_tables(m->l_addr, m->l_ld) : (struct tables){0};
+        if (t.strings && t.name && same_name(t.strings + t.name, "libtickbird.so"))
+            return true;
     }
     return false;
 }
