@@ -66,8 +66,8 @@ FUZZ_PROGRAMS := $(patsubst %.c,$(B)/fuzz/%,$(FUZZ_SRC))
 AFL_PROGRAMS := $(patsubst %.c,$(B)/afl/%,$(FUZZ_SRC))
 BENCH_PROGRAMS := $(patsubst %.c,$(O)/%,$(BENCH_SRC))
 
-.PHONY: all demo check check-programs check-unit check-corpus check-preload check-cli check-servers check-chaos check-prometheus \
-	check-object check-asan check-ubsan check-tsan fuzz soak bench coverage lint format install uninstall dist clean help setup
+.PHONY: all demo check check-programs check-unit check-corpus check-preload check-compat check-compat-releases \
+	check-cli check-servers check-chaos check-prometheus check-object check-asan check-ubsan check-tsan fuzz soak bench coverage lint format install uninstall dist clean help setup
 
 all: $(AGENT_LIB) $(if $(SHIM_SRC),$(OBJECT)) $(PROGRAMS) ## build libtickbird.so, tickbird-exporter and tickbird
 
@@ -160,10 +160,10 @@ $(B)/afl/tests/fuzz/%: $(B)/afl/tests/fuzz/%.o $(B)/afl/all.a
 # --- checks ----------------------------------------------------------------------------------------------------------
 RUN = B=$(O) $(PYTHON) tests/run.py --build $(O)
 
-check: ## everything: set-up, build, unit, corpus, preload, command, servers, chaos, Prometheus, object
+check: ## everything: set-up, build, unit, corpus, preload, compatibility, command, servers, chaos, Prometheus, object
 	$(Q)packaging/setup.sh build check
 	$(Q)$(MAKE) --no-print-directory check-programs
-	$(Q)$(RUN) unit corpus object preload cli servers chaos prometheus
+	$(Q)$(RUN) unit corpus object preload compat cli servers chaos prometheus
 
 check-programs: all $(UNIT_PROGRAMS) $(REPLAY_PROGRAMS)
 
@@ -175,6 +175,11 @@ check-object: all ## what the preloaded object imports and exports
 	$(Q)$(RUN) object
 check-preload: all ## small servers, one for each I/O pattern, with the real object
 	$(Q)$(RUN) preload
+check-compat: all ## ways of loading, other libcs, an old kernel
+	$(Q)$(RUN) compat $(if $(ONLY),--only $(ONLY))
+check-compat-releases: all ## the same object in old and new userlands, every server on an old kernel (long; downloads)
+	$(Q)packaging/setup.sh build check releases
+	$(Q)B=$(O) $(PYTHON) tests/compat/releases.py $(ONLY)
 check-cli: all ## the tickbird command
 	$(Q)$(RUN) cli
 check-servers: all ## real servers under real load, compared exactly (ONLY=nginx,node picks some)

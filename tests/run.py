@@ -52,6 +52,8 @@ def find(kind, build):
         return [("object", ["tests/lint/object.sh"], 60)]
     if kind == "preload":
         return programs("tests/preload/run.sh", 600)
+    if kind == "compat":
+        return programs("tests/compat/test_*.py", 600)
     if kind == "cli":
         return programs("tests/cli/test_*", 300) + programs("tests/packaging/test_*", 300)
     if kind == "servers":

@@ -4,7 +4,7 @@
 A test file calls main() with named set-ups. A set-up gets a Test, starts what it needs and returns the Site to drive.
 Reported per set-up: ok/not ok lines for the client, the counts, the histogram, the gauge and, where there is one, the
 access log. TB_SEED repeats a run; TB_PLAIN=1 runs without Tickbird and prints what the server answers; TB_STEPS changes
-the length.
+the length; TB_UNDER starts every server through another program.
 """
 import collections
 import os
@@ -29,6 +29,7 @@ OBJECT = BUILD / "libtickbird.so"
 PLAIN = os.environ.get("TB_PLAIN") == "1"
 SEED = os.environ.get("TB_SEED") or str(random.SystemRandom().randrange(1 << 32))
 STEPS = int(os.environ.get("TB_STEPS", "25"))
+UNDER = os.environ.get("TB_UNDER", "").split()  # words before each server's command: a program that starts it
 DEADLINE = 20.0  # seconds that a condition may take to come true
 status = 0
 
@@ -171,6 +172,8 @@ class Test:
         full.update(env or {})
         if by_command and preload and not self.is_bare:
             argv = [str(BUILD / "tickbird"), "run", "--service", service or self.service, "--dir", str(self.region_dir), "--"] + argv
+        if preload:
+            argv = UNDER + argv
         log = open(self.dir / f"log-{len(self.processes)}.txt", "wb")
         child = subprocess.Popen(argv, env=full, cwd=cwd or self.dir, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                  start_new_session=True)

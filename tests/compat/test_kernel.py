@@ -1,0 +1,93 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""An old kernel: Linux 3.10 by a system call filter (oldkernel.c). The small servers of the preload tests in each model, and
+real servers in the ways of tests/servers. TB_STEPS changes how much these get; `all` as argument takes every server."""
+import collections
+import os
+import subprocess
+import sys
+
+import compat
+from compat import Skip, preload, test
+
+MODELS = ("prefork", "fork", "fork-unseen", "threads", "epoll", "exec", "pass", "daemon", "handlers", "cancel")
+WAYS = ("recvmsg", "recvmmsg", "splice", "syscall")  # sendfile's needs memfd_create; nginx has it
+# With a random number generator of its own that knows no fallback: ends at once there, without Tickbird too.
+NOT_ON_3_10 = ("node",)
+SERVERS = os.path.join(compat.HERE, "../servers")
+
+
+def oldkernel():
+    return compat.program("oldkernel")
+
+
+@test()
+def filter_makes_an_old_kernel(directory, random_):
+    done = subprocess.run([oldkernel(), "--check"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    if done.returncode == 77:
+        raise Skip(done.stdout.decode().strip())
+    assert done.returncode == 0, done.stdout.decode()
+
+
+def drive(directory, random_, program, way, model):
+    server = compat.start([oldkernel(), os.path.join(preload.BIN, program), way, model], directory, "old")
+    few = 2 if model in ("prefork", "fork-unseen", "pass") else 1 if model in preload.ONE_AT_A_TIME else 4
+    record = collections.Counter()
+    for _ in range(2):
+        preload.mixed_traffic(server, record, random_, connections=few, requests=8)
+    preload.compare(directory, record, aborted={})
+
+
+@test(*[(f"{libc}_{m.replace('-', '_')}", f"server{'-musl' if libc == 'musl' else ''}", m) for libc in ("glibc", "musl")
+        for m in MODELS if libc == "glibc" or m in ("fork-unseen", "threads")])
+def model_on_3_10(directory, random_, program, model):
+    if program != "server":
+        compat.musl_gcc()
+    drive(directory, random_, program, random_.choice(("read", "recv", "readv")), model)
+
+
+@test(*[(way, way) for way in WAYS])
+def way_on_3_10(directory, random_, way):
+    drive(directory, random_, "server", way, "epoll")
+
+
+def relay(script, wanted):
+    """Runs a file of tests/servers with the filter around each server; its lines become ours."""
+    env = {**os.environ, "TB_UNDER": oldkernel(), "TB_STEPS": os.environ.get("TB_STEPS", "6"), "B": compat.B}
+    done = subprocess.run([sys.executable, os.path.join(SERVERS, script), *wanted], stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, env=env, check=False, timeout=280)
+    lines = done.stdout.decode().splitlines()
+    for line in lines:
+        word, _, name = line.partition(" ")
+        if line.startswith("not ok "):
+            word, name = "not ok", line[7:]
+        if word in ("ok", "not ok", "skip"):
+            print(f"{word} on_3_10_{name}")
+    if done.returncode:
+        print("".join(f"# {line}\n" for line in lines), end="")
+    return done.returncode
+
+
+def main():
+    status = 0
+    everything = "all" in sys.argv[1:]
+    if everything:
+        sys.argv.remove("all")
+    try:
+        compat.main()
+    except SystemExit as end:
+        status = end.code
+    if len(sys.argv) > 1:  # some tests by name
+        sys.exit(status)
+    if everything:
+        for script in sorted(f for f in os.listdir(SERVERS) if f.startswith("test_") and f != "test_prometheus.py"):
+            if not any(name in script for name in NOT_ON_3_10):
+                status |= relay(script, ())
+    else:
+        status |= relay("test_nginx.py", ("nginx_static",))
+        status |= relay("test_python.py", ("http_server",))
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()
