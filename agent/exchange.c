@@ -79,12 +79,21 @@ static uint8_t decide_role(struct tb_conn *c, enum tb_direction direction, struc
     return tb_cas_acq_rel(&c->role, &unknown, role) ? role : unknown;
 }
 
-static void switched_off(struct call *call)
+/* Bytes cross unseen: the stream will not be understood from its middle, also when it is switched on again. */
+static void switched_off(struct call *call, struct tb_bytes first)
 {
-    if (tb_load_relaxed(&call->c->role) != TB_ROLE_UNKNOWN)
+    if (tb_load_relaxed(&call->c->role) != TB_ROLE_UNKNOWN || tb_exchange_looks_http(first))
         give_up(call, TB_COUNTER_GIVEUP_OFF);
     else
-        ignore(call); /* begun while it was off: it will not be understood from its middle */
+        ignore(call);
+}
+
+/* An open exchange ends unseen, unless another process has the connection too. */
+static void closed_while_off(struct call *call, enum tb_close_how how)
+{
+    if (how == TB_CLOSE_LOCAL && tb_exchange_is_open(call->c) &&
+        !tb_exchange_is_inherited(call->core, call->c->fork_generation))
+        give_up(call, TB_COUNTER_GIVEUP_OFF);
 }
 
 bool tb_exchange_is_others(struct tb_core *core, const struct tb_pending *p)
@@ -134,7 +143,7 @@ uint8_t tb_exchange_role(struct tb_core *core, struct tb_conn *c, enum tb_direct
     if (role == ROLE_GIVEN_UP || !core->base)
         return TB_ROLE_UNKNOWN;
     if (tb_rules_is_off(core)) {
-        switched_off(&call);
+        switched_off(&call, first);
         return TB_ROLE_UNKNOWN;
     }
     if (role == TB_ROLE_UNKNOWN && first.len)
@@ -168,7 +177,7 @@ void tb_exchange_shutdown(struct tb_core *core, struct tb_conn *c, enum tb_direc
     uint8_t role = tb_load_relaxed(&c->role);
 
     /* only the end of what this process sends is certain: a response */
-    if (!core->base || role != TB_ROLE_SERVER || direction != TB_SENT)
+    if (!core->base || role != TB_ROLE_SERVER || direction != TB_SENT || tb_rules_is_off(core))
         return;
     if (!take_flag(&c->response_busy)) {
         give_up(&call, TB_COUNTER_GIVEUP_RACE);
@@ -235,7 +244,9 @@ bool tb_exchange_close(struct tb_core *core, struct tb_conn *c, enum tb_close_ho
         return false;
     }
     if (core->base && role != TB_ROLE_UNKNOWN) {
-        if (role != ROLE_GIVEN_UP && !tb_rules_is_off(core)) {
+        if (tb_rules_is_off(core)) {
+            closed_while_off(&call, how);
+        } else if (role != ROLE_GIVEN_UP) {
             tb_exchange_response_close(&call);
             if (how == TB_CLOSE_LOCAL)
                 close_requests(&call);

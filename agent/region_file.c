@@ -10,6 +10,7 @@
  * - adopted: LOCK_EX proves that all owners are gone; cleaning happens under it. Going from LOCK_EX to LOCK_SH is not
  *   atomic in Linux, so the state is looked at again under LOCK_SH, under which no folder can work.
  */
+#include "marker.h"
 #include "region.h"
 #include "region_private.h"
 #include "syscalls.h"
@@ -44,7 +45,9 @@ struct opening {
     struct tb_core *core;
     const struct tb_identity *id;
     uint32_t uid;
-    int dir;      /* O_PATH descriptor of the directory */
+    int dir; /* O_PATH descriptor of the directory */
+    uint32_t dir_uid;
+    bool is_off;  /* a marker of another directory says so */
     uint8_t *map; /* the region while it is being prepared */
     uint64_t pidns;
     uint64_t realtime_ns;
@@ -96,21 +99,11 @@ static char *put_hex(char *to, uint64_t value)
     return to;
 }
 
-/* FNV-1a of the service as the header can hold it. */
-static uint64_t service_hash(const char *service)
-{
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-    size_t len = tb_strnlen(service, sizeof(((struct tb_region_header *)0)->service) - 1);
-    for (size_t i = 0; i < len; i++)
-        hash = (hash ^ (uint8_t)service[i]) * UINT64_C(0x100000001b3);
-    return hash;
-}
-
 static void set_name(struct opening *o, uint32_t number)
 {
     char *at = put_text(o->name, "tb1-");
     at = put_text(put_decimal(at, o->uid), "-");
-    at = put_text(put_hex(at, service_hash(o->id->service)), "-");
+    at = put_text(put_hex(at, tb_service_hash(o->id->service)), "-");
     put_decimal(at, number);
 }
 
@@ -215,6 +208,7 @@ static int check_dir(struct opening *o, const char *path)
         return fail_from(o, r);
     if (fs.f_type != TMPFS_MAGIC && fs.f_type != RAMFS_MAGIC && !o->id->allow_disk)
         return fail(o, TB_INERT_NOT_TMPFS, -ENOTSUP);
+    o->dir_uid = st.st_uid;
     return 0;
 }
 
@@ -466,6 +460,24 @@ static int make(struct opening *o, uint32_t number)
 
 /* ---- opening ---- */
 
+/*
+ * A region that has its name starts switched off where a marker says so. Whoever switches writes the marker first and
+ * the words of all regions then: so looking now misses neither, and looking once more after the word was stored finds
+ * a marker that was taken away in between. Without a marker the word stays as it is: a region may be off by itself.
+ */
+static void follow_marker(const struct opening *o)
+{
+    struct tb_rules_head *rules = (struct tb_rules_head *)(void *)(o->map + TB_OFF_RULES);
+    bool is_stored = false;
+    for (int tries = 0; tries < 4; tries++) {
+        bool is_off = o->is_off || tb_marker_is_set(o->core, o->dir, o->dir_uid, o->id->service);
+        if (is_off == is_stored)
+            return;
+        tb_store_release(&rules->off, is_off);
+        is_stored = is_off;
+    }
+}
+
 static int open_in(struct opening *o, const char *path, bool may_make)
 {
     int r = open_dir(o, path, may_make);
@@ -493,6 +505,10 @@ static int open_in(struct opening *o, const char *path, bool may_make)
         r = make(o, FILES_MAX + (uint32_t)(random_id(o) >> 33)); /* one that cannot be taken in advance */
     else if (r == -EBUSY)
         o->why = TB_INERT_SYSCALL;
+    if (r == 0)
+        follow_marker(o);
+    else
+        o->is_off = tb_marker_is_set(o->core, o->dir, o->dir_uid, o->id->service);
     close_fd(o, o->dir);
     o->dir = -1;
     return r;

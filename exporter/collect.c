@@ -132,6 +132,7 @@ static void add_gauges(struct tb_snap_service *service, const struct tb_snap_reg
     service->processes += r->processes;
     service->in_flight += r->in_flight;
     service->unobservable |= r->unobservable;
+    service->is_off |= r->is_off;
     if (r->oldest_ns > service->oldest_ns)
         service->oldest_ns = r->oldest_ns;
     if (r->is_live && r->agent_version[0])
@@ -308,6 +309,21 @@ static bool is_region_name(const char *name)
     return name[0] == 't' && name[1] == 'b' && name[2] >= '1' && name[2] <= '9' && strchr(name, '-');
 }
 
+static void read_marker(struct tb_collector *c, int dir_fd, const char *dir, const char *name)
+{
+    struct tb_marker marker;
+    if (tb_marker_read(dir_fd, name, &marker))
+        tb_snapshot_marker(c->snapshot, dir, &marker);
+}
+
+/* After the regions: a service that only the ledger knows may be off as well. */
+static void apply_markers(struct tb_snapshot *s)
+{
+    for (size_t m = 0; m < s->marker_count; m++)
+        for (size_t i = 0; i < s->service_count; i++)
+            s->services[i]->is_off |= strcmp(s->markers[m].marker.service, s->services[i]->name) == 0;
+}
+
 static int read_directory(struct tb_collector *c, const char *dir)
 {
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
@@ -333,6 +349,8 @@ static int read_directory(struct tb_collector *c, const char *dir)
         }
         if (is_region_name(e->d_name) && (r = read_region(c, fd, dir, e)) < 0)
             break;
+        if (tb_marker_is_name(e->d_name))
+            read_marker(c, fd, dir, e->d_name);
     }
     closedir(d);
     return r;
@@ -353,6 +371,7 @@ static int read_directories(struct tb_collector *c)
     for (size_t i = 0; found && i < count; i++)
         free(found[i]);
     free(found);
+    apply_markers(c->snapshot);
     return r;
 }
 

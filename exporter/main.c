@@ -4,8 +4,6 @@
  * the HTTP library's call, folding runs between scrapes.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <grp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -26,8 +24,7 @@
 #include "options.h"
 #include "render.h"
 #include "self.h"
-
-#define SHARED_DIR "/dev/shm/tickbird"
+#include "shared_dir.h"
 
 struct exporter {
     struct tb_options options;
@@ -87,24 +84,13 @@ static bool is_ready(void *arg)
 /* As root: the directory where everybody may leave regions and only the group may look. Its absence stops nobody. */
 static void make_shared_directory(void)
 {
-    if (geteuid() != 0)
-        return;
-    struct group *group = getgrnam("tickbird");
     struct stat st;
-    if (mkdir(SHARED_DIR, 0700) < 0) {
-        if (errno != EEXIST)
-            tb_log(TB_LOG_WARN, "shared directory not made", "path", SHARED_DIR, "error", strerror(errno), NULL);
-        else if (lstat(SHARED_DIR, &st) == 0 && (!S_ISDIR(st.st_mode) || st.st_uid != 0))
-            tb_log(TB_LOG_WARN, "shared directory belongs to another user: nobody will use it: remove it, start again",
-                   "path", SHARED_DIR, NULL);
-        return;
-    }
-    int fd = open(SHARED_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0 || fchown(fd, 0, group ? group->gr_gid : 0) < 0 || fchmod(fd, 03773) < 0)
-        tb_log(TB_LOG_WARN, "shared directory not opened to others", "path", SHARED_DIR, "error", strerror(errno),
-               NULL);
-    if (fd >= 0)
-        close(fd);
+    int r = geteuid() == 0 ? tb_region_dir_make(TB_REGION_DIR_SHARED) : 0;
+    if (r < 0)
+        tb_log(TB_LOG_WARN, "shared directory not made", "path", TB_REGION_DIR_SHARED, "error", strerror(-r), NULL);
+    else if (geteuid() == 0 && lstat(TB_REGION_DIR_SHARED, &st) == 0 && (!S_ISDIR(st.st_mode) || st.st_uid != 0))
+        tb_log(TB_LOG_WARN, "shared directory belongs to another user: nobody will use it: remove it, start again",
+               "path", TB_REGION_DIR_SHARED, NULL);
 }
 
 static int open_ledger(struct exporter *e, char **ret_error)

@@ -327,6 +327,17 @@ static void render_agents(struct tb_buffer *out, const struct tb_snapshot *s)
             if (s->services[i]->unobservable >> bit & 1)
                 tb_render_sample(out, "tickbird_unobservable",
                                  with_label(&scratch, s->services[i], "reason", tb_unobservable_name(bit)), 1);
+    tb_render_head(out, "tickbird_switched_off", "gauge",
+                   "1 if the service is switched off: what it serves is not counted.");
+    for (size_t i = 0; i < s->service_count; i++)
+        if (s->services[i]->is_off)
+            tb_render_sample(out, "tickbird_switched_off", s->services[i]->label, 1);
+    uint64_t all_off = 0;
+    for (size_t i = 0; i < s->marker_count; i++)
+        all_off += !s->markers[i].marker.service[0];
+    tb_render_head(out, "tickbird_switched_off_directories", "gauge",
+                   "Region directories in which everything is switched off.");
+    tb_render_sample(out, "tickbird_switched_off_directories", "", all_off);
     tb_render_head(out, "tickbird_agent_info", "gauge", "Versions of the agent in the service's processes.");
     for (size_t i = 0; i < s->service_count; i++)
         for (size_t v = 0; v < 4 && s->services[i]->agent_versions[v][0]; v++) {

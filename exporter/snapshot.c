@@ -39,6 +39,9 @@ static void free_regions(struct tb_snapshot *s)
     for (size_t i = 0; i < s->region_count; i++)
         free(s->regions[i].path);
     s->region_count = 0;
+    for (size_t i = 0; i < s->marker_count; i++)
+        free(s->markers[i].dir);
+    s->marker_count = 0;
 }
 
 void tb_snapshot_free(struct tb_snapshot *s)
@@ -47,6 +50,7 @@ void tb_snapshot_free(struct tb_snapshot *s)
         return;
     free_regions(s);
     free(s->regions);
+    free(s->markers);
     for (size_t i = 0; i < s->series_count; i++) {
         struct tb_snap_series *e = s->series[i];
         tb_values_free(&e->base);
@@ -374,6 +378,12 @@ struct tb_snap_region *tb_snapshot_region(struct tb_snapshot *s, const char *pat
     return r;
 }
 
+void tb_snapshot_marker(struct tb_snapshot *s, const char *dir, const struct tb_marker *marker)
+{
+    s->markers = tb_grow(s->markers, s->marker_count, &s->marker_space, sizeof *s->markers);
+    s->markers[s->marker_count++] = (struct tb_snap_marker){tb_strndup(dir, strlen(dir)), *marker};
+}
+
 /* --- a collection ----------------------------------------------------------------------------------------------------
  */
 
@@ -391,7 +401,7 @@ void tb_snapshot_begin(struct tb_snapshot *s, uint64_t now_ns)
     for (size_t i = 0; i < s->service_count; i++) {
         struct tb_snap_service *e = s->services[i];
         memcpy(e->counters, e->base_counters, sizeof e->counters);
-        e->must_restart = false;
+        e->must_restart = e->is_off = false;
         e->regions = e->apart = e->processes = 0;
         e->in_flight = e->oldest_ns = e->unobservable = e->requests = 0;
         memset(e->agent_versions, 0, sizeof e->agent_versions);

@@ -19,6 +19,7 @@
 #include "agent/core.h"
 #include "agent/histogram.h"
 #include "agent/layout.h"
+#include "marker_file.h"
 
 /* The cells of one octave (histogram.h). */
 struct tb_snap_block {
@@ -89,6 +90,7 @@ struct tb_snap_service {
     uint64_t in_flight;
     uint64_t oldest_ns;    /* age of the oldest request in flight, 0 = none */
     uint64_t unobservable; /* owners' bits, ORed */
+    bool is_off;           /* switched off: a region of it, or by a marker */
     char agent_versions[4][32];
     struct tb_snap_service *next_in_bucket;
 };
@@ -147,12 +149,20 @@ struct tb_snap_region {
     char program[256];
 };
 
+/* A marker of the kill switch (agent/marker.h): what starts later is switched off too. */
+struct tb_snap_marker {
+    char *dir;
+    struct tb_marker marker;
+};
+
 #define TB_SNAP_BUCKETS 4096u
 #define TB_SERVICE_BUCKETS 256u
 
 struct tb_snapshot {
     struct tb_snap_service **services; /* by name */
     size_t service_count, service_space;
+    struct tb_snap_marker *markers; /* of this collection */
+    size_t marker_count, marker_space;
     struct tb_snap_series *
         *series; /* sorted by tb_snapshot_sort: family, role, service, method, route, status, target */
     size_t series_count, series_space;
@@ -187,6 +197,9 @@ void tb_snapshot_begin(struct tb_snapshot *s, uint64_t now_ns);
 
 /* tb_snapshot_region - append an entry, zeroed but for its path (copied). Valid until the next call. */
 struct tb_snap_region *tb_snapshot_region(struct tb_snapshot *s, const char *path);
+
+/* tb_snapshot_marker - append a marker found in @dir (copied). */
+void tb_snapshot_marker(struct tb_snapshot *s, const char *dir, const struct tb_marker *marker);
 
 /* tb_snapshot_finish - restarts services whose totals would fall, notes what is served now, sorts. Returns the number
  * of services that restarted. */

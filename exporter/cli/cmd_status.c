@@ -186,6 +186,36 @@ static void print_gone(const struct tb_view *view, size_t programs)
                programs ? "\n" : "", gone, gone == 1 ? "" : "s");
 }
 
+/* What starts later is off too; the programs that run say it in their own line. */
+static void print_markers(const struct tb_view *view)
+{
+    char name[256], since[TB_TEXT_SMALL];
+    for (size_t i = 0; i < view->snapshot->marker_count; i++) {
+        const struct tb_snap_marker *m = &view->snapshot->markers[i];
+        const char *service = m->marker.service;
+        if (view->service && service[0] && strcmp(view->service, service) != 0)
+            continue;
+        printf("\nSwitched off since %s: %s%s in %s; `tickbird on%s%s` undoes it.\n",
+               tb_text_time(since, m->marker.since_ns), service[0] ? "service " : "everything",
+               tb_cli_text(name, sizeof(name), service), m->dir, service[0] ? " " : "",
+               tb_cli_text(name, sizeof(name), service));
+    }
+}
+
+static void json_markers(struct tb_json *json, const struct tb_view *view)
+{
+    tb_json_open(json, "switched_off", '[');
+    for (size_t i = 0; i < view->snapshot->marker_count; i++) {
+        const struct tb_snap_marker *m = &view->snapshot->markers[i];
+        tb_json_open(json, NULL, '{');
+        tb_json_string(json, "directory", m->dir);
+        tb_json_string(json, "service", m->marker.service);
+        tb_json_time(json, "since", m->marker.since_ns);
+        tb_json_close(json, '}');
+    }
+    tb_json_close(json, ']');
+}
+
 /* The select file decides what records at all: its absence goes without saying, its faults do not. */
 static void print_selection(void)
 {
@@ -228,6 +258,7 @@ static void print_text(const struct request *request)
             "does not.\n",
             tb_cli_text(clean, sizeof(clean), places));
     }
+    print_markers(view);
     print_losses(view);
     print_unreadable(view);
     print_gone(view, programs);
@@ -352,6 +383,7 @@ static void print_json(const struct request *request)
     tb_json_close(&json, ']');
     json_unreadable(&json, s);
     json_listeners(&json, &request->listeners);
+    json_markers(&json, view);
     json_selection(&json);
     tb_json_close(&json, '}');
     putchar('\n');

@@ -3,13 +3,11 @@
  * Mirrors the agent's choice of a region directory (agent/region.h) for `run`, which makes it, and `doctor`, which
  * explains it. The agent decides for itself; this only tells beforehand what it will find.
  *
- * Entry points: tb_region_dir_look, tb_region_dir_make.
+ * Entry point: tb_region_dir_look; making it is exporter/shared_dir.c.
  */
 #include "region_dir.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <grp.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
@@ -107,26 +105,4 @@ void tb_region_dir_look(const char *root, const char *wanted, uid_t uid, bool fo
     ret_dir->free_bytes = parent.free_bytes;
     if (!ret_dir->is_fit && shared.exists)
         *ret_dir = shared;
-}
-
-int tb_region_dir_make(const char *path)
-{
-    bool is_root = geteuid() == 0;
-    if (mkdir(path, 0700) != 0)
-        return errno == EEXIST ? 0 : -errno;
-    int result = 0;
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0) {
-        result = -errno;
-    } else if (is_root) {
-        /* Group before mode: chown clears the set-group-ID bit. */
-        const struct group *group = getgrnam("tickbird");
-        if (fchown(fd, 0, group ? group->gr_gid : 0) != 0 || fchmod(fd, 03773) != 0)
-            result = -errno;
-    }
-    if (fd >= 0)
-        close(fd);
-    if (result != 0)
-        rmdir(path);
-    return result;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The region directory as a program of some user will find it: which one, whether it is fit, and making it. */
+/* The region directory as a program of some user will find it: which one, and whether it is fit. */
 #ifndef TB_REGION_DIR_H
 #define TB_REGION_DIR_H
 
@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define TB_REGION_DIR_SHARED "/dev/shm/tickbird"
+#include "exporter/shared_dir.h"
 
 struct tb_region_dir {
     char path[PATH_MAX];
@@ -31,11 +31,5 @@ struct tb_region_dir {
  * @forced  TICKBIRD_DIR_FORCE: a disk file system is accepted
  */
 void tb_region_dir_look(const char *root, const char *wanted, uid_t uid, bool forced, struct tb_region_dir *ret_dir);
-
-/*
- * tb_region_dir_make - make @path when it is missing: as root root:tickbird 03773 (others may create files, not list
- * them), else 0700. Returns 0 (also when it exists), or -errno; then nothing is left behind.
- */
-int tb_region_dir_make(const char *path);
 
 #endif

@@ -779,6 +779,34 @@ static void switched_off_counts_nothing_and_never_resumes_in_the_middle(void **s
     assert_string_equal(counted(), "GET /3 200\n");
 }
 
+static void what_ends_or_begins_while_switched_off_is_given_up(void **state)
+{
+    struct tb_conn open, idle, born;
+
+    (void)state;
+    fresh();
+    tb_conn_open(&open);
+    tb_conn_open(&idle);
+    tb_conn_open(&born);
+    RECEIVE(&open, "GET /1 HTTP/1.1\r\n\r\n");
+    RECEIVE(&idle, "GET /2 HTTP/1.1\r\n\r\n");
+    SEND(&idle, OK_EMPTY);
+    rules.off = 1;
+    tb_exchange_shutdown(&core, &open, TB_SENT);
+    tb_exchange_close(&core, &open, TB_CLOSE_LOCAL);
+    tb_exchange_close(&core, &idle, TB_CLOSE_LOCAL); /* nothing was open on it */
+    assert_int_equal(counters[TB_COUNTER_GIVEUP_OFF], 1);
+    RECEIVE(&born, "GET /3 HTTP/1.1\r\n\r\n");
+    SEND(&born, OK_EMPTY);
+    assert_int_equal(counters[TB_COUNTER_GIVEUP_OFF], 2);
+    rules.off = 0;
+    RECEIVE(&born, "GET /4 HTTP/1.1\r\n\r\n");
+    SEND(&born, OK_EMPTY);
+    tb_exchange_close(&core, &born, TB_CLOSE_LOCAL);
+    assert_string_equal(counted(), "GET /2 200\n");
+    assert_int_equal(owners[0].in_flight, 0);
+}
+
 static void only_http_looks_like_http(void **state)
 {
     static const struct {
@@ -834,6 +862,7 @@ int main(void)
         cmocka_unit_test(a_half_that_a_thread_of_the_parent_held_is_no_race_of_the_child),
         cmocka_unit_test(what_lives_on_elsewhere_is_no_abort),
         cmocka_unit_test(switched_off_counts_nothing_and_never_resumes_in_the_middle),
+        cmocka_unit_test(what_ends_or_begins_while_switched_off_is_given_up),
         cmocka_unit_test(only_http_looks_like_http),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -309,12 +309,52 @@ static void another_protocol_is_left_alone_in_the_end(void **state)
     support_drop(side.core);
 }
 
+/* On a kept connection that takes the short way: switched off at each of its calls, the exchange is given up. */
+static void switched_off_takes_no_short_way(void **state)
+{
+    static const char get[] = "GET /hello HTTP/1.1\r\nHost: h.example\r\nUser-Agent: Mozilla/5.0 (X11; Linux)\r\n\r\n";
+    static const char ok[] = "HTTP/1.1 200 OK\r\nServer: s\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n"
+                             "Date: Sun, 22 Nov 2026 13:47:12 GMT\r\n\r\n";
+    static struct side side;
+
+    (void)state;
+    for (int off_at = 0; off_at < 3; off_at++) {
+        open_side(&side, false);
+        struct tb_core *core = side.core;
+        struct tb_conn *c = &side.conns[0];
+        for (int i = 0; i < 20; i++) {
+            struct tb_bytes calls[] = {
+                {(const uint8_t *)get, sizeof(get) - 1}, {(const uint8_t *)ok, sizeof(ok) - 1}, {NULL, 2}};
+            for (int k = 0; k < 3; k++) {
+                enum tb_direction d = k ? TB_SENT : TB_RECEIVED;
+                now_ns += 1000;
+                if (i == 18 && k == off_at)
+                    core->rules->off = 1;
+                bool is_short = k == 0   ? tb_exchange_rx(core, c, calls[k].ptr, calls[k].len)
+                                : k == 1 ? tb_exchange_tx(core, c, calls[k].ptr, calls[k].len)
+                                         : tb_exchange_tx_length(core, c, calls[k].len);
+                if (i > 2) /* as soon as route and cell are known */
+                    assert_int_equal(is_short, i < 18 || (i == 18 && k < off_at));
+                if (!is_short)
+                    tb_exchange_io_selected(core, c, d, &calls[k], 1, calls[k].len);
+            }
+            core->rules->off = 0;
+        }
+        assert_true(tb_exchange_is_done(c) && tb_exchange_close(core, c, TB_CLOSE_FORGET));
+        assert_int_equal(support_total(core, NULL, NULL).count, 18);
+        assert_int_equal(core->counters[TB_COUNTER_GIVEUP_OFF], 1);
+        assert_int_equal(core->owner->in_flight, 0);
+        support_drop(core);
+    }
+}
+
 int main(void)
 {
     const char *given = getenv("TB_TEST_SEED");
     seed = given ? strtoull(given, NULL, 10) : support_monotonic_ns();
     print_message("TB_TEST_SEED=%llu\n", (unsigned long long)seed);
     const struct CMUnitTest tests[] = {cmocka_unit_test(short_and_general_way_count_the_same),
+                                       cmocka_unit_test(switched_off_takes_no_short_way),
                                        cmocka_unit_test(another_protocol_is_left_alone_in_the_end)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
