@@ -11,7 +11,8 @@ packages() {
     demo) echo nginx-light python3 prometheus curl procps ;;
     check) echo nginx-light apache2 lighttpd haproxy php-cli php-fpm nodejs gunicorn uvicorn python3-uvloop \
         puma ruby-webrick default-jdk-headless prometheus curl binutils musl-tools procps g++ strace \
-        python3-prometheus-client python3-httptools golang-go groff ;;
+        python3-prometheus-client python3-httptools golang-go groff \
+        micro-httpd xinetd ipsvd busybox gawk systemd erlang-inets liburing-dev ;;
     lint) echo clang-format clang-tidy shellcheck binutils git ;;
     bench) echo valgrind strace nginx-light python3 ;;
     fuzz) echo clang libclang-rt-14-dev afl++ ;;

@@ -11,6 +11,7 @@
 
 #include "raw.h"
 #include "resolve.h"
+#include "streams.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -355,6 +356,8 @@ void tb_on_accept(int listener, int fd)
     if (!is_other_kind)
         tb_process_region();
     birth(fd, is_other_kind ? TB_FD_IGNORED : TB_FD_BORN);
+    if (TB_UNLIKELY(fd <= 2)) /* the standard streams' */
+        tb_streams_watch();
 }
 
 void tb_on_listen(int fd, int ret)
@@ -415,6 +418,8 @@ void tb_on_dup(int from, int to)
     if (tb_fd_state(word) == TB_FD_CONN)
         word |= TB_FD_DUP;
     tb_store_release(target, word);
+    if (to <= 2 && tb_fd_state(word) >= TB_FD_BORN)
+        tb_streams_watch();
 }
 
 /* Before the real call: afterwards the number may be another thread's. */

@@ -15,6 +15,7 @@
 #include "process.h"
 #include "raw.h"
 #include "resolve.h"
+#include "streams.h"
 
 long tb_raw_result(long result)
 {

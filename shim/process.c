@@ -22,6 +22,7 @@
 #include "raw.h"
 #include "resolve.h"
 #include "select.h"
+#include "streams.h"
 
 #ifndef MADV_WIPEONFORK
 #define MADV_WIPEONFORK 18
@@ -127,7 +128,7 @@ bool tb_wake_slow(void)
     return true;
 }
 
-static bool is_socket(int fd)
+bool tb_is_socket(int fd)
 {
     struct stat st = {0};
     return TB_RAW2(SYS_fstat, fd, &st) == 0 && S_ISSOCK(st.st_mode);
@@ -152,14 +153,18 @@ static __attribute__((constructor)) void start(void)
         become_inert("another copy is loaded already", "");
     } else if (!tb_select_start()) {
         become_inert("not selected: ", tb_select_reason());
-    } else if (tb_settings.has_listen_fds || is_socket(0)) {
-        tb_wake_slow(); /* started with sockets: by a super-server or systemd */
+    } else if (tb_is_socket(0)) {
+        if (tb_wake_slow()) /* started by a super-server */
+            tb_streams_watch();
+    } else if (tb_settings.has_listen_fds) {
+        tb_wake_slow(); /* started by systemd with sockets */
     }
 }
 
 static __attribute__((destructor)) void finish(void)
 {
-    tb_process_before_exit();
+    if (!tb_streams_defer_end())
+        tb_process_before_exit();
 }
 
 /* ---- the region ---- */

@@ -33,6 +33,9 @@ static inline bool tb_process_region(void)
     return TB_LIKELY(tb_load_acquire(&tb_core.base) != NULL) || tb_process_region_slow();
 }
 
+/* tb_is_socket - is descriptor @fd a socket of any kind? One system call. */
+bool tb_is_socket(int fd);
+
 /* tb_process_owner - claims this process's owner slot when it has none. Before its first event, and after a fork. */
 void tb_process_owner_slow(void);
 static inline void tb_process_owner(void)
@@ -66,11 +69,17 @@ void tb_process_filtered(void);
 /* tb_process_clock_off - the program forbids the time stamp counter (PR_SET_TSC): the vDSO clock would be fatal. */
 void tb_process_clock_off(bool off);
 
-/* Bits of struct tb_owner.unobservable: what this process does that the agent cannot see. */
-#define TB_UNOBSERVABLE_IO_URING (UINT64_C(1) << 0) /* a ring was set up: its requests pass by */
-#define TB_UNOBSERVABLE_SECCOMP                                                                                        \
-    (UINT64_C(1) << 1) /* a filter was installed: no durations, nothing that needs a call                              \
-                        */
+/* Bits of struct tb_owner.unobservable: what this process does that the agent cannot see (unobservable.def). */
+enum {
+#define UNOBSERVABLE(id, reason, help) TB_UNOBSERVABLE_BIT_##id,
+#include "../agent/unobservable.def"
+#undef UNOBSERVABLE
+};
+enum tb_unobservable {
+#define UNOBSERVABLE(id, reason, help) TB_UNOBSERVABLE_##id = 1u << TB_UNOBSERVABLE_BIT_##id,
+#include "../agent/unobservable.def"
+#undef UNOBSERVABLE
+};
 void tb_process_unobservable(uint64_t reason);
 
 void tb_process_after_fork(long ret);

@@ -9,6 +9,7 @@
 #include "../agent/bytes.h"
 #include "raw.h"
 
+#define FUNCTIONS (1u << STT_FUNC | 1u << STT_GNU_IFUNC | 1u << STT_NOTYPE)
 #define OBJECTS_MAX 4096 /* of the loader's list; a longer or damaged list ends the walk */
 
 struct tables {
@@ -152,7 +153,7 @@ static void *find(uintptr_t base, const ElfW(Dyn) * dyn, const char *name, unsig
 
 void *tb_elf_symbol(uintptr_t base, const ElfW(Dyn) * dyn, const char *name)
 {
-    return find(base, dyn, name, 1u << STT_FUNC | 1u << STT_GNU_IFUNC | 1u << STT_NOTYPE);
+    return find(base, dyn, name, FUNCTIONS);
 }
 
 /* @image: where the file's first byte is mapped; 0: unknown, then PT_PHDR must tell the base. */
@@ -241,18 +242,18 @@ bool tb_resolve_is_second_copy(void)
     return false;
 }
 
-void *tb_resolve_next(const char *name)
+static void *resolve(const char *name, unsigned types)
 {
     struct link_map *own = own_object();
     if (own && own->l_ld == _DYNAMIC) {
         for (struct link_map *m = own->l_next; m; m = m->l_next) {
-            void *found = m->l_ld ? tb_elf_symbol(m->l_addr, m->l_ld, name) : NULL;
+            void *found = m->l_ld ? find(m->l_addr, m->l_ld, name, types) : NULL;
             if (found)
                 return found;
         }
         /* Loaded late: what we stand before was loaded before us. */
         for (struct link_map *m = objects; m != own; m = m->l_next) {
-            void *found = m->l_ld && m->l_ld != _DYNAMIC ? tb_elf_symbol(m->l_addr, m->l_ld, name) : NULL;
+            void *found = m->l_ld && m->l_ld != _DYNAMIC ? find(m->l_addr, m->l_ld, name, types) : NULL;
             if (found)
                 return found;
         }
@@ -260,4 +261,14 @@ void *tb_resolve_next(const char *name)
     }
     void *found = dlsym ? dlsym((void *)-1L /* RTLD_NEXT */, name) : NULL;
     return found;
+}
+
+void *tb_resolve_next(const char *name)
+{
+    return resolve(name, FUNCTIONS);
+}
+
+void *tb_resolve_object(const char *name)
+{
+    return resolve(name, 1u << STT_OBJECT);
 }

@@ -35,6 +35,9 @@ const ElfW(Dyn) * tb_elf_dynamic(uintptr_t ehdr, uintptr_t *ret_base);
  */
 void *tb_resolve_next(const char *name);
 
+/* tb_resolve_object - the same for data: the definition that the libraries themselves use. */
+void *tb_resolve_object(const char *name);
+
 /* tb_resolve_is_second_copy - was another libtickbird.so loaded before this one? Two would count everything twice. */
 bool tb_resolve_is_second_copy(void);
 
