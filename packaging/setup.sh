@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Installs the Debian or Ubuntu packages that building, the demo and the checks need: setup.sh build|demo|check|lint|bench|fuzz...
+# Installs the Debian or Ubuntu packages that building, the demo and the checks need: setup.sh build|demo|check|lint|bench|fuzz|suites...
 # Does nothing, fast, when they are there. Without the right to install it prints the command to run and fails.
 # Services that a package would start are kept from starting: only their programs are wanted.
 set -eu
@@ -16,7 +16,8 @@ packages() {
     lint) echo clang-format clang-tidy shellcheck binutils git ;;
     bench) echo valgrind strace nginx-light python3 ;;
     fuzz) echo clang libclang-rt-14-dev afl++ ;;
-    *) echo "setup.sh: unknown set '$1': expected build, demo, check, lint, bench or fuzz" >&2; exit 2 ;;
+    suites) echo debootstrap util-linux iproute2 python3 ;;
+    *) echo "setup.sh: unknown set '$1': expected build, demo, check, lint, bench, fuzz or suites" >&2; exit 2 ;;
     esac
 }
 

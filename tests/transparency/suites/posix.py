@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Open POSIX test suite: signals, threads and their cancellation, asynchronous I/O, timers, semaphores, mappings."""
+import os
+
+from harness import results
+from harness.recipe import Recipe
+
+AREAS = "aio_ fork kill killpg lio_ mmap mlock mq_ msync munmap nanosleep pthread_ raise sched_ sem_ shm_ sig timer_ clock time"
+
+RECIPE = Recipe(
+    title="Open POSIX tests: signals, thread cancellation, asynchronous I/O, timers, mappings",
+    packages="",
+    sources="posixtestsuite",
+    prepare="""cd posixtestsuite-*/
+ln -s "$PWD" /suite/src
+cat >/tmp/one <<'.'
+#!/bin/sh
+# a test of its own unless it has no main (then it only has to compile)
+o=${1%.c}.test
+grep -q 'main *(' "$1" || exit 0
+timeout 60 gcc -w -O1 -D_GNU_SOURCE -D_POSIX_C_SOURCE=200809L -D_XOPEN_SOURCE=700 -Iinclude -o "$o" "$1" -lpthread -lrt -lm 2>/dev/null || rm -f "$o"
+.
+chmod +x /tmp/one
+find conformance/interfaces -name '[0-9]*-*.c' | xargs -P2 -n1 /tmp/one
+find conformance -name '*.test' | wc -l
+""",
+    run=f"""cd /suite/src
+areas="{AREAS}"
+[ -z "$QUICK" ] || areas="aio_ sem_ sigaction"
+cat >/tmp/one <<'.'
+#!/bin/bash
+# the tests of one interface share files and names: one after the other
+cd "$1"
+for t in *.test; do
+    [ -x "$t" ] || continue
+    timeout -k 1 45 "./$t" >/dev/null 2>&1 </dev/null
+    echo "$1/$t $?"
+done
+.
+chmod +x /tmp/one
+for a in $areas; do ls -d conformance/interfaces/$a*; done | sort -u | xargs -P4 -n1 /tmp/one >/results/log 2>/results/errors
+exit 0
+""",
+    parse=lambda d: results.lines(os.path.join(d, "log"), r"^conformance/interfaces/(?P<name>\S+)\.test (?P<outcome>\d+)$",
+                                  {"0": "pass", "1": "fail", "2": "unresolved", "4": "unsupported", "5": "untested",
+                                   "124": "time-out"}),
+    seconds=1500,
+)
