@@ -25,7 +25,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
-from harness import judge, recipe as recipes, userland  # noqa: E402
+from suitelib import judge, recipe as recipes, userland  # noqa: E402
 
 BUILD = os.path.abspath(os.environ.get("B", "build"))
 

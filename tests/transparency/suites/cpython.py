@@ -2,8 +2,8 @@
 """CPython's regression tests that do I/O, of the Debian package of them."""
 import os
 
-from harness import results
-from harness.recipe import Recipe
+from suitelib import results
+from suitelib.recipe import Recipe
 
 TESTS = """test_asynchat test_asyncio test_asyncore test_ctypes
  test_docxmlrpc test_eintr test_epoll test_faulthandler test_fcntl test_file test_fileio test_fork1 test_ftplib test_httplib

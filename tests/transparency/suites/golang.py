@@ -3,8 +3,8 @@
 import glob
 import os
 
-from harness import results
-from harness.recipe import Recipe
+from suitelib import results
+from suitelib.recipe import Recipe
 
 PACKAGES = "net net/http net/http/httptest net/http/httputil net/rpc os os/exec os/signal os/user syscall runtime/cgo crypto/tls io/ioutil internal/poll log/syslog"
 

@@ -3,8 +3,8 @@
 import glob
 import os
 
-from harness import results
-from harness.recipe import Recipe
+from suitelib import results
+from suitelib.recipe import Recipe
 
 
 def parse(directory):

@@ -2,8 +2,8 @@
 """libuv's own tests: the event loop that Node and others stand on."""
 import os
 
-from harness import results
-from harness.recipe import Recipe
+from suitelib import results
+from suitelib.recipe import Recipe
 
 
 def parse(directory):

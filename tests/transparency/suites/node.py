@@ -2,8 +2,8 @@
 """Node's own tests of HTTP, sockets, child processes and clusters, run by Debian's Node of the same source."""
 import os
 
-from harness import results
-from harness.recipe import Recipe
+from suitelib import results
+from suitelib.recipe import Recipe
 
 WHICH = "http-* net-* child-process-* cluster-*"
 QUICK = "http-server-* net-server-* child-process-spawn*"

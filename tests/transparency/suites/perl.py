@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Perl's core tests of I/O, processes, threads and sockets, run by Debian's perl of the same source."""
-from harness import results
-from harness.recipe import Recipe
+from suitelib import results
+from suitelib.recipe import Recipe
 
 TESTS = """t/io/*.t t/op/{alarm,die_exit,exec,fork,getpid,getppid,kill0,magic,sleep,stat,sselect,sysio,select,readline,print,filetest,fh,chdir,
 time,time_loop,die_unwind,threads,threads-dirh,eval,closure,inccode,sub,local,tie_fetch_count,utf8_handle}.t dist/IO/t/*.t cpan/Socket/t/*.t cpan/HTTP-Tiny/t/*.t

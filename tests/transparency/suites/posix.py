@@ -2,8 +2,8 @@
 """The Open POSIX test suite: signals, threads and their cancellation, asynchronous I/O, timers, semaphores, mappings."""
 import os
 
-from harness import results
-from harness.recipe import Recipe
+from suitelib import results
+from suitelib.recipe import Recipe
 
 AREAS = "aio_ fork kill killpg lio_ mmap mlock mq_ msync munmap nanosleep pthread_ raise sched_ sem_ shm_ sig timer_ clock time"
 

@@ -2,8 +2,8 @@
 """Ruby's own tests of sockets, HTTP, processes, signals and threads, run by Debian's ruby of the same source."""
 import os
 
-from harness import results
-from harness.recipe import Recipe
+from suitelib import results
+from suitelib.recipe import Recipe
 
 TESTS = """test/socket test/net test/ruby/test_io.rb test/ruby/test_process.rb test/ruby/test_thread.rb test/ruby/test_thread_queue.rb
  test/ruby/test_signal.rb test/ruby/test_file.rb test/ruby/test_file_exhaustive.rb test/ruby/test_io_nonblock.rb test/ruby/test_io_buffer.rb

@@ -8,7 +8,7 @@ Both are written by `--record` alone, from five plain runs.
 """
 import os
 
-from harness.recipe import SUITES
+from suitelib.recipe import SUITES
 
 EXPECTED, EXCUSED = os.path.join(SUITES, "expected.txt"), os.path.join(SUITES, "excused.txt")
 SHARE = 0.01
