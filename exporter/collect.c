@@ -93,6 +93,17 @@ void tb_collector_free(struct tb_collector *c)
     free(c);
 }
 
+void tb_collector_restart(struct tb_collector *c)
+{
+    for (size_t i = 0; i < c->file_count; i++)
+        tb_files_forget(c, c->files[i]);
+    c->file_count = 0;
+    tb_ledger_reset(c->marks);
+    tb_snapshot_free(c->snapshot);
+    c->snapshot = tb_snapshot_new();
+    c->snapshot->now_ns = tb_clock_ns(CLOCK_REALTIME);
+}
+
 struct tb_snapshot *tb_collector_snapshot(struct tb_collector *c)
 {
     return c->snapshot;

@@ -55,6 +55,9 @@ struct tb_collector {
  */
 struct tb_snap_service *tb_collector_service(struct tb_collector *c, struct tb_region_file *f, bool *ret_is_apart);
 
+/* tb_collector_restart - as a new process would begin: nothing is known but the ledger and the statistics. */
+void tb_collector_restart(struct tb_collector *c);
+
 /* files.c: what is remembered of @path; NULL when nothing is. */
 struct tb_region_file *tb_files_find(struct tb_collector *c, ino_t ino, const char *path);
 /* The same, made when new. NULL when it has become another file: it is new in the next collection. */

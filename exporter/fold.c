@@ -300,7 +300,7 @@ int tb_fold(struct tb_collector *c, const struct tb_fold_options *options)
     uint64_t now_ns = tb_clock_ns(CLOCK_MONOTONIC);
     for (size_t i = 0; r >= 0 && i < c->file_count; i++) {
         struct tb_region_file *f = c->files[i];
-        if (!f->is_readable)
+        if (!f->is_readable || (options->only && f->service != options->only))
             continue;
         /* A FOLDING one without owners is left over from a folder that died: at once. */
         if (f->idle_since_ns && (f->state == TB_REGION_FOLDING ||

@@ -8,9 +8,12 @@
 
 #include "collect.h"
 
+struct tb_snap_service;
+
 struct tb_fold_options {
-    uint64_t fold_after_ns;   /* without a process for this long */
-    uint64_t unlink_after_ns; /* emptied and unused for this long; 0 = never */
+    const struct tb_snap_service *only; /* NULL = all */
+    uint64_t fold_after_ns;             /* without a process for this long */
+    uint64_t unlink_after_ns;           /* emptied and unused for this long; 0 = never */
 };
 
 /*

@@ -9,11 +9,13 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
 
 #include "boot.h"
 #include "buffer.h"
+#include "log.h"
 
 void (*tb_ledger_step)(const char *step);
 
@@ -75,6 +77,16 @@ int tb_ledger_open(const char *dir, bool may_write, struct tb_ledger **ret)
     return 0;
 }
 
+void tb_ledger_give(const struct tb_ledger *l, int fd)
+{
+    struct stat dir;
+    if (geteuid() != 0 || fstat(l->dir_fd, &dir) < 0 || dir.st_uid == 0)
+        return;
+    if (fchown(fd, dir.st_uid, dir.st_gid) < 0)
+        tb_log(TB_LOG_WARN, "ledger cannot be given to its directory's owner", "path", l->dir, "error", strerror(errno),
+               NULL);
+}
+
 bool tb_ledger_try_lock(struct tb_ledger *l)
 {
     if (l->lock_fd >= 0)
@@ -84,6 +96,7 @@ bool tb_ledger_try_lock(struct tb_ledger *l)
     int fd = openat(l->dir_fd, "ledger.lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
     if (fd < 0)
         return false;
+    tb_ledger_give(l, fd);
     if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
         close(fd);
         return false;
@@ -103,6 +116,13 @@ static void free_marks(struct tb_ledger *l)
         l->marks[i] = NULL;
     }
     l->mark_count = 0;
+}
+
+void tb_ledger_reset(struct tb_ledger *l)
+{
+    free_marks(l);
+    l->is_loaded = false;
+    l->is_dirty = false;
 }
 
 void tb_ledger_close(struct tb_ledger *l)

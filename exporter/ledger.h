@@ -65,6 +65,12 @@ static inline bool tb_ledger_is_writer(const struct tb_ledger *l)
 /* tb_ledger_try_lock - become the writer if nobody is. The caller loads afterwards. Returns whether it now is. */
 bool tb_ledger_try_lock(struct tb_ledger *l);
 
+/* tb_ledger_give - a file made by root in somebody's ledger belongs to whom the directory does. */
+void tb_ledger_give(const struct tb_ledger *l, int fd);
+
+/* tb_ledger_reset - marks gone, to be loaded anew; the lock stays. */
+void tb_ledger_reset(struct tb_ledger *l);
+
 /*
  * tb_ledger_load - replace the bases of @s and the marks by the file's. No file: all 0. Marks of regions that this
  * process itself served, and that the file does not know, are kept.

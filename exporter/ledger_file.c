@@ -164,9 +164,12 @@ static void write_series(struct tb_buffer *b, const struct tb_snap_series *e, ui
 
 static uint32_t service_number(const struct tb_snapshot *s, const struct tb_snap_service *e)
 {
-    for (size_t i = 0; i < s->service_count; i++)
+    uint32_t number = 0;
+    for (size_t i = 0; i < s->service_count; i++) {
         if (s->services[i] == e)
-            return (uint32_t)i;
+            return number;
+        number += !s->services[i]->is_forgotten;
+    }
     return UINT32_MAX;
 }
 
@@ -175,11 +178,13 @@ static void write_records(struct tb_buffer *b, const struct tb_ledger *l, const 
     const struct tb_snap_service *last = NULL;
     uint32_t number = 0;
     for (size_t i = 0; i < s->service_count; i++)
-        write_service(b, s->services[i]);
+        if (!s->services[i]->is_forgotten)
+            write_service(b, s->services[i]);
     for (size_t i = 0; i < s->service_count; i++)
-        write_owner(b, s->services[i], (uint32_t)i);
+        if (!s->services[i]->is_forgotten)
+            write_owner(b, s->services[i], number++);
     for (size_t i = 0; i < s->series_count; i++) {
-        if (is_zero(&s->series[i]->base))
+        if (is_zero(&s->series[i]->base) || s->series[i]->service->is_forgotten)
             continue;
         if (s->series[i]->service != last)
             number = service_number(s, last = s->series[i]->service);
@@ -187,6 +192,8 @@ static void write_records(struct tb_buffer *b, const struct tb_ledger *l, const 
     }
     for (size_t i = 0; i < TB_MARK_BUCKETS; i++) {
         for (const struct tb_mark *m = l->marks[i]; m; m = m->next) {
+            if (m->service->is_forgotten)
+                continue;
             struct mark_record r = {m->region_id, m->generation, m->when_ns,
                                     {0},          m->kind,       service_number(s, m->service)};
             memcpy(r.boot_id, m->boot_id, sizeof r.boot_id);
@@ -219,6 +226,7 @@ static int write_file(struct tb_ledger *l, const struct tb_buffer *b)
     tb_step("ledger-created");
     int r = write_all(fd, b->data, b->len);
     tb_step("ledger-written");
+    tb_ledger_give(l, fd);
     if (!r && fsync(fd) < 0)
         r = -errno;
     struct stat st;

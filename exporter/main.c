@@ -18,6 +18,7 @@
 #include "buffer.h"
 #include "collect.h"
 #include "fold.h"
+#include "forget.h"
 #include "http.h"
 #include "ledger.h"
 #include "log.h"
@@ -25,6 +26,7 @@
 #include "render.h"
 #include "self.h"
 #include "shared_dir.h"
+#include "stale.h"
 
 struct exporter {
     struct tb_options options;
@@ -184,6 +186,9 @@ static void keep_house(struct exporter *e)
 {
     if (!tb_ledger_is_writer(e->ledger) && tb_ledger_try_lock(e->ledger))
         tb_log(TB_LOG_INFO, "this exporter now keeps the ledger", NULL);
+    (void)tb_forget_obey(e->collector);
+    if (tb_ledger_is_writer(e->ledger))
+        (void)tb_stale_remove(e->collector);
     int r = tb_collect(e->collector);
     if (!r)
         r = tb_fold(e->collector, &e->fold);
@@ -208,21 +213,36 @@ static int wait_ms(const struct exporter *e, uint64_t house_ns)
     return http_ms >= 0 && (uint64_t)http_ms < ms ? http_ms : (int)ms;
 }
 
+/* The ledger itself is renamed there, too: that costs one look into its directory. */
+static bool drain(int watch)
+{
+    char events[4096];
+    bool has_any = false;
+    while (read(watch, events, sizeof events) > 0)
+        has_any = true;
+    return has_any;
+}
+
 static void loop(struct exporter *e, int signal_fd)
 {
-    struct pollfd fds[] = {{.fd = signal_fd, .events = POLLIN}, {.fd = tb_http_fd(e->http), .events = POLLIN}};
+    int watch = e->ledger ? tb_forget_watch(e->ledger->dir) : -1; /* requests; -1: they wait for the next house time */
+    struct pollfd fds[] = {{.fd = signal_fd, .events = POLLIN},
+                           {.fd = tb_http_fd(e->http), .events = POLLIN},
+                           {.fd = watch, .events = POLLIN}};
     uint64_t house_ns = tb_clock_ns(CLOCK_MONOTONIC);
     for (;;) {
-        if (poll(fds, 2, wait_ms(e, house_ns)) < 0 && errno != EINTR)
-            return;
-        if (fds[0].revents)
-            return;
+        if ((poll(fds, 3, wait_ms(e, house_ns)) < 0 && errno != EINTR) || fds[0].revents)
+            break;
         tb_http_run(e->http);
+        if (fds[2].revents && drain(watch))
+            (void)tb_forget_obey(e->collector);
         if (tb_clock_ns(CLOCK_MONOTONIC) >= house_ns) {
             keep_house(e);
             house_ns = tb_clock_ns(CLOCK_MONOTONIC) + house_interval_ns(e);
         }
     }
+    if (watch >= 0)
+        close(watch);
 }
 
 static int catch_signals(void)

@@ -82,6 +82,7 @@ struct tb_snap_service {
     uint64_t served_counters[TB_COUNTER_COUNT];
     uint64_t requests; /* of TB_FAMILY_REQUESTS, role server */
     bool must_restart; /* a region that was served is gone */
+    bool is_forgotten; /* not to be written into the ledger (forget.h) */
 
     /* of this collection; live owners only */
     uint32_t regions;

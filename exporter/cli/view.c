@@ -8,6 +8,7 @@
 #include "view.h"
 #include "exporter/ledger.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,7 +36,12 @@ int tb_view_refresh(struct tb_view *view)
     int result = tb_collect(view->collector);
     if (result == 0)
         return 0;
-    tb_cli_message("the regions cannot be read: %s: free descriptors or memory", strerror(-result));
+    if (result == -EACCES && view->ledger)
+        tb_cli_message("the ledger in %s cannot be read: %s: ask as root or as the exporter's user, or name another "
+                       "directory with --storage.path",
+                       view->ledger->dir, strerror(-result));
+    else
+        tb_cli_message("the regions cannot be read: %s: free descriptors or memory", strerror(-result));
     return -1;
 }
 

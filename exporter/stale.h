@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Files that a program or command left half made in a region directory when it was killed. */
+#ifndef TB_STALE_H
+#define TB_STALE_H
+
+#include "collect.h"
+
+/*
+ * tb_stale_remove - remove temporary files (`.tb1-…`, `.off…`) of the collector's directories that nobody holds: older
+ * than a minute, LOCK_EX granted, still under that name. Those of others only as root. Returns how many were removed.
+ */
+size_t tb_stale_remove(struct tb_collector *c);
+
+#endif

@@ -1,0 +1,211 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""`tickbird forget`, with and without an exporter that holds the ledger, and what the exporter cleans up. The truth is
+what the clients got answered and the files that are there."""
+import fcntl
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import urllib.request
+
+from cli_lib import BUILD, OBJECT, Skip, TICKBIRD, check, main, need, one_line, read_line, test, wait_for
+
+SERVER = r"""
+import http.server, sys, threading
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
+    def log_message(self, *args):
+        pass
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+server.daemon_threads = True
+print(server.server_port, flush=True)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+sys.stdin.read()
+"""
+EXPORTER = os.path.join(BUILD, "tickbird-exporter")
+
+
+class Server:
+    def __init__(self, s, service, requests):
+        if not os.path.exists(OBJECT):
+            raise Skip("libtickbird.so is not built")
+        os.makedirs(s.regions, 0o700, exist_ok=True)
+        self.process = s.start([TICKBIRD, "run", "--service", service, "--", "/usr/bin/python3", "-c", SERVER],
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        port = int(read_line(self.process.stdout))
+        for _ in range(requests):
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/a", timeout=20) as answer:
+                check(answer.read() == b"ok")
+
+    def stop(self, s):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        wait_for("its end", lambda: self.process.pid not in
+                 [p for e in json.loads(s.run("status", "--json").out)["programs"] for p in e["pids"]])
+
+
+def totals(s):
+    done = s.run("series", "--json")
+    check(done.code == 0 and not done.err, done)
+    return {e["service"]: e["count"] for e in json.loads(done.out)}
+
+
+def dead(s, service, requests):
+    Server(s, service, requests).stop(s)
+
+
+class Exporter:
+    def __init__(self, s, *argv):
+        self.process = s.start([EXPORTER, "--web.listen-address", "127.0.0.1:0", "--region.dir", s.regions, *argv],
+                               stderr=subprocess.PIPE)
+        line = ""
+        while "msg=listening" not in line:
+            line = read_line(self.process.stderr)
+        port = re.search(r'port="?([0-9]+)', line).group(1)
+        self.url = f"http://127.0.0.1:{port}/metrics"
+
+    def totals(self):
+        with urllib.request.urlopen(self.url, timeout=20) as answer:
+            text = answer.read().decode()
+        found = re.findall(r'^http_requests_total\{service="(\w+)",.*status="200"\} (\d+)$', text, re.M)
+        return {service: int(count) for service, count in found}, text
+
+
+@test
+def a_service_that_is_gone_is_forgotten(s):
+    dead(s, "old", 3)
+    other = Server(s, "kept", 2)
+    wait_for("both", lambda: totals(s) == {"old": 3, "kept": 2})
+    done = s.run("forget", "old")
+    check(done.code == 0 and done.out == "old: forgotten\n" and not done.err, done)
+    check(totals(s) == {"kept": 2} and '"old"' not in s.run("status", "--json").out)
+    check(len([n for n in os.listdir(s.regions) if n.startswith("tb1-")]) == 1, os.listdir(s.regions))
+    done = s.run("forget", "old")
+    check(done.code == 1 and "no such service" in one_line(done.err), done)
+    dead(s, "old", 4)  # it begins at 0
+    check(totals(s) == {"old": 4, "kept": 2}, totals(s))
+    other.stop(s)
+    check(s.run("forget", "kept").code == 0 and totals(s) == {"old": 4}, totals(s))
+
+
+@test
+def a_service_that_records_is_refused(s):
+    server = Server(s, "shop", 2)
+    done = s.run("forget", "shop")
+    check(done.code == 1 and "a program of it records" in one_line(done.err), done)
+    exporter = Exporter(s)
+    done = s.run("forget", "shop")
+    check(done.code == 1 and "a program of it records" in one_line(done.err), done)
+    wait_for("both requests", lambda: exporter.totals()[0] == {"shop": 2})
+    server.stop(s)
+    check(totals(s) == {"shop": 2})
+    for argv in (["forget"], ["forget", "a", "b"], ["forget", "shop", "--no-such"]):
+        check(s.run(*argv).code == 2, argv)
+
+
+@test
+def an_exporter_that_holds_the_ledger_obeys(s):
+    dead(s, "old", 3)
+    kept = Server(s, "kept", 2)
+    exporter = Exporter(s, "--fold-after", "1s")
+    wait_for("both", lambda: exporter.totals()[0] == {"old": 3, "kept": 2})
+    wait_for("it is folded", lambda: 'tickbird_exporter_folded_regions_total 1' in exporter.totals()[1])
+    done = s.run("forget", "old")
+    check(done.code == 0 and done.out == "old: forgotten\n", done)
+    found, text = exporter.totals()
+    check(found == {"kept": 2} and 'service="old"' not in text, found)
+    check("tickbird_exporter_folded_regions_total 2" not in text and "tickbird_exporter_service_restarts_total 0" in text)
+    check(not [n for n in os.listdir(s.env["TICKBIRD_STORAGE_PATH"]) if "forget" in n])
+    # what it serves goes on, also over its own restart
+    kept.stop(s)
+    dead(s, "kept", 5)
+    wait_for("seven", lambda: exporter.totals()[0] == {"kept": 7})
+    exporter.process.send_signal(signal.SIGKILL)
+    exporter.process.wait()
+    check(totals(s) == {"kept": 7}, totals(s))
+    again = Exporter(s)
+    check(again.totals()[0] == {"kept": 7}, again.totals()[0])
+    # a region that was not folded yet goes too
+    check(s.run("forget", "kept").code == 0 and again.totals()[0] == {}, again.totals()[0])
+
+
+@test
+def a_request_of_a_stranger_is_not_obeyed(s):
+    if os.geteuid() != 0:
+        raise Skip("needs root, to be somebody else")
+    need("setpriv")
+    dead(s, "old", 3)
+    exporter = Exporter(s)
+    os.chmod(s.path, 0o755)
+    os.chmod(s.regions, 0o755)
+    for name in os.listdir(s.regions):
+        os.chmod(os.path.join(s.regions, name), 0o644)
+    storage = s.env["TICKBIRD_STORAGE_PATH"]
+    os.chmod(storage, 0o755)
+    argv = ["--reuid", "65534", "--regid", "65534", "--clear-groups", TICKBIRD, "forget", "old"]
+    done = s.run(*argv, program="setpriv")
+    check(done.code == 1 and "the ledger" in one_line(done.err) and "ask as root" in done.err, done)
+    # even where the directory lets him
+    path = os.path.join(s.path, "request")
+    with open(path, "w", encoding="utf-8") as f:
+        f.write("old")
+    os.chown(path, 65534, 65534)
+    target = os.path.join(storage, "forget-0123456789abcdef")
+    os.rename(path, target)
+    wait_for("the request is removed", lambda: not os.path.exists(target))
+    check(exporter.totals()[0] == {"old": 3}, exporter.totals()[0])
+
+
+@test
+def a_ledger_written_by_root_stays_its_owners(s):
+    if os.geteuid() != 0:
+        raise Skip("needs root, to be somebody else")
+    dead(s, "old", 1)
+    dead(s, "kept", 2)
+    storage = s.env["TICKBIRD_STORAGE_PATH"]
+    os.makedirs(storage)
+    os.chown(storage, 65534, 65534)
+    check(s.run("forget", "old").code == 0)
+    for name in ("ledger", "ledger.lock"):
+        check(os.stat(os.path.join(storage, name)).st_uid == 65534, name)
+
+
+@test
+def the_exporter_removes_what_was_left_half_made(s):
+    os.makedirs(s.regions, 0o700)
+
+    def put(name, age):
+        path = os.path.join(s.regions, name)
+        with open(path, "wb") as f:
+            f.write(b"x")
+        now = os.stat(path).st_mtime
+        os.utime(path, (now - age, now - age))
+        return path
+
+    old, fresh, held = put(".tb1-0-aa", 120), put(".tb1-0-bb", 5), put(".tb1-0-cc", 120)
+    marker, other = put(".off-off-123", 120), put(".hidden", 120)
+    with open(held, "rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        exporter = Exporter(s, "--fold-after", "1s")
+        wait_for("the old ones are gone", lambda: not os.path.exists(old) and not os.path.exists(marker))
+        exporter.totals()
+        check(os.path.exists(fresh) and os.path.exists(held) and os.path.exists(other), os.listdir(s.regions))
+    wait_for("the one that was held", lambda: not os.path.exists(held))
+    check(os.path.exists(fresh))
+    # read-only ones change nothing
+    stays = put(".tb1-0-dd", 120)
+    shutil.rmtree(s.env["TICKBIRD_STORAGE_PATH"] + "2", ignore_errors=True)
+    exporter.process.kill()
+    exporter.process.wait()
+    check(s.run("--once", "--region.dir", s.regions, program=EXPORTER).code == 0 and os.path.exists(stays))
+
+
+main()
