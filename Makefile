@@ -163,7 +163,7 @@ RUN = B=$(O) $(PYTHON) tests/run.py --build $(O)
 check: ## everything: set-up, build, unit, corpus, preload, compatibility, command, servers, chaos, Prometheus, object
 	$(Q)packaging/setup.sh build check
 	$(Q)$(MAKE) --no-print-directory check-programs
-	$(Q)$(RUN) unit corpus object preload compat cli servers chaos prometheus
+	$(Q)$(RUN) unit corpus object preload compat cli differential servers chaos prometheus
 
 check-programs: all $(UNIT_PROGRAMS) $(REPLAY_PROGRAMS)
 
@@ -171,6 +171,10 @@ check-unit: $(UNIT_PROGRAMS) ## unit tests of every module
 	$(Q)$(RUN) unit
 check-corpus: $(REPLAY_PROGRAMS) ## replay the fuzz corpus
 	$(Q)$(RUN) corpus
+.PHONY: check-differential
+check-differential: all ## long: where messages end, against llhttp (TB_STREAMS=400000) and real servers (TB_MUTATED=1000)
+	$(Q)packaging/setup.sh build check
+	$(Q)TB_STREAMS=$${TB_STREAMS:-400000} TB_MUTATED=$${TB_MUTATED:-1000} $(RUN) differential
 check-object: all ## what the preloaded object imports and exports
 	$(Q)$(RUN) object
 check-preload: all ## small servers, one for each I/O pattern, with the real object

@@ -68,12 +68,16 @@ static enum tb_parse chunk_byte(struct tb_message *m, uint8_t c)
         if (c != ';' && c != ' ' && c != '\t' && c != '\r')
             return TB_PARSE_BAD;
         m->phase = TB_PHASE_CHUNK_EXT;
+        m->pos = c == '\r';
         return TB_PARSE_PARTIAL;
     }
-    case TB_PHASE_CHUNK_EXT:
-        if (c != '\n')
-            return TB_PARSE_PARTIAL;
-        break;
+    case TB_PHASE_CHUNK_EXT: /* pos 1: CR seen. One without the other ends the line for some recipients only */
+        if ((c == '\n') != m->pos)
+            return TB_PARSE_BAD;
+        if (c == '\n')
+            break;
+        m->pos = c == '\r';
+        return TB_PARSE_PARTIAL;
     case TB_PHASE_CHUNK_END: /* pos 1: CR seen */
         if (c == '\r' && m->pos == 0) {
             m->pos = 1;

@@ -258,15 +258,17 @@ static const uint8_t *cut_line(const uint8_t *start, const uint8_t *end)
 /* What a step of 32 bytes holds, a bit per byte. */
 struct step {
     uint32_t lf;     /* line feeds */
+    uint32_t cr;     /* carriage returns */
     uint32_t c_or_t; /* letters that a framing header may start with */
 };
 
 static struct step step_short(const uint8_t *p, size_t len)
 {
-    struct step s = {0, 0};
+    struct step s = {0, 0, 0};
     for (size_t i = 0; i < len; i++) {
         uint8_t lower = p[i] | 0x20;
         s.lf |= (uint32_t)(p[i] == '\n') << i;
+        s.cr |= (uint32_t)(p[i] == '\r') << i;
         s.c_or_t |= (uint32_t)(lower == 'c' || lower == 't') << i;
     }
     return s;
@@ -274,7 +276,9 @@ static struct step step_short(const uint8_t *p, size_t len)
 
 /*
  * Walk whole header lines from a line's start. OK: *at is behind the empty line. PARTIAL: *at is the start of the cut
- * line. Compiled once per instruction set. @w keeps where the two bytes before a step were line feeds (bits 0 and 1).
+ * line. A CR without LF makes a request's section ambiguous: some recipients take it for the end of a line (RFC 9112
+ * section 2.2 has them refuse it or take it for a blank). Compiled once per instruction set. @w keeps where the two
+ * bytes before a step were line feeds (bits 0 and 1).
  */
 #define WALK_BODY(STEP)                                                                                                \
     const uint8_t *start = *at;                                                                                        \
@@ -288,6 +292,7 @@ static struct step step_short(const uint8_t *p, size_t len)
             /* the last step overlaps what was seen already, so as not to read past the end */                         \
             s = STEP(end - TB_SCAN_STEP);                                                                              \
             s.lf >>= TB_SCAN_STEP - left;                                                                              \
+            s.cr >>= TB_SCAN_STEP - left;                                                                              \
             s.c_or_t >>= TB_SCAN_STEP - left;                                                                          \
         } else {                                                                                                       \
             s = step_short(q, left);                                                                                   \
@@ -296,7 +301,11 @@ static struct step step_short(const uint8_t *p, size_t len)
         uint32_t lines = (uint32_t)(w >> 1) & s.c_or_t; /* lines that start with C or T */                             \
         uint32_t empty = s.lf & (uint32_t)(w | w >> 1); /* line feeds one or two bytes behind another */               \
         w >>= 32;                                                                                                      \
-        if (TB_LIKELY(!(lines | empty)))                                                                               \
+        uint32_t bare = is_request ? s.cr & ~(s.lf >> 1) : 0;                                                          \
+        uint32_t top = left < TB_SCAN_STEP ? (uint32_t)left - 1 : TB_SCAN_STEP - 1;                                    \
+        if (TB_UNLIKELY(bare >> top) && (left <= TB_SCAN_STEP || q[TB_SCAN_STEP] == '\n'))                             \
+            bare &= ~(1u << top); /* its line feed is in the next step, or not there yet */                            \
+        if (TB_LIKELY(!(lines | empty | bare)))                                                                        \
             continue;                                                                                                  \
         const uint8_t *lf = NULL;                                                                                      \
         for (; empty; empty &= empty - 1) {                                                                            \
@@ -306,7 +315,9 @@ static struct step step_short(const uint8_t *p, size_t len)
             lf = NULL;                                                                                                 \
         }                                                                                                              \
         if (lf)                                                                                                        \
-            lines &= (empty & -empty) - 1;                                                                             \
+            lines &= (empty & -empty) - 1, bare &= (empty & -empty) - 1;                                               \
+        if (TB_UNLIKELY(bare))                                                                                         \
+            m->flags |= TB_MSG_AMBIGUOUS;                                                                              \
         for (; lines; lines &= lines - 1)                                                                              \
             candidate(m, q + __builtin_ctz(lines), end);                                                               \
         if (lf) {                                                                                                      \
@@ -319,33 +330,34 @@ static struct step step_short(const uint8_t *p, size_t len)
 
 static struct step step_portable(const uint8_t *p)
 {
-    return (struct step){tb_scan_mask_portable(p, '\n'), tb_scan_mask_portable(p, 'c') | tb_scan_mask_portable(p, 'C') |
-                                                             tb_scan_mask_portable(p, 't') |
-                                                             tb_scan_mask_portable(p, 'T')};
+    return (struct step){tb_scan_mask_portable(p, '\n'), tb_scan_mask_portable(p, '\r'),
+                         tb_scan_mask_portable(p, 'c') | tb_scan_mask_portable(p, 'C') | tb_scan_mask_portable(p, 't') |
+                             tb_scan_mask_portable(p, 'T')};
 }
 
-static enum tb_parse walk_portable(struct tb_message *m, const uint8_t **at, const uint8_t *end)
+static enum tb_parse walk_portable(struct tb_message *m, bool is_request, const uint8_t **at, const uint8_t *end)
 {
     WALK_BODY(step_portable)
 }
 
 #ifdef TB_SCAN_X86
-static inline uint32_t half_sse2(const uint8_t *p, uint32_t *ret_lf)
+static inline uint32_t half_sse2(const uint8_t *p, uint32_t *ret_lf, uint32_t *ret_cr)
 {
     __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p), lower = _mm_or_si128(v, _mm_set1_epi8(0x20));
     *ret_lf = (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(v, _mm_set1_epi8('\n')));
+    *ret_cr = (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(v, _mm_set1_epi8('\r')));
     return (uint32_t)_mm_movemask_epi8(
         _mm_or_si128(_mm_cmpeq_epi8(lower, _mm_set1_epi8('c')), _mm_cmpeq_epi8(lower, _mm_set1_epi8('t'))));
 }
 
 static inline struct step step_sse2(const uint8_t *p)
 {
-    uint32_t low, high;
-    uint32_t c_or_t = half_sse2(p, &low) | half_sse2(p + 16, &high) << 16;
-    return (struct step){low | high << 16, c_or_t};
+    uint32_t low, high, cr_low, cr_high;
+    uint32_t c_or_t = half_sse2(p, &low, &cr_low) | half_sse2(p + 16, &high, &cr_high) << 16;
+    return (struct step){low | high << 16, cr_low | cr_high << 16, c_or_t};
 }
 
-static enum tb_parse walk_sse2(struct tb_message *m, const uint8_t **at, const uint8_t *end)
+static enum tb_parse walk_sse2(struct tb_message *m, bool is_request, const uint8_t **at, const uint8_t *end)
 {
     WALK_BODY(step_sse2)
 }
@@ -356,12 +368,13 @@ __attribute__((target("avx2,bmi"))) static inline struct step step_avx2(const ui
             lower = _mm256_or_si256(v, _mm256_set1_epi8(0x20));
     return (struct step){
         (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(v, _mm256_set1_epi8('\n'))),
+        (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(v, _mm256_set1_epi8('\r'))),
         (uint32_t)_mm256_movemask_epi8(_mm256_or_si256(_mm256_cmpeq_epi8(lower, _mm256_set1_epi8('c')),
                                                        _mm256_cmpeq_epi8(lower, _mm256_set1_epi8('t'))))};
 }
 
-__attribute__((target("avx2,bmi"))) static enum tb_parse walk_avx2(struct tb_message *m, const uint8_t **at,
-                                                                   const uint8_t *end)
+__attribute__((target("avx2,bmi"))) static enum tb_parse walk_avx2(struct tb_message *m, bool is_request,
+                                                                   const uint8_t **at, const uint8_t *end)
 {
     WALK_BODY(step_avx2)
 }
@@ -375,16 +388,16 @@ void tb_http1_select(enum tb_simd simd)
     tb_store_relaxed(&tb_http1_simd, simd);
 }
 
-static enum tb_parse walk(struct tb_message *m, const uint8_t **at, const uint8_t *end)
+static enum tb_parse walk(struct tb_message *m, bool is_request, const uint8_t **at, const uint8_t *end)
 {
 #ifdef TB_SCAN_X86
     enum tb_simd simd = tb_load_relaxed(&tb_http1_simd);
     if (TB_LIKELY(simd == TB_SIMD_AVX2))
-        return walk_avx2(m, at, end);
+        return walk_avx2(m, is_request, at, end);
     if (simd == TB_SIMD_SSE2)
-        return walk_sse2(m, at, end);
+        return walk_sse2(m, is_request, at, end);
 #endif
-    return walk_portable(m, at, end);
+    return walk_portable(m, is_request, at, end);
 }
 
 /* Which candidates still fit with @c at position m->pos of the name. */
@@ -413,11 +426,17 @@ static uint8_t complete(const struct tb_message *m)
     return 0;
 }
 
-/* In a value, a CR is held back (bit 7 of header) until it is known to end the line. */
+/* A CR is held back (bit 7 of header) until it is known to end the line. */
 #define HELD_CR 0x80
 
+static void bare_return(struct tb_message *m, bool is_request)
+{
+    if (is_request)
+        m->flags |= TB_MSG_AMBIGUOUS;
+}
+
 /* One byte of a cut header line. OK: the section is over. */
-static enum tb_parse header_byte(struct tb_message *m, uint8_t c)
+static enum tb_parse header_byte(struct tb_message *m, bool is_request, uint8_t c)
 {
     switch ((enum tb_phase)m->phase) {
     case TB_PHASE_HEADERS:
@@ -432,10 +451,12 @@ static enum tb_parse header_byte(struct tb_message *m, uint8_t c)
         m->header = HEADER_LENGTH | HEADER_CODING | HEADER_TYPE;
         m->pos = 0;
         m->phase = TB_PHASE_HEADER_NAME;
-        return header_byte(m, c);
+        return header_byte(m, is_request, c);
     case TB_PHASE_HEADER_CR:
         if (c == '\n')
             return TB_PARSE_OK;
+        bare_return(m, is_request);
+        m->header = c == '\r' ? HELD_CR : 0;
         m->phase = TB_PHASE_HEADER_SKIP;
         return TB_PARSE_PARTIAL;
     case TB_PHASE_HEADER_NAME: {
@@ -449,10 +470,12 @@ static enum tb_parse header_byte(struct tb_message *m, uint8_t c)
         } else if (whole && is_blank(c)) {
             if (whole != HEADER_TYPE)
                 m->flags |= TB_MSG_AMBIGUOUS;
+            m->header = 0;
             m->phase = TB_PHASE_HEADER_SKIP;
         } else if ((m->header = narrow(m, c)) != 0) {
             m->pos++;
         } else {
+            m->header = c == '\r' ? HELD_CR : 0;
             m->phase = TB_PHASE_HEADER_SKIP;
         }
         return TB_PARSE_PARTIAL;
@@ -466,6 +489,7 @@ static enum tb_parse header_byte(struct tb_message *m, uint8_t c)
         }
         if (m->header & HELD_CR) {
             m->header &= (uint8_t)~HELD_CR;
+            bare_return(m, is_request);
             value_byte(m, '\r');
         }
         if (c == '\r')
@@ -476,6 +500,9 @@ static enum tb_parse header_byte(struct tb_message *m, uint8_t c)
     default: /* TB_PHASE_HEADER_SKIP */
         if (c == '\n')
             m->phase = TB_PHASE_HEADERS;
+        else if (m->header & HELD_CR)
+            bare_return(m, is_request);
+        m->header = c == '\r' ? HELD_CR : 0;
         return TB_PARSE_PARTIAL;
     }
 }
@@ -483,8 +510,13 @@ static enum tb_parse header_byte(struct tb_message *m, uint8_t c)
 /* What the section says together (RFC 9112 section 6.1 and 6.3). */
 void tb_http1_judge(struct tb_message *m, bool is_request)
 {
-    if (!is_request || !(m->flags & TB_MSG_HAS_CODING))
+    if (!(m->flags & TB_MSG_HAS_CODING))
         return;
+    if (!is_request) { /* not chunked ends with the connection; with a length, too, some go by that */
+        if ((m->flags & (TB_MSG_HAS_LENGTH | TB_MSG_IS_CHUNKED)) == TB_MSG_HAS_LENGTH)
+            m->flags |= TB_MSG_AMBIGUOUS;
+        return;
+    }
     if ((m->flags & (TB_MSG_HAS_LENGTH | TB_MSG_VERSION_10)) || !(m->flags & TB_MSG_IS_CHUNKED))
         m->flags |= TB_MSG_AMBIGUOUS;
 }
@@ -498,13 +530,13 @@ enum tb_parse tb_http1_headers(struct tb_message *m, bool is_request, struct tb_
         if (m->phase == TB_PHASE_HEADERS) {
             if (TB_UNLIKELY(m->flags & TB_MSG_WATCH_FOLD))
                 watch_fold(m, p, end);
-            r = walk(m, &p, end);
+            r = walk(m, is_request, &p, end);
             if (r == TB_PARSE_OK)
                 break;
         }
         /* the rest of a cut line; it ends in phase HEADERS, or with the input */
         while (p < end) {
-            r = header_byte(m, *p++);
+            r = header_byte(m, is_request, *p++);
             if (r == TB_PARSE_OK || m->phase == TB_PHASE_HEADERS)
                 break;
         }

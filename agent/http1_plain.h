@@ -48,10 +48,10 @@ static inline bool is_bodiless(const uint8_t *p, const uint8_t *end)
     const uint8_t *last = end - 3 - STEP; /* without the line feed before the empty line */
 
     for (; p <= last; p += STEP)
-        if (TB_UNLIKELY(has_meaning(p, line_feeds(p), end)))
+        if (TB_UNLIKELY(has_meaning(p, line_feeds(p), end)) || TB_UNLIKELY(has_bare_return(p)))
             return false;
     size_t seen = (size_t)(p - last);
-    return seen >= STEP || !has_meaning(p, line_feeds(last) >> seen, end);
+    return seen >= STEP || (!has_meaning(p, line_feeds(last) >> seen, end) && !has_bare_return(last));
 }
 
 static inline const uint8_t *find_blank(const uint8_t *p, const uint8_t *end)

@@ -48,6 +48,41 @@ static inline uint64_t line_feeds(const uint8_t *p)
 }
 #endif
 
+/* Is one of the STEP bytes at @p a CR without LF behind it? STEP + 1 bytes are read. Such a head is left to the general
+ * parser, which takes it for ambiguous. */
+#if TB_HOT_AVX2
+static inline __attribute__((always_inline)) bool has_bare_return(const uint8_t *p)
+{
+    const __m256i lf = _mm256_set1_epi8('\n'), cr = _mm256_set1_epi8('\r');
+    __m256i low = _mm256_andnot_si256(_mm256_cmpeq_epi8(_mm256_loadu_si256((const __m256i *)(const void *)(p + 1)), lf),
+                                      _mm256_cmpeq_epi8(_mm256_loadu_si256((const __m256i *)(const void *)p), cr));
+    __m256i high =
+        _mm256_andnot_si256(_mm256_cmpeq_epi8(_mm256_loadu_si256((const __m256i *)(const void *)(p + 33)), lf),
+                            _mm256_cmpeq_epi8(_mm256_loadu_si256((const __m256i *)(const void *)(p + 32)), cr));
+    __m256i any = _mm256_or_si256(low, high);
+    return !_mm256_testz_si256(any, any);
+}
+#elif defined(TB_SCAN_X86) && !defined(TB_HOT_PORTABLE)
+static inline __m128i bare_returns(const uint8_t *p)
+{
+    __m128i at = _mm_loadu_si128((const __m128i *)(const void *)p);
+    __m128i next = _mm_loadu_si128((const __m128i *)(const void *)(p + 1));
+    return _mm_andnot_si128(_mm_cmpeq_epi8(next, _mm_set1_epi8('\n')), _mm_cmpeq_epi8(at, _mm_set1_epi8('\r')));
+}
+
+static inline __attribute__((always_inline)) bool has_bare_return(const uint8_t *p)
+{
+    return _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(bare_returns(p), bare_returns(p + 16)),
+                                          _mm_or_si128(bare_returns(p + 32), bare_returns(p + 48))));
+}
+#else
+static inline bool has_bare_return(const uint8_t *p)
+{
+    uint64_t cr = tb_scan_mask_portable(p, '\r') | (uint64_t)tb_scan_mask_portable(p + 32, '\r') << 32;
+    return TB_UNLIKELY(cr & ~line_feeds(p + 1));
+}
+#endif
+
 /*
  * Is a line that begins with this byte worth a look: CR, LF, blank, tab, or C or T in any case? By the low six bits of
  * the byte, so a few others (I, J, M, '#', '4', ...) come along.
@@ -116,7 +151,8 @@ static inline void framing_header(struct tb_message *m, const uint8_t *line, con
  * Walk from inside the start line to behind the empty line. Returns NULL when the head does not end in [p, end). At
  * least STEP + 1 bytes lie before @end.
  */
-static inline const uint8_t *walk(struct tb_message *m, const uint8_t *p, const uint8_t *end)
+static inline __attribute__((always_inline)) const uint8_t *walk(struct tb_message *m, bool is_request,
+                                                                 const uint8_t *p, const uint8_t *end)
 {
     const uint8_t *last = end - 1 - STEP; /* the last byte has none behind it */
 
@@ -127,6 +163,8 @@ static inline const uint8_t *walk(struct tb_message *m, const uint8_t *p, const 
         else if (p < end - 1) /* overlap with what was seen already */
             mask = line_feeds(last) >> (p - last);
         else
+            return NULL;
+        if (is_request && TB_UNLIKELY(has_bare_return(p <= last ? p : last)))
             return NULL;
         for (; mask; mask &= mask - 1) {
             size_t at = lowest_bit(mask) + 1;
@@ -208,7 +246,7 @@ static inline bool whole_request(struct tb_message *m, struct tb_bytes *in, stru
                              .flags = version == WORD_HTTP10 ? TB_MSG_VERSION_10 : 0,
                              .method = method,
                              .is_next = 1};
-    const uint8_t *behind = walk(m, blank + 10, end);
+    const uint8_t *behind = walk(m, true, blank + 10, end);
     if (TB_UNLIKELY(!behind)) {
         *m = saved;
         return false;
@@ -243,11 +281,13 @@ static inline bool whole_response(struct tb_message *m, struct tb_bytes *in)
                              .flags = version == WORD_HTTP10 ? TB_MSG_VERSION_10 : 0,
                              .extra = (uint16_t)((digits & 0xff) * 100 + (digits >> 8 & 0xff) * 10 + (digits >> 16)),
                              .is_next = 1};
-    const uint8_t *behind = walk(m, p + 12, end);
+    const uint8_t *behind = walk(m, false, p + 12, end);
     if (TB_UNLIKELY(!behind)) {
         *m = saved;
         return false;
     }
+    if (TB_UNLIKELY((m->flags & (TB_MSG_HAS_CODING | TB_MSG_HAS_LENGTH)) == (TB_MSG_HAS_CODING | TB_MSG_HAS_LENGTH)))
+        tb_http1_judge(m, false);
     in->ptr = behind;
     in->len = (size_t)(end - behind);
     return true;

@@ -60,6 +60,8 @@ def find(kind, build):
         return [s for s in programs("tests/servers/test_*.py", 300) if s[0] != "test_prometheus"]
     if kind == "chaos":
         return programs("tests/chaos/test_*.py", 300)
+    if kind == "differential":
+        return programs("tests/differential/test_*.py", 1800 if os.environ.get("TB_STREAMS") else 300)
     if kind == "prometheus":
         return programs("tests/servers/test_prometheus.py", 300)
     sys.exit(f"run.py: unknown kind of suite {kind!r}")
