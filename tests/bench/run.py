@@ -21,6 +21,7 @@ sys.path.insert(0, str(HERE.parent / "servers"))
 sys.dont_write_bytecode = True
 import client  # noqa: E402  pylint: disable=wrong-import-position
 import harness  # noqa: E402  pylint: disable=wrong-import-position
+import scale  # noqa: E402  pylint: disable=wrong-import-position
 import servers  # noqa: E402  pylint: disable=wrong-import-position
 
 NGINX_HEADERS = ["User-Agent: bench/1.0", "Accept: */*", "Accept-Encoding: identity", "Connection: keep-alive"]  # and Host: 5
@@ -337,6 +338,13 @@ def bench_routes():
     if script.exists():
         print(subprocess.run([str(script)], stdout=subprocess.PIPE, text=True, check=False,
                              env=dict(os.environ, B=str(harness.BUILD))).stdout, flush=True)
+
+
+def bench_scale():
+    """Many processes, threads, connections: what a request costs stays flat, and the sums exact."""
+    for part in scale.PARTS:
+        for name, value, note in part():
+            measured(name, value, note)
 
 
 def judge():

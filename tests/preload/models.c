@@ -41,7 +41,8 @@ static void single(int listener, const struct way *way)
 
 static void prefork(int listener, const struct way *way)
 {
-    for (int i = 0; i < 4; i++)
+    const char *workers = getenv("WORKERS");
+    for (int i = 0; i < (workers ? atoi(workers) : 4); i++)
         if (fork() == 0)
             single(listener, way);
     while (wait(NULL) > 0 || errno == EINTR)
