@@ -259,4 +259,4 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r t d; do printf '  %-17s %s\n' "$$t" "$$d"; done
 
 .SECONDARY:
--include $(shell find $(O) $(B)/fuzz $(B)/afl -name '*.d' 2>/dev/null | sort -u)
+-include $(shell find $(O) $(B)/fuzz $(B)/afl -name '*.d' -type f -not -path '*/machine/*' 2>/dev/null | sort -u)

@@ -110,11 +110,12 @@ def added(model, connections, turns, workers=0):
 
 
 def instructions():
-    few, many = added("threads", 4, 200), added("threads", 500, 20)
+    """With as many requests of each connection, for a connection's first ones cost more than its later ones."""
+    few, many = added("threads", 4, 20), added("threads", 500, 20)
     yield "instructions_500_threads_over_4", many / few, f"{many:.0f} against {few:.0f} on one route"
-    few, many = added("epoll", 10, 100), added("epoll", 8000, 1)
+    few, many = added("epoll", 10, 4), added("epoll", 8000, 4)
     yield "instructions_8000_connections_over_10", many / few, f"{many:.0f} against {few:.0f}"
-    few, many = added("prefork", 4, 200, 4), added("prefork", 270, 10, 270)
+    few, many = added("prefork", 4, 20, 4), added("prefork", 270, 20, 270)
     yield "instructions_270_processes_over_4", many / few, f"{many:.0f} against {few:.0f} in one region of 256 owner slots"
 
 
