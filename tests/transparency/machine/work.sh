@@ -15,13 +15,13 @@ step() {
     case $wanted in "  "|*" $name "*) ;; *) return ;; esac
     (cd /work && timeout 900 bash -c "$*") >/out/$name.out 2>/out/$name.err </dev/null
     echo $? >/out/$name.status
-    sed -i -E 's/[0-9]{2}:[0-9]{2}:[0-9]{2}/HH:MM:SS/g; s/\(pid [0-9]+\)|\[[0-9]{2,}\]/PID/g' /out/$name.out /out/$name.err
+    sed -i -E 's/[0-9]{2}:[0-9]{2}:[0-9]{2}/HH:MM:SS/g; s/\(pid [0-9]+\)|\[[0-9]{2,}\]|[0-9]+#[0-9]+/PID/g; s/(line [0-9]+: *)[0-9]+ /\1PID /g' /out/$name.out /out/$name.err
     echo "$name $(cat /out/$name.status)"
 }
 
 # packages: the archive was fetched before, there is no network now
 step apt_install 'apt-get install -y --no-install-recommends --no-download -q jq lua5.4 ruby ed bc | grep -v "^Get:\|^Fetched\|Reading database\|^Selecting\|^Preparing\|^debconf"; dpkg -l jq lua5.4 ruby ed bc | tail -5'
-step dpkg_verify 'dpkg --verify | grep -v ld.so.preload; dpkg -L ruby | sort; ldconfig -p | wc -l'
+step dpkg_verify 'dpkg --verify | grep -v ld.so.preload; dpkg -L ruby | sort; ldconfig -p | grep -vc tickbird'
 step apt_remove 'apt-get purge -y -q ed | grep -v "Reading database"; dpkg -s ed'
 step package_scripts 'dpkg-reconfigure -fnoninteractive ca-certificates; update-alternatives --list editor'
 # programs that do a lot of I/O
