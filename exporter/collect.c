@@ -153,16 +153,18 @@ static void add_gauges(struct tb_snap_service *service, const struct tb_snap_reg
 /* The marks decide whether this life is new, known, in the ledger, or back from the dead. */
 static void note_life(struct tb_collector *c, struct tb_snap_region *r, bool has_counted)
 {
-    struct tb_mark *m = tb_ledger_find(c->marks, r->region_id, r->generation);
+    struct tb_mark *m = tb_ledger_find(c->marks, r->file_uid, r->region_id, r->generation);
     if (!m && has_counted)
-        m = tb_ledger_mark(c->marks, r->region_id, r->generation, TB_MARK_SERVED, r->service, c->snapshot->now_ns);
+        m = tb_ledger_mark(c->marks, r->file_uid, r->region_id, r->generation, TB_MARK_SERVED, r->service,
+                           c->snapshot->now_ns);
     if (!m)
         return;
     m->is_seen = true;
     m->service = r->service; /* it may have been set apart, or have taken its name over */
     if (m->kind == TB_MARK_LOST && has_counted) {
         r->service->must_restart = true;
-        tb_ledger_mark(c->marks, r->region_id, r->generation, TB_MARK_SERVED, r->service, c->snapshot->now_ns);
+        tb_ledger_mark(c->marks, r->file_uid, r->region_id, r->generation, TB_MARK_SERVED, r->service,
+                       c->snapshot->now_ns);
     }
 }
 
@@ -213,7 +215,7 @@ static void add_region(struct tb_collector *c, struct tb_region_file *f, struct 
     f->generation = r->generation;
     f->state = r->state;
 
-    struct tb_mark *m = tb_ledger_find(c->marks, r->region_id, r->generation);
+    struct tb_mark *m = tb_ledger_find(c->marks, r->file_uid, r->region_id, r->generation);
     r->is_folded = m && m->kind == TB_MARK_FOLDED;
     if (r->is_folded) {
         m->is_seen = true;

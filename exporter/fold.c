@@ -203,7 +203,8 @@ static void add_to_base(struct tb_collector *c, const struct folding *f, struct 
     for (size_t i = 0; i < TB_COUNTER_COUNT; i++)
         service->base_counters[i] += counters[i];
     tb_region_read_series(c->snapshot, service, &c->copy, &f->file->cache, TB_READ_BASE, &skipped);
-    struct tb_mark *m = tb_ledger_mark(c->options.ledger, f->region_id, f->generation, TB_MARK_FOLDED, service, now_ns);
+    struct tb_mark *m = tb_ledger_mark(c->options.ledger, f->file->user->uid, f->region_id, f->generation,
+                                       TB_MARK_FOLDED, service, now_ns);
     m->is_seen = true;
 }
 
@@ -213,7 +214,7 @@ static bool begin_one(struct tb_collector *c, struct tb_region_file *file, struc
     if (!take(c, file, f))
         return false;
     uint32_t state = tb_region_copy_header(&c->copy)->state;
-    struct tb_mark *m = tb_ledger_find(c->options.ledger, f->region_id, f->generation);
+    struct tb_mark *m = tb_ledger_find(c->options.ledger, file->user->uid, f->region_id, f->generation);
     if (m && m->kind == TB_MARK_FOLDED)
         return true; /* a folder died between ledger and FREE: only the emptying is left */
     if (state != TB_REGION_LIVE && state != TB_REGION_FOLDING) {

@@ -143,23 +143,24 @@ static size_t bucket_of(uint64_t region_id)
     return (region_id ^ region_id >> 32) % TB_MARK_BUCKETS;
 }
 
-struct tb_mark *tb_ledger_find(struct tb_ledger *l, uint64_t region_id, uint64_t generation)
+struct tb_mark *tb_ledger_find(struct tb_ledger *l, uint32_t uid, uint64_t region_id, uint64_t generation)
 {
     struct tb_mark *m = l->marks[bucket_of(region_id)];
-    while (m && (m->region_id != region_id || m->generation != generation))
+    while (m && (m->region_id != region_id || m->generation != generation || m->uid != uid))
         m = m->next;
     return m;
 }
 
-struct tb_mark *tb_ledger_mark(struct tb_ledger *l, uint64_t region_id, uint64_t generation, enum tb_mark_kind kind,
-                               struct tb_snap_service *service, uint64_t now_ns)
+struct tb_mark *tb_ledger_mark(struct tb_ledger *l, uint32_t uid, uint64_t region_id, uint64_t generation,
+                               enum tb_mark_kind kind, struct tb_snap_service *service, uint64_t now_ns)
 {
-    struct tb_mark *m = tb_ledger_find(l, region_id, generation);
+    struct tb_mark *m = tb_ledger_find(l, uid, region_id, generation);
     if (!m) {
         struct tb_mark **bucket = &l->marks[bucket_of(region_id)];
         m = tb_alloc(sizeof *m);
         m->region_id = region_id;
         m->generation = generation;
+        m->uid = uid;
         memcpy(m->boot_id, l->boot_id, sizeof m->boot_id);
         m->next = *bucket;
         *bucket = m;

@@ -22,6 +22,7 @@ enum tb_mark_kind {
 struct tb_mark {
     uint64_t region_id;
     uint64_t generation;
+    uint32_t uid;     /* of the file: a region says of itself what it likes, also that it is another's */
     uint64_t when_ns; /* CLOCK_REALTIME of its last change */
     uint8_t boot_id[16];
     enum tb_mark_kind kind;
@@ -86,10 +87,11 @@ bool tb_ledger_has_changed(struct tb_ledger *l);
  */
 int tb_ledger_save(struct tb_ledger *l, const struct tb_snapshot *s);
 
-struct tb_mark *tb_ledger_find(struct tb_ledger *l, uint64_t region_id, uint64_t generation);
-/* tb_ledger_mark - set the mark of (id, generation), made when missing. */
-struct tb_mark *tb_ledger_mark(struct tb_ledger *l, uint64_t region_id, uint64_t generation, enum tb_mark_kind kind,
-                               struct tb_snap_service *service, uint64_t now_ns);
+/* tb_ledger_find - the mark of a life of a region in a file of @uid. */
+struct tb_mark *tb_ledger_find(struct tb_ledger *l, uint32_t uid, uint64_t region_id, uint64_t generation);
+/* tb_ledger_mark - set the mark of (uid, id, generation), made when missing. */
+struct tb_mark *tb_ledger_mark(struct tb_ledger *l, uint32_t uid, uint64_t region_id, uint64_t generation,
+                               enum tb_mark_kind kind, struct tb_snap_service *service, uint64_t now_ns);
 /* tb_ledger_prune - drop marks of earlier boots but for served ones, and old folded ones. Never one marked is_seen. */
 void tb_ledger_prune(struct tb_ledger *l, uint64_t now_ns);
 

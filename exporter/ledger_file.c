@@ -58,6 +58,7 @@ struct mark_record {
     uint64_t region_id, generation, when_ns;
     uint8_t boot_id[16];
     uint32_t kind, service;
+    uint32_t uid, reserved;
 };
 
 /* Whose a service is (users.h); none: of an earlier version, the next region decides. */
@@ -194,8 +195,8 @@ static void write_records(struct tb_buffer *b, const struct tb_ledger *l, const 
         for (const struct tb_mark *m = l->marks[i]; m; m = m->next) {
             if (m->service->is_forgotten)
                 continue;
-            struct mark_record r = {m->region_id, m->generation, m->when_ns,
-                                    {0},          m->kind,       service_number(s, m->service)};
+            struct mark_record r = {
+                m->region_id, m->generation, m->when_ns, {0}, m->kind, service_number(s, m->service), m->uid, 0};
             memcpy(r.boot_id, m->boot_id, sizeof r.boot_id);
             size_t start = begin_record(b, RECORD_MARK);
             tb_put(b, (const char *)&r, sizeof r);
@@ -355,7 +356,7 @@ static int read_mark(struct reading *in, const char *p, size_t len)
     memcpy(&r, p, sizeof r);
     if (r.service >= in->service_count || r.kind < TB_MARK_SERVED || r.kind > TB_MARK_LOST)
         return -EBADMSG;
-    struct tb_mark *m = tb_ledger_mark(in->ledger, r.region_id, r.generation, (enum tb_mark_kind)r.kind,
+    struct tb_mark *m = tb_ledger_mark(in->ledger, r.uid, r.region_id, r.generation, (enum tb_mark_kind)r.kind,
                                        in->services[r.service], r.when_ns);
     memcpy(m->boot_id, r.boot_id, sizeof m->boot_id);
     return 0;

@@ -21,13 +21,13 @@ run_libfuzzer() { # PROGRAM NAME DICTIONARY
 }
 
 run_afl() {
-    mkdir -p "$folder/in/$2"
+    mkdir -p "$folder/in/$2" "$folder/out"
     cp -u tests/fuzz/corpus/"$2"/* "$folder/in/$2/"
     AFL_NO_UI=1 AFL_QUIET=1 AFL_SKIP_CPUFREQ=1 AFL_NO_AFFINITY=1 AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES=1 AFL_AUTORESUME=1 \
-        AFL_NO_STARTUP_CALIBRATION=1 afl-fuzz -m none -t 10000 -V "$seconds" -i "$folder/in/$2" -o "$folder/out/$2" \
+        AFL_NO_STARTUP_CALIBRATION=1 AFL_FORKSRV_INIT_TMOUT=60000 afl-fuzz -m none -t 10000 -V "$seconds" -i "$folder/in/$2" -o "$folder/out/$2" \
         ${3:+-x "$3"} -- "$1" >"$folder/$2.log" 2>&1
     local code=$? stats=$folder/out/$2/default/fuzzer_stats
-    [ -f "$stats" ] || { echo "FAIL afl $2: not started"; tail -20 "$folder/$2.log"; return 1; }
+    [ -f "$stats" ] || { echo "FAIL afl $2: not started"; tail -5 "$folder/$2.log"; return 1; }
     crashes=$(find "$folder/out/$2/default/crashes" "$folder/out/$2/default/hangs" -name 'id:*' 2>/dev/null | wc -l)
     [ "$crashes" = 0 ] || code=1
     awk -v name="$2" -v code=$code -v crashes="$crashes" '$1 ~ /^execs_done/ {runs = $3} $1 ~ /^edges_found/ {edges = $3}

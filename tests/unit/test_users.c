@@ -190,6 +190,40 @@ static void the_name_of_one_kept_apart_cannot_be_taken(void **state)
     maker_kill(odd);
 }
 
+/* The copy of a region, folded under its owner's own name, is not what the region's life is known by. */
+static void a_copy_of_anothers_region_takes_nothing_from_it(void **state)
+{
+    (void)state;
+    need_root();
+    char *storage = maker_dir();
+    struct tb_ledger *ledger;
+    struct tb_fold_options fold = {0};
+    struct tb_collect_options options = {.dirs = dirs, .dir_count = 1};
+    assert_int_equal(tb_ledger_open(storage, true, &ledger), 0);
+    options.ledger = ledger;
+    struct tb_collector *c;
+    assert_int_equal(tb_collector_new(&options, &c), 0);
+    struct tb_core *a = start_as(ALICE, "shop");
+    maker_get(a, "/a", 200, 3);
+    assert_int_equal(tb_collect(c), 0);
+    char path[512];
+    snprintf(path, sizeof path, "%s/tb1-4002-copy", dir);
+    int fd = open(path, O_CREAT | O_EXCL | O_WRONLY, 0660);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, a->base, TB_REGION_BYTES), TB_REGION_BYTES);
+    assert_int_equal(fchown(fd, BOB, BOB), 0);
+    close(fd);
+    assert_int_equal(tb_collect(c), 0);
+    assert_int_equal(tb_fold(c, &fold), 1);
+    assert_int_equal(tb_collect(c), 0);
+    assert_int_equal(requests(tb_collector_snapshot(c), "shop"), 3);
+    assert_int_equal(requests(tb_collector_snapshot(c), "shop@4002"), 3);
+    maker_kill(a);
+    tb_collector_free(c);
+    tb_ledger_close(ledger);
+    maker_remove(storage);
+}
+
 static void nothing_that_drives_a_terminal_gets_out(void **state)
 {
     (void)state;
@@ -318,6 +352,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(another_users_region_that_goes_restarts_nobody, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_system_user_takes_its_name_over, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_name_of_one_kept_apart_cannot_be_taken, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_copy_of_anothers_region_takes_nothing_from_it, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nothing_that_drives_a_terminal_gets_out, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_ledger_knows_whose_a_service_is, set_up, tear_down),
         cmocka_unit_test_setup_teardown(one_user_fills_only_its_own_quota, set_up, tear_down),
