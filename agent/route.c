@@ -10,6 +10,7 @@
 #include "route.h"
 #include "region.h"
 #include "route_cache.h"
+#include "route_shape.h"
 #include "route_walk.h"
 #include "series.h"
 
@@ -93,9 +94,15 @@ static void note_value(struct tb_core *core, struct tb_route_node *n, uint32_t w
 
 static void note_values(struct tb_core *core, const struct tb_route_walk *w)
 {
-    for (uint32_t i = 0; i < w->known; i++)
-        if (w->choices[i].is_word && w->choices[i].step.kind != TB_KIND_LITERAL)
-            note_value(core, tb_learn_node(core, w->choices[i].node), w->choices[i].word);
+    for (uint32_t i = 0; i < w->known; i++) {
+        const struct tb_route_choice *c = &w->choices[i];
+        if (c->step.kind == TB_KIND_LITERAL)
+            continue;
+        if (c->is_word)
+            note_value(core, tb_learn_node(core, c->node), c->word);
+        if (i + 1 < w->known && c[1].step.kind == TB_KIND_LITERAL)
+            tb_learn_note_via(tb_learn_node(core, c[1].node), c->is_word ? c->word : 0);
+    }
 }
 
 /* A step that comes into the tree. */
@@ -106,18 +113,21 @@ static void note_step(struct tb_core *core, const struct tb_route_trial *t, uint
         tb_word_note(core, t->words[i], TB_WORD_LITERAL);
     else if (t->steps[i].is_word)
         note_value(core, tb_learn_node(core, node), t->words[i]);
-    uint32_t before = 0;
-    if (i && t->steps[i - 1].kind == TB_KIND_LITERAL)
-        before = t->words[i - 1];
-    else if (!i && t->base && tb_learn_node(core, t->base)->kind == TB_KIND_LITERAL)
-        before = tb_learn_node(core, t->base)->hash;
-    if (before)
+    if (!i && !t->base)
+        return;
+    uint8_t kind = i ? t->steps[i - 1].kind : tb_learn_node(core, t->base)->kind;
+    uint32_t before = i ? t->words[i - 1] : t->before;
+    if (kind == TB_KIND_LITERAL)
         tb_word_note(core, before, literal ? TB_WORD_BEFORE_LITERAL : TB_WORD_BEFORE_VALUE);
+    else if (literal)
+        tb_learn_note_via(tb_learn_node(core, node), !i || t->steps[i - 1].is_word ? before : 0);
 }
 
 static void fill_trial(const struct tb_route_walk *w, struct tb_route_trial *t)
 {
     t->base = (uint16_t)(w->known ? w->choices[w->known - 1].node : 0);
+    const struct tb_route_choice *last = &w->choices[w->known ? w->known - 1 : 0];
+    t->before = w->known && (last->is_word || last->step.kind == TB_KIND_LITERAL) ? last->word : 0;
     t->result = 0;
     t->other = 0;
     t->count = 0;
@@ -132,6 +142,18 @@ static void fill_trial(const struct tb_route_walk *w, struct tb_route_trial *t)
         t->steps[t->count] = c->step;
         t->steps[t->count++].is_word = c->is_word;
     }
+}
+
+/* A new literal that was a value so far, in this place: what is remembered of its paths is outdated. */
+static void note_promotion(struct tb_core *core, uint32_t node, uint32_t word)
+{
+    const struct tb_route_node *n = tb_learn_node(core, node);
+    uint32_t values = tb_load_acquire(&tb_learn_node(core, n->parent)->values);
+    if (!values || tb_load_relaxed(&n->visits) || !tb_load_relaxed(&tb_learn_node(core, values)->words) ||
+        !tb_word_get(core, word).value)
+        return;
+    tb_add_relaxed(&tb_learn_head(core)->epoch, 1);
+    tb_count(core, TB_COUNTER_ROUTE_CHANGES);
 }
 
 /* Put a trial's steps into the tree. Returns the node, or 0 when there is no room (the root needs none). */
@@ -153,6 +175,8 @@ static uint32_t grow(struct tb_core *core, const struct tb_route_trial *t, bool 
             return 0;
         }
         node = next;
+        if (step->kind == TB_KIND_LITERAL)
+            note_promotion(core, node, t->words[i]);
         note_step(core, t, i, node);
         if (step->kind == TB_KIND_LITERAL)
             tb_route_style_note(core, tb_bytes(t->text + at, len));
@@ -247,7 +271,7 @@ static bool is_simple_word(const uint8_t *p, size_t len)
  */
 static uint32_t walk_known(struct tb_core *core, struct tb_bytes path)
 {
-    uint32_t node = 0;
+    uint32_t node = 0, before = 0;
     size_t i = 0;
     while (i < path.len) {
         const uint8_t *at = path.ptr + ++i; /* behind the slash */
@@ -265,9 +289,15 @@ static uint32_t walk_known(struct tb_core *core, struct tb_bytes path)
         }
         if (!node)
             return UINT32_MAX;
-        const struct tb_route_node *n = tb_learn_node(core, node);
+        struct tb_route_node *n = tb_learn_node(core, node);
         if (tb_load_relaxed(&n->visits) < TB_NODE_VISITS || (tb_load_relaxed(&n->flags) & TB_NODE_MERGED))
             return UINT32_MAX;
+        if (n->kind == TB_KIND_LITERAL && tb_learn_node(core, parent)->kind != TB_KIND_LITERAL && parent) {
+            if (tb_load_relaxed(&n->via) == tb_learn_via(before))
+                return UINT32_MAX; /* nothing but this word leads there: is it a literal after all? */
+            tb_learn_note_via(n, before);
+        }
+        before = m.number ? 0 : m.hash;
     }
     return tb_load_relaxed(&tb_learn_node(core, node)->flags) & TB_NODE_ANSWERED ? node : UINT32_MAX;
 }
@@ -292,19 +322,24 @@ static uint32_t begin_untried(struct tb_core *core, const struct tb_route_walk *
     return node + 1;
 }
 
+/*
+ * The whole way: split, judge, learn. @hash is that of the whole path, 0 = it is not remembered. One that has a shape
+ * is not before it is settled: its next request shall count, too.
+ */
 static __attribute__((noinline)) uint32_t begin_slow(struct tb_core *core, struct tb_bytes path, bool is_cut,
-                                                     uint64_t hash)
+                                                     uint64_t hash, bool has_shape)
 {
     struct tb_route_walk w;
     tb_route_walk_path(core, path, is_cut, &w);
     if (w.known == w.count) {
         uint32_t node = w.count ? w.choices[w.count - 1].node : 0;
         if (tb_load_relaxed(&tb_learn_node(core, node)->flags) & TB_NODE_ANSWERED) {
-            if (hash)
-                tb_store_relaxed(tb_route_cache_slot(core, hash), (hash & ~UINT64_C(0xffff)) | node);
+            bool is_settled = true;
             for (uint32_t i = 0; i < w.count; i++)
-                tb_learn_visit(tb_learn_node(core, w.choices[i].node));
+                is_settled = tb_learn_visit(tb_learn_node(core, w.choices[i].node)) && is_settled;
             note_values(core, &w);
+            if (hash && (is_settled || !has_shape))
+                tb_store_relaxed(tb_route_cache_slot(core, hash), (hash & ~UINT64_C(0xffff)) | node);
             return node + 1;
         }
     }
@@ -314,6 +349,27 @@ static __attribute__((noinline)) uint32_t begin_slow(struct tb_core *core, struc
         return begin_untried(core, &w);
     fill_trial(&w, t);
     return handle;
+}
+
+/* A path that the first look did not find. @shape is the hash of its shape, 0 = it has none as far as is known. */
+static __attribute__((noinline)) uint32_t begin_unknown(struct tb_core *core, struct tb_bytes path, uint64_t shape)
+{
+    const struct tb_route_head *head = tb_learn_head(core);
+    if (TB_UNLIKELY(path.len > TB_PATH_MAX))
+        return begin_slow(core, tb_bytes(path.ptr, TB_PATH_MAX), true, 0, false);
+    uint64_t plain = tb_shape_plain(core, head, path), hash = tb_route_path_hash(core, head, path);
+    shape = plain ? plain : shape;
+    uint32_t handle = plain ? tb_route_cached(core, plain) : 0;
+    if (!handle)
+        handle = tb_route_cached(core, hash);
+    if (handle)
+        return handle;
+    uint32_t node = path.len && path.ptr[0] == '/' ? walk_known(core, path) : UINT32_MAX;
+    if (node == UINT32_MAX)
+        return begin_slow(core, path, false, hash, shape != 0);
+    if (shape) /* all on the way is settled: another value of the same form would come here too */
+        tb_store_relaxed(tb_route_cache_slot(core, shape), (shape & ~UINT64_C(0xffff)) | node);
+    return node + 1;
 }
 
 /* The learner's first pages have memory, once and for all. */
@@ -327,25 +383,34 @@ static __attribute__((noinline)) bool get_ready(struct tb_core *core)
     return true;
 }
 
+/* A path that is too long, or the first one of this process. */
+static __attribute__((noinline)) uint32_t begin_odd(struct tb_core *core, uint8_t method, struct tb_bytes path,
+                                                    bool is_cut)
+{
+    if (!tb_load_acquire(&core->route_head))
+        return get_ready(core) ? tb_route_begin(core, method, path, is_cut) : TB_ROUTE_OTHER;
+    path.len = path.len > TB_PATH_MAX ? TB_PATH_MAX : path.len;
+    return begin_slow(core, path, true, 0, false);
+}
+
 uint32_t tb_route_begin(struct tb_core *core, uint8_t method, struct tb_bytes path, bool is_cut)
 {
-    (void)method;
-    if (TB_UNLIKELY(!tb_load_acquire(&core->route_head)) && !get_ready(core))
-        return TB_ROUTE_OTHER;
-    if (TB_UNLIKELY(is_cut || path.len > TB_PATH_MAX)) {
-        path.len = path.len > TB_PATH_MAX ? TB_PATH_MAX : path.len;
-        return begin_slow(core, path, true, 0);
+    const struct tb_route_head *head = tb_load_acquire(&core->route_head);
+    if (TB_UNLIKELY(!head) || TB_UNLIKELY(is_cut))
+        return begin_odd(core, method, path, is_cut);
+    if (TB_LIKELY(path.len < TB_SHAPE_MAX)) {
+        uint64_t values;
+        struct tb_shape shape = tb_shape_look(path.ptr, path.len);
+        if (TB_UNLIKELY(!tb_shape_values(&shape, path.len, &values)))
+            return begin_unknown(core, path, 0);
+        if (values) {
+            uint64_t hash = tb_shape_hash(core, head, path, &shape, values);
+            uint32_t handle = tb_route_cached(core, hash);
+            return TB_LIKELY(handle) ? handle : begin_unknown(core, path, hash);
+        }
     }
-    uint64_t hash = tb_route_path_hash(core, tb_learn_head(core), path);
-    uint32_t handle = tb_route_cached(core, hash);
-    if (TB_LIKELY(handle))
-        return handle;
-    if (path.len && path.ptr[0] == '/') {
-        uint32_t node = walk_known(core, path);
-        if (node != UINT32_MAX)
-            return node + 1;
-    }
-    return begin_slow(core, path, false, hash);
+    uint32_t handle = tb_route_cached(core, tb_route_path_hash(core, head, path));
+    return TB_LIKELY(handle) ? handle : begin_unknown(core, path, 0);
 }
 
 /* The end of a trial: into the tree unless it answered 404 or not at all. */

@@ -11,6 +11,9 @@
 
 #include "route_learner.h"
 
+#define TB_ROUTE_CACHE_SHIFT 54u /* the upper bits are those of the whole product */
+_Static_assert(TB_ROUTE_CACHE == 1u << (64 - TB_ROUTE_CACHE_SHIFT), "the table's index");
+
 static inline uint32_t tb_load_4(const uint8_t *p)
 {
     uint32_t v;
@@ -25,6 +28,12 @@ static inline uint64_t tb_route_mix(uint64_t h, uint64_t word)
     return h >> 32 | h << 32;
 }
 
+/* The last word: its upper bits, which depend on all, stay where they are. */
+static inline uint64_t tb_route_mix_last(uint64_t h, uint64_t word)
+{
+    return (h ^ word) * TB_SEGMENT_MIX;
+}
+
 /* tb_route_path_hash - @head is core->route_head, not NULL. */
 static inline uint64_t tb_route_path_hash(const struct tb_core *core, const struct tb_route_head *head,
                                           struct tb_bytes path)
@@ -34,7 +43,7 @@ static inline uint64_t tb_route_path_hash(const struct tb_core *core, const stru
     if (TB_LIKELY(path.len >= 8)) {
         for (; p < end - 8; p += 8)
             h = tb_route_mix(h, tb_load_8(p));
-        h = tb_route_mix(h, tb_load_8(end - 8)); /* may overlap */
+        return tb_route_mix_last(h, tb_load_8(end - 8)); /* may overlap */
     } else {
         /* all bytes of 4 to 7, or of up to 3, some of them twice */
         uint64_t tail = 0;
@@ -42,15 +51,13 @@ static inline uint64_t tb_route_path_hash(const struct tb_core *core, const stru
             tail = (uint64_t)tb_load_4(p) << 32 | tb_load_4(end - 4);
         else if (path.len)
             tail = (uint64_t)p[0] << 16 | (uint64_t)p[path.len / 2] << 8 | end[-1];
-        h = tb_route_mix(h, tail);
+        return tb_route_mix_last(tb_route_mix(h, tail), path.len);
     }
-    h *= TB_SEGMENT_MIX;
-    return h ^ h >> 32;
 }
 
 static inline uint64_t *tb_route_cache_slot(struct tb_core *core, uint64_t hash)
 {
-    return &core->route_cache[hash & (TB_ROUTE_CACHE - 1)];
+    return &core->route_cache[hash >> TB_ROUTE_CACHE_SHIFT];
 }
 
 /* tb_route_cached - the handle of a hash, or 0 (TB_ROUTE_OTHER) when it is not in the table. */

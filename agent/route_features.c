@@ -270,6 +270,57 @@ static void of_self(const struct tb_route_place *p, uint32_t values, uint8_t *f)
     }
 }
 
+/* The literal that follows segment @at below @node, 0 = none. */
+static uint32_t next_below(struct tb_core *core, const struct tb_route_path *path, uint32_t at, uint32_t node)
+{
+    if (at + 1 >= path->count || path->segments[at + 1].is_value)
+        return 0;
+    const struct tb_segment *next = &path->segments[at + 1];
+    return tb_learn_child(core, node, TB_KIND_LITERAL, next->hash, next->text);
+}
+
+uint8_t tb_route_only_this_leads(struct tb_core *core, const struct tb_route_path *path, uint32_t at, uint32_t values)
+{
+    uint32_t next = next_below(core, path, at, values);
+    if (!next)
+        return 0;
+    const struct tb_route_node *n = tb_learn_node(core, next);
+    return tb_load_relaxed(&n->via) == tb_learn_via(path->segments[at].hash) ? tb_load_relaxed(&n->visits) : 0;
+}
+
+/* How the placeholder's children are reached: by all its values, or each by one that may be a literal after all? */
+static void of_values(const struct tb_route_place *p, uint32_t values, uint8_t *f)
+{
+    uint32_t next = next_below(p->core, p->path, p->at, values);
+    if (next)
+        f[TB_F_ONLY] = 1;
+    uint8_t visits = tb_route_only_this_leads(p->core, p->path, p->at, values);
+    if (visits)
+        f[TB_F_ONLY] = (uint8_t)(2 + clip(visits, 12));
+    uint32_t at = tb_load_acquire(&tb_learn_node(p->core, values)->child);
+    for (unsigned i = 0; at && i < SIBLINGS_MAX; i++) {
+        const struct tb_route_node *c = tb_learn_node(p->core, at);
+        uint16_t via = tb_load_relaxed(&c->via);
+        if (via == TB_VIA_SEVERAL)
+            f[TB_F_VALUES_SHARED]++;
+        else if (via != TB_VIA_UNKNOWN && tb_load_relaxed(&c->visits) > 2)
+            f[TB_F_VALUES_ALONE]++;
+        at = tb_load_acquire(&c->next);
+    }
+}
+
+/* Is a compound, and begins like @like: the first four bytes. */
+static void note_sibling(struct tb_bytes sibling, struct tb_bytes like, uint8_t *f)
+{
+    bool compound = false;
+    for (size_t i = 1; i < sibling.len; i++)
+        compound = compound || sibling.ptr[i] == '-' || sibling.ptr[i] == '_' ||
+                   (is_upper(sibling.ptr[i]) && !is_upper(sibling.ptr[i - 1]));
+    f[TB_F_SIB_COMPOUND] = (uint8_t)(f[TB_F_SIB_COMPOUND] + compound);
+    if (sibling.len >= 4 && like.len >= 4 && tb_segment_equal(sibling.ptr, like.ptr, 4))
+        f[TB_F_SIB_HEAD]++;
+}
+
 /* Does what follows this segment exist below @node? 0 no, 1 cannot tell, 2 yes. */
 static uint8_t fits_below(const struct tb_route_place *p, uint32_t node)
 {
@@ -299,6 +350,7 @@ static void of_tree(const struct tb_route_place *p, uint8_t *f)
         f[TB_F_VALUES_AGAIN] = clip(tb_load_relaxed(&v->again), 120);
         f[TB_F_VALUES_FIT] = fits_below(p, values);
         f[TB_F_VALUES_CHILDREN] = clip(tb_load_relaxed(&v->literals), 20);
+        of_values(p, values, f);
     }
     if (p->self) {
         of_self(p, values, f);
@@ -310,6 +362,7 @@ static void of_tree(const struct tb_route_place *p, uint8_t *f)
         if (s->kind == TB_KIND_LITERAL && at != p->self && !(tb_load_relaxed(&s->flags) & TB_NODE_MERGED)) {
             uint8_t fit = fits_below(p, at);
             f[TB_F_UNSURE] = (uint8_t)(f[TB_F_UNSURE] + (s->score < 48));
+            note_sibling(tb_learn_text(p->core, s), p->path->segments[p->at].text, f);
             f[TB_F_SINGLES] = (uint8_t)(f[TB_F_SINGLES] + (tb_load_relaxed(&s->visits) <= 1));
             if (p->at + 1 < p->path->count)
                 f[TB_F_SAME_NEXT] = (uint8_t)(f[TB_F_SAME_NEXT] + (fit == 2));

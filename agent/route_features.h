@@ -81,7 +81,12 @@
     FEATURE(SELF_VALUES)  /* it has a placeholder child */                                                             \
     FEATURE(VALUES_KIND)  /* of the placeholder beside it: enum tb_route_kind */                                       \
     FEATURE(VALUES_WORDS) /* how many of its values were words, new ones and others */                                 \
-    FEATURE(VALUES_AGAIN)
+    FEATURE(VALUES_AGAIN)                                                                                              \
+    FEATURE(ONLY)          /* what follows, below that placeholder: 0 not there, 1 several values have led there */    \
+    FEATURE(VALUES_SHARED) /* .. 2 + visits: only this word has. Of its newest children: led to by several, by one */  \
+    FEATURE(VALUES_ALONE)                                                                                              \
+    FEATURE(SIB_HEAD) /* of the newest 12 siblings: that begin like this one, that are compounds */                    \
+    FEATURE(SIB_COMPOUND)
 
 enum tb_route_feature {
 #define FEATURE(id) TB_F_##id,
@@ -103,6 +108,12 @@ struct tb_route_place {
 
 /* tb_route_features - look at segment @place->at. Bounded: at most 12 siblings, 6 words a segment. */
 void tb_route_features(const struct tb_route_place *place, uint8_t ret[TB_F_COUNT]);
+
+/*
+ * tb_route_only_this_leads - what follows segment @at exists as a literal below the placeholder @values, and so far
+ * only this word has led there: its visits, 0 = no.
+ */
+uint8_t tb_route_only_this_leads(struct tb_core *core, const struct tb_route_path *path, uint32_t at, uint32_t values);
 
 /* tb_route_is_common - the list of API words has this whole segment. */
 bool tb_route_is_common(struct tb_bytes segment);

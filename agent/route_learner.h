@@ -40,12 +40,14 @@ struct tb_route_node {
     uint8_t depth;
     uint8_t words; /* shared, of a placeholder: words taken as values for the first time; saturates */
     uint8_t again; /* shared, of a placeholder: words that had been seen before; saturates */
-    uint8_t reserved[2];
+    uint16_t via;  /* shared, below a placeholder: TB_VIA_*, or 16 bits of the one value that led here */
 };
 TB_SIZE(struct tb_route_node, 32);
+#define TB_VIA_UNKNOWN 0u
+#define TB_VIA_SEVERAL 1u
 #define TB_NODE_ANSWERED 1u /* a request ended here with another status than 404 */
 #define TB_NODE_MERGED 2u   /* turned out to be a value: lookups pass it over */
-#define TB_NODE_OPEN 4u     /* a placeholder taken without doubt: new words need not be judged */
+#define TB_NODE_REVIVED 4u  /* had been merged, and is a literal again: the last word on it */
 #define TB_NODE_VISITS 60u
 #define TB_NODE_WORDS 250u
 
@@ -73,8 +75,9 @@ struct tb_route_trial {
     uint32_t stamp;  /* 0 = never used; else its claim number * 2 + 1 while in use, + 0 when decided */
     uint16_t base;   /* deepest node of the path that exists */
     uint16_t result; /* the node it became, 0 = none (then _unmatched) */
-    uint32_t count;  /* steps used */
-    uint32_t other;  /* decided, but there was no room */
+    uint16_t count;  /* steps used */
+    uint16_t other;  /* decided, but there was no room */
+    uint32_t before; /* hash of the literal or word that led to base, 0 = a value by form */
     struct tb_route_step steps[TB_ROUTE_DEPTH];
     uint32_t words[TB_ROUTE_DEPTH]; /* hashes of the steps' segments */
     uint8_t text[TB_ROUTE_LABEL_MAX + 8];
@@ -145,12 +148,29 @@ uint32_t tb_learn_add(struct tb_core *core, uint32_t parent, const struct tb_rou
 /* tb_learn_text - the text of a node, checked against the arena. */
 struct tb_bytes tb_learn_text(struct tb_core *core, const struct tb_route_node *node);
 
-/* tb_learn_visit - one more request through this node; a store only while the count is small. */
-static inline void tb_learn_visit(struct tb_route_node *node)
+/* tb_learn_visit - one more request through this node; a store only while the count is small. True: it is not. */
+static inline bool tb_learn_visit(struct tb_route_node *node)
 {
     uint8_t n = tb_load_relaxed(&node->visits);
-    if (n < TB_NODE_VISITS)
-        tb_store_relaxed(&node->visits, (uint8_t)(n + 1)); /* a lost count is harmless */
+    if (n >= TB_NODE_VISITS)
+        return true;
+    tb_store_relaxed(&node->visits, (uint8_t)(n + 1)); /* a lost count is harmless */
+    return false;
+}
+
+/* tb_learn_via - 16 bits of a value's hash, none of the two that mean something else. */
+static inline uint16_t tb_learn_via(uint32_t hash)
+{
+    return (uint16_t)(hash >> 16 | 2);
+}
+
+/* tb_learn_note_via - @node was reached through the word @hash that the placeholder above it took; 0 = no word. */
+static inline void tb_learn_note_via(struct tb_route_node *node, uint32_t hash)
+{
+    uint16_t via = tb_load_relaxed(&node->via);
+    if (via == TB_VIA_SEVERAL || via == tb_learn_via(hash))
+        return;
+    tb_store_relaxed(&node->via, via == TB_VIA_UNKNOWN && hash ? tb_learn_via(hash) : (uint16_t)TB_VIA_SEVERAL);
 }
 
 enum tb_word_use { TB_WORD_LITERAL, TB_WORD_VALUE, TB_WORD_BEFORE_VALUE, TB_WORD_BEFORE_LITERAL };

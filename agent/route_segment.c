@@ -6,8 +6,8 @@
  */
 #include "route_segment.h"
 
-static const char placeholders[TB_KIND_COUNT][8] = {"",    ":id",   ":uuid", ":hash",  ":date", ":email",
-                                                    ":ip", ":host", ":file", ":token", ":name", ":rest"};
+static const char placeholders[TB_KIND_COUNT][8] = {"",      ":id",   ":uuid",  ":hash", ":date", ":email", ":ip",
+                                                    ":host", ":file", ":token", ":name", ":rest", ":locale"};
 
 const char *tb_segment_placeholder(enum tb_route_kind kind)
 {
@@ -156,6 +156,69 @@ static bool is_ip(struct tb_bytes t)
     return colons ? colons >= 2 && colons <= 7 && t.len >= 6 : dots == 3 && run > 0 && only_digits && !big;
 }
 
+/* One of the words in @list, which are of @len letters each and stand behind one another. */
+static bool is_among(const char *list, const uint8_t *p, size_t len)
+{
+    for (; *list; list += len)
+        if (tb_equal(p, list, len))
+            return true;
+    return false;
+}
+
+/* en-US, pt_BR, zh-Hans, sr-Latn-RS; with a small region (en-us) only when both are well known: to-do is a word. */
+static bool is_locale(struct tb_bytes t)
+{
+    static const char languages[] = "arbgcscadadeelenesetfifrhehihrhuiditjakoltlvnbnlplptrorusksl"
+                                    "srsvthtrukvizh";
+    static const char regions[] = "aearatauaebebgbrcachclcncoczdkdeeeegesfifrgbgrhkhrhuidieilinitjpkrltlvmxmynlnonz"
+                                  "pephplptrorsrusasesgsiskthtrtwuaukusvnza";
+    static const char scripts[] = "HansHantLatnCyrlArab";
+    if (t.len < 5 || t.len > 10 || !is_lower(t.ptr[0]) || !is_lower(t.ptr[1]) || (t.ptr[2] != '-' && t.ptr[2] != '_'))
+        return false;
+    const uint8_t *p = t.ptr + 3;
+    size_t left = t.len - 3;
+    if (left >= 4 && is_among(scripts, p, 4)) {
+        if (left == 4)
+            return true;
+        if (p[4] != '-' && p[4] != '_')
+            return false;
+        p += 5;
+        left -= 5;
+    }
+    if (left != 2)
+        return false;
+    return (is_upper(p[0]) && is_upper(p[1])) || (is_among(regions, p, 2) && is_among(languages, t.ptr, 2));
+}
+
+/* What a host name ends in. Those of sure names are no end of a word in paths of APIs; k8s.io and node.dev may be. */
+static const char sure_domains[][12] = {"com",      "net",   "org",         "edu",    "gov",
+                                        "internal", "local", "localdomain", "example"};
+static const char domains[][8] = {"io", "dev", "app", "info", "biz", "cloud", "test", "xyz", "uk", "de",
+                                  "fr", "nl",  "eu",  "ch",   "at",  "jp",    "au",   "br",  "ca", "se"};
+
+/* 2 a host name, 1 may be one, 0 none: labels of letters, digits and dashes. */
+static unsigned is_host(struct tb_bytes t)
+{
+    size_t last = 0;
+    for (size_t i = 0; i < t.len; i++) {
+        bool edge = !i || i + 1 == t.len || t.ptr[i - 1] == '.' || t.ptr[i + 1] == '.';
+        if (t.ptr[i] == '.' ? !i || t.ptr[i - 1] == '.'
+                            : !is_lower(t.ptr[i]) && !is_digit(t.ptr[i]) && (edge || t.ptr[i] != '-'))
+            return 0;
+        last = t.ptr[i] == '.' ? i + 1 : last;
+    }
+    size_t len = t.len - last;
+    if (!last || !len)
+        return 0;
+    for (size_t i = 0; i < sizeof sure_domains / sizeof *sure_domains; i++)
+        if (tb_strnlen(sure_domains[i], 12) == len && tb_equal(t.ptr + last, sure_domains[i], len))
+            return 2;
+    for (size_t i = 0; i < sizeof domains / sizeof *domains; i++)
+        if (tb_strnlen(domains[i], 8) == len && tb_equal(t.ptr + last, domains[i], len))
+            return 1;
+    return 0;
+}
+
 /*
  * Versions: v1, v10, v1.47, v2beta1, 2.0, 1.2-beta, 2024-01 and the like. Three numbers are a release, thus a value.
  */
@@ -295,12 +358,18 @@ static enum tb_route_kind form_of(struct tb_bytes t, const struct tally *n)
         return TB_KIND_IP;
     if (!n->plain)
         return TB_KIND_NAME;
+    if (n->marks && !n->digits && is_locale(t))
+        return TB_KIND_LOCALE;
+    if (n->dots && is_host(t) == 2)
+        return TB_KIND_HOST;
     if (n->hexes == t.len && n->digits >= 2 && t.len >= 7)
         return TB_KIND_HASH;
     if (n->colons == 1 && n->hexes >= 32)
         return TB_KIND_HASH;
     if (n->digits && n->digits + n->marks == t.len)
         return TB_KIND_ID;
+    if (n->equals && n->uppers && n->lowers && t.len >= 20 && n->marks == n->equals)
+        return TB_KIND_TOKEN;              /* base64, filled up */
     if (n->digits >= 3 && n->changes >= 5) /* letters and digits in turn, as no word has them */
         return t.len >= 20 && !n->marks ? TB_KIND_TOKEN : TB_KIND_ID;
     if (n->digits + n->uppers == t.len && t.len == 26 && n->digits >= 2)
@@ -346,7 +415,8 @@ void tb_segment_scan(struct tb_bytes text, struct tb_segment *ret)
         tally_bytes(stem, &m);
         enum tb_route_kind of_stem = stem.len ? form_of(stem, &m) : TB_KIND_LITERAL;
         ret->is_value = of_stem != TB_KIND_LITERAL || m.digits >= 4;
-        ret->kind = of_stem == TB_KIND_LITERAL || of_stem == TB_KIND_NAME ? TB_KIND_FILE : (uint8_t)of_stem;
+        bool is_bare = m.digits == stem.len || of_stem == TB_KIND_UUID; /* 42.json is a value, app.3f2a1b9c.js a file */
+        ret->kind = is_bare ? (uint8_t)of_stem : TB_KIND_FILE;
         return;
     }
     if (form != TB_KIND_LITERAL) {
@@ -354,5 +424,5 @@ void tb_segment_scan(struct tb_bytes text, struct tb_segment *ret)
         ret->kind = (uint8_t)form;
         return;
     }
-    ret->kind = n.digits ? TB_KIND_ID : TB_KIND_NAME;
+    ret->kind = n.dots && is_host(text) ? TB_KIND_HOST : n.digits ? TB_KIND_ID : TB_KIND_NAME;
 }

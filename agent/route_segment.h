@@ -11,17 +11,18 @@
 /* The kinds of a segment; those after TB_KIND_LITERAL are placeholders. Stored in the learner: append only. */
 enum tb_route_kind {
     TB_KIND_LITERAL = 0,
-    TB_KIND_ID,    /* :id     a number, or a short code with digits */
-    TB_KIND_UUID,  /* :uuid */
-    TB_KIND_HASH,  /* :hash   hexadecimal, 8 digits or more */
-    TB_KIND_DATE,  /* :date */
-    TB_KIND_EMAIL, /* :email */
-    TB_KIND_IP,    /* :ip */
-    TB_KIND_HOST,  /* :host */
-    TB_KIND_FILE,  /* :file   a file name; the extension is kept */
-    TB_KIND_TOKEN, /* :token  random-looking, base62 or base64 */
-    TB_KIND_NAME,  /* :name   a word that is a value, or bytes that no literal has */
-    TB_KIND_REST,  /* :rest   everything from here on (too deep, too long) */
+    TB_KIND_ID,     /* :id     a number, or a short code with digits */
+    TB_KIND_UUID,   /* :uuid */
+    TB_KIND_HASH,   /* :hash   hexadecimal, 8 digits or more */
+    TB_KIND_DATE,   /* :date */
+    TB_KIND_EMAIL,  /* :email */
+    TB_KIND_IP,     /* :ip */
+    TB_KIND_HOST,   /* :host */
+    TB_KIND_FILE,   /* :file   a file name; the extension is kept */
+    TB_KIND_TOKEN,  /* :token  random-looking, base62 or base64 */
+    TB_KIND_NAME,   /* :name   a word that is a value, or bytes that no literal has */
+    TB_KIND_REST,   /* :rest   everything from here on (too deep, too long) */
+    TB_KIND_LOCALE, /* :locale en-US, pt_BR, zh-Hans */
     TB_KIND_COUNT
 };
 

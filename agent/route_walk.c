@@ -27,9 +27,14 @@ static void choose_value(struct tb_route_walk *w, const struct tb_segment *s, st
     }
     c->text = suffix;
     c->step = (struct tb_route_step){.kind = kind, .text_len = (uint8_t)suffix.len};
-    if (suffix.len) {
+    if (suffix.len) { /* one placeholder of a place for each extension */
         c->step.hash = tb_segment_hash(suffix);
         c->node = w->place.detached ? 0 : tb_learn_child(core, w->place.node, kind, c->step.hash, suffix);
+        uint8_t other = kind == TB_KIND_FILE ? TB_KIND_ID : TB_KIND_FILE;
+        if (!c->node && !w->place.detached)
+            c->node = tb_learn_child(core, w->place.node, other, c->step.hash, suffix);
+        if (c->node)
+            c->step.kind = tb_learn_node(core, c->node)->kind;
     } else if (values) { /* one placeholder stands for all values of a place, named by the first */
         c->node = values;
         c->step.kind = tb_learn_node(core, values)->kind;
@@ -70,6 +75,24 @@ static bool is_root_word(const struct tb_route_walk *w, const struct tb_segment 
 }
 
 /*
+ * A word that was given up, while a part of the tree is reached through nothing but it: judged anew, once.
+ */
+static bool revive(struct tb_route_walk *w, struct tb_route_node *n)
+{
+    struct tb_core *core = w->place.core;
+    uint32_t values = tb_load_acquire(&tb_learn_node(core, w->place.node)->values);
+    if (!values || tb_route_only_this_leads(core, &w->path, w->place.at, values) < TB_ROUTE_ALONE ||
+        tb_route_judge(&w->place) < TB_ROUTE_MERGE)
+        return false;
+    if (!(tb_fetch_or_relaxed(&n->flags, TB_NODE_REVIVED) & TB_NODE_REVIVED)) {
+        tb_fetch_and_relaxed(&n->flags, (uint8_t)~TB_NODE_MERGED);
+        tb_add_relaxed(&tb_learn_head(core)->epoch, 1);
+        tb_count(core, TB_COUNTER_ROUTE_CHANGES);
+    }
+    return true;
+}
+
+/*
  * A literal of the tree that has not proved itself is judged again each time it is met, with what has been learned
  * since. When it turns out to be a value, it is merged: passed over from now on; its series stay as they are.
  */
@@ -79,7 +102,7 @@ static bool keep_literal(struct tb_route_walk *w, uint32_t node)
     struct tb_route_node *n = tb_learn_node(core, node);
     uint8_t flags = tb_load_relaxed(&n->flags);
     if (flags & TB_NODE_MERGED)
-        return false;
+        return !(flags & TB_NODE_REVIVED) && revive(w, n);
     if (tb_load_relaxed(&n->visits) >= TB_NODE_VISITS || w->path.segments[w->place.at].is_version ||
         w->path.segments[w->place.at].is_value || is_plain_file(w, &w->path.segments[w->place.at]))
         return true;
@@ -136,7 +159,8 @@ uint32_t tb_route_place_of_words(struct tb_core *core, uint32_t node, uint32_t h
 static bool is_word_place(const struct tb_route_walk *w, const struct tb_segment *s)
 {
     struct tb_core *core = w->place.core;
-    return !w->place.detached && tb_route_place_of_words(core, w->place.node, s->hash, s->text);
+    uint32_t values = w->place.detached ? 0 : tb_route_place_of_words(core, w->place.node, s->hash, s->text);
+    return values && tb_route_only_this_leads(core, &w->path, w->place.at, values) < TB_ROUTE_ALONE;
 }
 
 /* > 0: a literal. @node is the one of that text, if there is one. */

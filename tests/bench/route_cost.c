@@ -2,7 +2,7 @@
 /*
  * For callgrind: routes one 40-byte path of a known route again and again (tb_route_begin and tb_route_end), or with
  * "new" a path of the same route with another number each time. Usage: route_cost COUNT [new]. Two runs with
- * different counts give the instructions per request; routes.sh does that.
+ * different counts give the instructions per request; routes.py does that.
  */
 #include <stdio.h>
 #include <stdlib.h>

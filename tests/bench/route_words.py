@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Makes agent/route_words.h, the hash table of API words, from tests/data/routes/words.txt; --check compares them.
+With two file names: the header of another list.
 
 A line of the list is `word whole part follow`, 0 to 7 each: how many API providers have the word as a whole segment, and as
 a part of one (steps of 1, 2, 3, 5, 9, 18, 40 providers), and how often a value follows it (0 = not known).
@@ -26,8 +27,8 @@ def segment_hash(word):
     return h & 0xFFFFFFFF or 1
 
 
-def header():
-    words = [line.split() for line in open(LIST, encoding="utf-8") if line.strip() and not line.startswith("#")]
+def header(path=LIST):
+    words = [line.split() for line in open(path, encoding="utf-8") if line.strip() and not line.startswith("#")]
     size = 1
     while size < len(words) * 1.5:
         size *= 2
@@ -62,6 +63,10 @@ static const uint32_t words[TB_WORDS] = {
 
 
 def main():
+    if len(sys.argv) == 3:
+        with open(sys.argv[2], "w", encoding="utf-8") as f:
+            f.write(header(sys.argv[1]))
+        return
     text = header()
     if "--check" in sys.argv:
         if open(HEADER, encoding="utf-8").read() != text:

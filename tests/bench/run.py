@@ -334,10 +334,15 @@ def bench_memory():
 
 
 def bench_routes():
-    script = HERE / "routes.sh"
-    if script.exists():
-        print(subprocess.run([str(script)], stdout=subprocess.PIPE, text=True, check=False,
-                             env=dict(os.environ, B=str(harness.BUILD))).stdout, flush=True)
+    """Scores of the route inference, and instructions of a route (routes.py)."""
+    done = subprocess.run([sys.executable, str(HERE / "routes.py")], stdout=subprocess.PIPE, text=True, check=False,
+                          env=dict(os.environ, B=str(harness.BUILD)))
+    for line in done.stdout.splitlines():
+        if line.startswith("measure "):
+            measured(line.split()[1], float(line.split()[2]))
+        else:
+            print(f"  {line}", flush=True)
+    measured("routes_below_a_floor", done.returncode, "exit status of routes.py")
 
 
 def bench_scale():

@@ -63,6 +63,7 @@ version=$(cat VERSION)
 
 files '*.sh' .ci/run | xargs shellcheck -x 2>&1 | rule shellcheck
 files '*.py' | while read -r f; do /usr/bin/python3 -c 'import ast, sys; ast.parse(open(sys.argv[1]).read(), sys.argv[1])' "$f" 2>&1 | tail -1; done | rule python_syntax
+/usr/bin/python3 tests/bench/route_words.py --check 2>&1 | rule generated_words
 # Names of this project's files only: a comment that says TODO belongs into the tracker.
 files '*.c' '*.h' '*.py' '*.sh' | grep -vx tests/lint/run.sh | xargs grep -nE '\b(TODO|FIXME|XXX)\b' /dev/null | rule no_todo
 

@@ -62,7 +62,7 @@ static void the_first_request_gets_its_route(void **state)
         {"/hosts/2001:db8::7", "/hosts/:ip"},
         {"/v1/charges/ch_3MmlLrLkdIwHu7ix0snN0B15", "/v1/charges/:id"},
         {"/sessions/Zx81hQpLw93mVbT7yKcR2dNf", "/sessions/:token"},
-        {"/assets/app.3f2a1b9c.js", "/assets/:id.js"},
+        {"/assets/app.3f2a1b9c.js", "/assets/:file.js"},
         {"/v10/users", "/v10/users"},
         {"/v1.47/containers/json", "/v1.47/containers/json"},
         {"/2.0/users", "/2.0/users"},

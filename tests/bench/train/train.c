@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "../lines.h"
+#include "lines.h"
 #include "route_model.h"
 
 #define SEGMENTS 64
