@@ -7,7 +7,7 @@
 
 #pragma GCC visibility push(hidden)
 
-/* tb_clock_init - looks for the clock in the vDSO. No system call. */
+/* tb_clock_init - looks for the clock in the vDSO; tb_clock_use puts it to use. No system call. */
 void tb_clock_init(void);
 /* tb_clock_monotonic_ns - now; 0 when no clock may be read. Context: any. */
 uint64_t tb_clock_monotonic_ns(void);

@@ -408,6 +408,8 @@ void tb_on_dup(int from, int to)
         return;
     if (has_old)
         end_identity(target, TB_CLOSE_LOCAL);
+    if (!tb_core.base) /* this may be a vfork child, which was not asked: taken up when its bytes look like HTTP */
+        return;
     target = tb_fd_slot_make(to);
     if (!target || tb_fd_state(word) == TB_FD_UNKNOWN)
         return;

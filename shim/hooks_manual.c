@@ -104,14 +104,18 @@ int tb_raw_prctl(int option, ...)
     return (int)tb_raw_result(TB_RAW5(SYS_prctl, option, a, b, c, d));
 }
 
-static void after_prctl(int option, unsigned long a, long ret)
+static void before_prctl(int option, unsigned long a)
 {
-    if (ret)
-        return;
     if (option == PR_SET_SECCOMP_)
+        tb_process_before_filter();
+    else if (option == PR_SET_TSC_ && a == 2 /* PR_TSC_SIGSEGV */)
+        tb_process_clock_off();
+}
+
+static void after_prctl(int option, long ret)
+{
+    if (!ret && option == PR_SET_SECCOMP_)
         tb_process_filtered();
-    else if (option == PR_SET_TSC_)
-        tb_process_clock_off(a == 2 /* PR_TSC_SIGSEGV */);
 }
 
 WRAPPER(int, prctl, (int option, ...))
@@ -121,10 +125,9 @@ WRAPPER(int, prctl, (int option, ...))
     unsigned long a = va_arg(list, unsigned long), b = va_arg(list, unsigned long), c = va_arg(list, unsigned long),
                   d = va_arg(list, unsigned long);
     va_end(list);
-    if (option == PR_SET_SECCOMP_)
-        tb_process_before_filter();
+    before_prctl(option, a);
     int ret = tb_real.prctl(option, a, b, c, d);
-    after_prctl(option, a, ret);
+    after_prctl(option, ret);
     return ret;
 }
 
@@ -257,7 +260,7 @@ static void after_any(long number, const struct args *args, long ret)
         tb_on_listen(ARG_FD(a), (int)ret);
         break;
     case SYS_prctl:
-        after_prctl((int)args->a, (unsigned long)args->b, ret);
+        after_prctl((int)args->a, ret);
         break;
 #ifdef SYS_seccomp
     case SYS_seccomp:
@@ -340,8 +343,10 @@ WRAPPER(long, syscall, (long number, ...))
         out_word = number == SYS_splice ? tb_fd_word((int)args.c) : 0;
         before_syscall(number, &args);
     }
+    if (number == SYS_prctl)
+        before_prctl((int)args.a, (unsigned long)args.b);
 #ifdef SYS_seccomp
-    if (number == SYS_seccomp && (unsigned long)args.a <= SECCOMP_SET_MODE_FILTER_)
+    else if (number == SYS_seccomp && (unsigned long)args.a <= SECCOMP_SET_MODE_FILTER_)
         tb_process_before_filter();
 #endif
     long ret = tb_real.syscall(number, args.a, args.b, args.c, args.d, args.e, args.f);

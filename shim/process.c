@@ -11,11 +11,14 @@
 #include "process.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 
 #include "clock.h"
 #include "events.h"
+#include "filter.h"
 #include "http1.h"
 #include "hooks.h"
 #include "identity.h"
@@ -38,6 +41,7 @@ static uint8_t fork_page[2 * PAGE_MAX]; /* holds one whole page of the process's
 
 static uint32_t is_inert;       /* for good */
 static uint32_t is_filtered;    /* the program installed a system call filter: no call of ours any more */
+static uint32_t is_tsc_off;     /* some thread must not read the time stamp counter; never taken back */
 static uint32_t region_started; /* somebody makes the region, or has tried */
 static uint64_t unobservable;   /* bits for the owner slot, kept over forks */
 
@@ -99,7 +103,12 @@ static void watch_forks(void)
 /* The widest instruction set that the machine has, or the one asked for (to measure, to test). */
 static void select_simd(void)
 {
+#ifdef SYS_arch_prctl
+    /* where the program had cpuid forbidden, asking the machine would be a SIGSEGV */
+    enum tb_simd simd = TB_RAW2(SYS_arch_prctl, TB_ARCH_GET_CPUID, 0) ? tb_scan_best() : TB_SIMD_SSE2;
+#else
     enum tb_simd simd = tb_scan_best();
+#endif
     if (tb_settings.simd[0] == 'p')
         simd = TB_SIMD_PORTABLE;
     else if (tb_settings.simd[0] == 's' && simd > TB_SIMD_SSE2)
@@ -120,10 +129,6 @@ bool tb_wake_slow(void)
     tb_core.env.monotonic_ns = tb_clock_monotonic_ns;
     unsigned long page = tb_auxval(AT_PAGESZ);
     tb_core.env.page_size = page ? page : 4096;
-    tb_core.env.pid = (uint32_t)TB_RAW0(SYS_getpid);
-    tb_clock_init();
-    select_simd();
-    watch_forks();
     tb_store_release(&tb_awake, 1);
     return true;
 }
@@ -131,7 +136,7 @@ bool tb_wake_slow(void)
 bool tb_is_socket(int fd)
 {
     struct stat st = {0};
-    return TB_RAW2(SYS_fstat, fd, &st) == 0 && S_ISSOCK(st.st_mode);
+    return tb_filter_fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
 }
 
 static __attribute__((constructor)) void start(void)
@@ -178,12 +183,27 @@ void tb_process_owner_slow(void)
         tb_fetch_or_relaxed(&tb_core.owner->unobservable, bits);
 }
 
-bool tb_process_region_slow(void)
+/* What the process is, asked when it is certain to matter: not by programs that only show a socket. */
+static void know_process(void)
 {
-    if (tb_load_relaxed(&is_inert) || tb_load_relaxed(&is_filtered) || tb_swap_acq_rel(&region_started, 1))
-        return false;
+    int tsc = 0;
+    tb_core.env.pid = (uint32_t)TB_RAW0(SYS_getpid);
+    if (TB_RAW2(SYS_prctl, PR_GET_TSC, &tsc) == 0 && tsc == PR_TSC_SIGSEGV)
+        tb_store_relaxed(&is_tsc_off, 1); /* since before its exec: threads and programs inherit it */
+    tb_clock_init();
+    tb_clock_use(TB_CLOCK_VDSO);
+    /* read by an add, which is not done before the line above: another thread may say so at this moment */
+    if (tb_fetch_add_relaxed(&is_tsc_off, 0))
+        tb_clock_use(TB_CLOCK_KERNEL);
+    select_simd();
+    watch_forks();
+}
+
+static bool make_region(void)
+{
     struct tb_identity identity;
     enum tb_inert why = TB_INERT_SYSCALL;
+    know_process();
     tb_identity_read(&tb_core, &identity);
     if (tb_region_open(&tb_core, tb_settings.dir[0] ? tb_settings.dir : NULL, &identity, &why)) {
         become_inert("not recording: ", inert_text(why));
@@ -192,6 +212,26 @@ bool tb_process_region_slow(void)
     tb_process_owner_slow(); /* the slot is claimed already; what was noted before the region existed is not in it */
     debug("recording as service ", identity.service);
     return true;
+}
+
+/*
+ * While the region is made descriptors are open for a moment. No signal is let in until they are closed: its handler
+ * would see their numbers, and one that jumps away, or a cancellation, would leave them open for good.
+ */
+bool tb_process_region_slow(void)
+{
+    if (tb_load_relaxed(&is_inert) || tb_load_relaxed(&is_filtered) || tb_swap_acq_rel(&region_started, 1))
+        return false;
+    uint64_t all = ~UINT64_C(0), before = 0; /* the kernel's sigset_t */
+    bool is_blocked = TB_RAW4(SYS_rt_sigprocmask, SIG_BLOCK, &all, &before, sizeof(all)) == 0;
+    bool is_made = false;
+    if (tb_filter_permits())
+        is_made = make_region();
+    else
+        become_inert("the system call filter kills what a region needs", "");
+    if (is_blocked)
+        TB_RAW4(SYS_rt_sigprocmask, SIG_SETMASK, &before, 0, sizeof(before));
+    return is_made;
 }
 
 void tb_process_unobservable(uint64_t reason)
@@ -231,10 +271,11 @@ void tb_process_filtered(void)
     tb_process_unobservable(TB_UNOBSERVABLE_SECCOMP);
 }
 
-void tb_process_clock_off(bool off)
+void tb_process_clock_off(void)
 {
+    tb_store_relaxed(&is_tsc_off, 1);
     if (!tb_load_relaxed(&is_filtered))
-        tb_clock_use(off ? TB_CLOCK_KERNEL : TB_CLOCK_VDSO);
+        tb_clock_use(TB_CLOCK_KERNEL);
 }
 
 /* ---- fork, exec, exit ---- */
@@ -259,6 +300,8 @@ void tb_process_forked(void)
 void tb_process_check_birth(void)
 {
     tb_process_check_fork();
+    if (!tb_load_relaxed(&tb_core.base)) /* nothing to inherit yet */
+        return;
     if (TB_UNLIKELY(tb_fork_word == &always_one) && !tb_load_relaxed(&is_filtered) && own_pid() != tb_core.env.pid)
         tb_process_forked();
 }
@@ -266,7 +309,7 @@ void tb_process_check_birth(void)
 bool tb_process_is_other(void)
 {
     tb_process_check_fork();
-    if (tb_load_relaxed(&is_filtered))
+    if (tb_load_relaxed(&is_filtered) || !tb_load_relaxed(&tb_core.base))
         return false;
     return (uint32_t)TB_RAW0(SYS_getpid) != tb_core.env.pid;
 }
@@ -275,7 +318,9 @@ void tb_process_after_fork(long ret)
 {
     if (!tb_load_relaxed(&tb_awake))
         return;
-    if (ret > 0)
+    if (ret == 0 && !tb_load_relaxed(&tb_core.base))
+        tb_store_relaxed(&region_started, 0); /* it was a thread of the parent, which is not here, that makes it */
+    else if (ret > 0)
         tb_add_relaxed(&tb_core.fork_generation, 1);
     else if (ret == 0 && tb_fork_word == &always_one)
         tb_process_forked();
@@ -293,12 +338,10 @@ void tb_process_before_exec(void)
 
 void tb_process_before_exit(void)
 {
-    if (!tb_load_relaxed(&tb_awake) || tb_process_is_other())
+    if (!tb_load_relaxed(&tb_awake) || !tb_core.base || tb_process_is_other())
         return;
     tb_store_relaxed(&is_inert, 1);
-    if (tb_core.base) {
-        tb_fds_close_all(false);
-        tb_owner_release(&tb_core);
-    }
+    tb_fds_close_all(false);
+    tb_owner_release(&tb_core);
     tb_store_release(&tb_awake, 0);
 }

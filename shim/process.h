@@ -66,8 +66,9 @@ bool tb_process_is_other(void);
  * needed. */
 void tb_process_before_filter(void);
 void tb_process_filtered(void);
-/* tb_process_clock_off - the program forbids the time stamp counter (PR_SET_TSC): the vDSO clock would be fatal. */
-void tb_process_clock_off(bool off);
+/* tb_process_clock_off - a thread forbids itself the time stamp counter (PR_SET_TSC): the vDSO clock would be fatal to
+ * it and to those it starts, so that the kernel is asked from now on. */
+void tb_process_clock_off(void);
 
 /* Bits of struct tb_owner.unobservable: what this process does that the agent cannot see (unobservable.def). */
 enum {

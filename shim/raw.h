@@ -73,5 +73,6 @@ static inline long tb_raw_fork(void)
 #ifndef SYS_io_uring_setup
 #define SYS_io_uring_setup 425
 #endif
+#define TB_ARCH_GET_CPUID 0x1011 /* arch_prctl: may this thread execute cpuid? (Linux 4.12, x86) */
 
 #endif

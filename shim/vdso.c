@@ -41,7 +41,6 @@ void tb_clock_init(void)
     const ElfW(Dyn) *dyn = ehdr ? tb_elf_dynamic(ehdr, &base) : NULL;
     if (dyn)
         vdso_clock = (clock_function *)tb_elf_symbol(base, dyn, VDSO_NAME);
-    tb_clock_use(TB_CLOCK_VDSO);
 }
 
 void tb_clock_use(enum tb_clock which)
