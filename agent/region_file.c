@@ -250,13 +250,19 @@ static void unlink_file(const struct opening *o)
     (void)call3(o, SYS_unlinkat, o->dir, (long)o->name, 0);
 }
 
+/*
+ * In a program that locks what it will map (mlockall(MCL_FUTURE)) the region is locked, too, and would count against its
+ * RLIMIT_MEMLOCK and take memory for every hole. Therefore it is mapped without access, which fills nothing, unlocked,
+ * and opened then.
+ */
 static long map_file(struct opening *o, long fd)
 {
-    long at = tb_syscall(o->core, SYS_mmap, 0, TB_REGION_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    long at = tb_syscall(o->core, SYS_mmap, 0, TB_REGION_BYTES, PROT_NONE, MAP_SHARED, fd, 0);
     if (at < 0 && at > -4096)
         return at;
     o->map = (uint8_t *)at;
-    return 0;
+    (void)call3(o, SYS_munlock, at, TB_REGION_BYTES, 0);
+    return call3(o, SYS_mprotect, at, TB_REGION_BYTES, PROT_READ | PROT_WRITE);
 }
 
 static void unmap_file(struct opening *o)

@@ -44,6 +44,7 @@ static void *map_once(void **at, size_t len)
     long got = tb_core.env.syscall(SYS_mmap, 0, (long)len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (got < 0 && got > -4096)
         return NULL;
+    tb_core.env.syscall(SYS_munlock, got, (long)len, 0, 0, 0, 0); /* not from the program's RLIMIT_MEMLOCK */
     void *mine = (void *)got, *found = NULL;
     if (!((uintptr_t)mine & ~TB_FD_ADDRESS) && tb_cas_acq_rel(at, &found, mine))
         return mine;

@@ -77,6 +77,8 @@ static void try_all(void)
     TB_RAW6(SYS_mmap, 0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     TB_RAW6(SYS_mmap, 0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, -1, 0);
     TB_RAW2(SYS_munmap, 0, 0);
+    TB_RAW2(SYS_munlock, 0, 0);
+    TB_RAW3(SYS_mprotect, 0, 0, PROT_READ | PROT_WRITE);
     TB_RAW3(SYS_getrandom, buf, 8, 1);
     TB_RAW1(SYS_uname, buf);
     TB_RAW4(SYS_openat, -1, "", O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0600);

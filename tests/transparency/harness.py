@@ -169,8 +169,9 @@ def plain_runs(case, regions):
     return first, None
 
 
-def compare(case, preload=OBJECT):
-    """What is wrong with a case, None when nothing is; and the reference."""
+def compare(case, preload=None):
+    """What is wrong with a case, None when nothing is; and the reference. @preload: ours unless another is named."""
+    preload = preload or OBJECT
     regions = tempfile.mkdtemp(prefix="tb-transparency-", dir="/dev/shm")
     try:
         plain, wrong = plain_runs(case, regions)

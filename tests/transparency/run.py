@@ -3,7 +3,8 @@
 """Same behaviour, byte for byte: every small program of programs/, in every flavour and in odd environments, shows the
 same with and without the object; and each deliberately harmful object of harmful/ is noticed by that comparison.
 
-Reports `ok NAME`, `not ok NAME` or `skip NAME reason`. Arguments: parts of names to run; --long adds what takes long.
+Reports `ok NAME`, `not ok NAME` or `skip NAME reason`. Arguments: parts of names to run;
+--long adds what takes long, --object=PATH tries another object.
 """
 import concurrent.futures
 import os
@@ -40,6 +41,9 @@ def hooks_without_program(outputs):
 def main():
     wanted = [a for a in sys.argv[1:] if a[0] != "-"]
     is_long = "--long" in sys.argv[1:]
+    for a in sys.argv[1:]:
+        if a.startswith("--object="):
+            harness.OBJECT = os.path.abspath(a[len("--object="):])
     programs = harness.build()
     cases = [c for p in programs for c in harness.cases_of(p)]
     cases = [c for c in cases if not wanted or any(w in c.name for w in wanted)]
