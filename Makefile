@@ -160,10 +160,10 @@ $(B)/afl/tests/fuzz/%: $(B)/afl/tests/fuzz/%.o $(B)/afl/all.a
 # --- checks ----------------------------------------------------------------------------------------------------------
 RUN = B=$(O) $(PYTHON) tests/run.py --build $(O)
 
-check: ## everything: set-up, build, unit, corpus, preload, compatibility, command, servers, chaos, Prometheus, object
+check: ## everything: set-up, build, unit, corpus, preload, transparency, compatibility, command, servers, chaos, Prometheus, object
 	$(Q)packaging/setup.sh build check
 	$(Q)$(MAKE) --no-print-directory check-programs
-	$(Q)$(RUN) unit corpus object preload compat cli differential servers chaos prometheus
+	$(Q)$(RUN) unit corpus object preload transparency compat cli differential servers chaos prometheus
 
 check-programs: all $(UNIT_PROGRAMS) $(REPLAY_PROGRAMS)
 

@@ -3,8 +3,8 @@
  * The process around the hooks (process.h): constructor and destructor, waking up, the region's creation, fork, exec,
  * exit, system call filters. The only file that knows what the environment says.
  *
- * Start: one look for the select file (four calls when it is there) and one at fd 0; waking up: two, three when rules
- * about executables are left to ask; a region: about forty, once.
+ * Start: one look for the select file (four calls when it is there) and one at fd 0; waking up: none, one when rules
+ * about executables are left to ask; a region: about fifty, once.
  * Fork story: fork() is hooked; a fork that no hook saw (daemon(), a raw clone) is noticed by a word that the kernel
  * wipes in the child (MADV_WIPEONFORK); where it cannot, by its pid at the next accept.
  */

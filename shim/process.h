@@ -18,7 +18,7 @@ extern struct tb_core tb_core;
 /* Points at a word that the kernel wipes in the child of a fork; 1 while this process is the one that set it. */
 extern uint32_t *tb_fork_word;
 
-/* tb_wake - the process shows a socket. Returns false when inert. At most 3 system calls, once. */
+/* tb_wake - the process shows a socket. Returns false when inert. At most 1 system call, once. */
 bool tb_wake_slow(void);
 static inline bool tb_wake(void)
 {

@@ -54,6 +54,8 @@ def find(kind, build):
         return programs("tests/preload/run.sh", 600) + programs("tests/preload/streams.py", 300)
     if kind == "compat":
         return programs("tests/compat/test_*.py", 600)
+    if kind == "transparency":
+        return [("transparency", ["tests/transparency/run.py"], 600)]
     if kind == "cli":
         return programs("tests/cli/test_*", 300) + programs("tests/packaging/test_*", 300)
     if kind == "servers":
