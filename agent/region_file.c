@@ -251,9 +251,9 @@ static void unlink_file(const struct opening *o)
 }
 
 /*
- * In a program that locks what it will map (mlockall(MCL_FUTURE)) the region is locked, too, and would count against its
- * RLIMIT_MEMLOCK and take memory for every hole. Therefore it is mapped without access, which fills nothing, unlocked,
- * and opened then.
+ * In a program that locks what it will map (mlockall(MCL_FUTURE)) the region is locked, too, and would count against
+ * its RLIMIT_MEMLOCK and take memory for every hole. Therefore it is mapped without access, which fills nothing,
+ * unlocked, and opened then.
  */
 static long map_file(struct opening *o, long fd)
 {
