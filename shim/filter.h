@@ -9,7 +9,7 @@
 
 /*
  * tb_filter_permits - may this process make the agent's own system calls? True at once where no filter is in force (3
- * calls, all of them the loader's); else they are tried in a child that is thrown away. Once, before the first of them.
+ * calls, all of them the loader's); else they are tried in a child that is thrown away. Asked once; the answer is kept.
  */
 bool tb_filter_permits(void);
 

@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 
 #include "events.h"
+#include "filter.h"
 #include "process.h"
 #include "raw.h"
 #include "resolve.h"
@@ -168,6 +169,8 @@ static bool watch_glibc(void)
 
 static bool watch(void)
 {
+    if (!tb_filter_permits())
+        return false;
     if (watch_glibc())
         return true;
     if (libc.read || !tb_streams_musl_watch()) /* half of glibc is no glibc */

@@ -153,7 +153,7 @@ def own_calls(lines):
                     mapped = range(int(at.group(2), 16), int(at.group(2), 16) + int(at.group(1)))
                     break
         elif mapped and int(found.group(1), 16) in mapped:
-            own.append(found.group(2))
+            own.append(found.group(2).replace("newfstatat", "fstat"))  # which of the two depends on libc
     check(mapped, "the object was not loaded")
     return own
 

@@ -171,6 +171,11 @@ static void births_and_ends(void)
     FAILS(fcntl64, -1, F_GETFL);
     OK(__fcntl, served, F_SETFD, FD_CLOEXEC);
     FAILS(__fcntl, -1, F_GETFL);
+    FILE *stream; /* an address, which is not shown */
+    CALL(fdopen, "ok", (stream = fdopen(dup(served), "r+")) != NULL);
+    CALL(fclose, "ok", fclose(stream));
+    FAILS(fdopen, -1, "r");
+    FAILS(fdopen, served, "?");
     tp_say_fds("before");
     OK(close, 40);
     FAILS(close, 40);
