@@ -17,7 +17,8 @@ packages() {
     bench) echo valgrind strace nginx-light python3 ;;
     fuzz) echo clang libclang-rt-14-dev afl++ ;;
     suites) echo debootstrap util-linux iproute2 python3 ;;
-    *) echo "setup.sh: unknown set '$1': expected build, demo, check, lint, bench, fuzz or suites" >&2; exit 2 ;;
+    releases) echo debootstrap npm xz-utils util-linux ;;
+    *) echo "setup.sh: unknown set '$1': expected build, demo, check, lint, bench, fuzz, suites or releases" >&2; exit 2 ;;
     esac
 }
 
@@ -25,6 +26,7 @@ packages() {
 is_installed() {
     case $1 in
     nginx-light) command -v nginx >/dev/null 2>&1 || [ -x /usr/sbin/nginx ] ;;
+    npm) command -v npm >/dev/null 2>&1 ;;
     golang-go) command -v go >/dev/null 2>&1 ;;
     default-jdk-headless) command -v javac >/dev/null 2>&1 ;;
     *) dpkg-query -W -f '${db:Status-Status}\n' "$1" 2>/dev/null | grep -qx installed ;;
