@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Runs a program as on Linux 3.10: `oldkernel PROGRAM ARGS`. A system call filter, inherited by all that it starts,
- * answers ENOSYS to every system call newer than 3.10 and EINVAL to the newer requests of madvise, prctl, fcntl and
- * futex that a filter can tell (by number, not through a pointer). `oldkernel --check` proves that it does: getrandom,
+ * answers ENOSYS to every system call newer than 3.10 and EINVAL to the newer requests of madvise, prctl and fcntl
+ * that a filter can tell (by number, not through a pointer). `oldkernel --getrandom PROGRAM ARGS` leaves that one
+ * call to programs that refuse to start without it. `oldkernel --check` proves that it does: getrandom,
  * statx, clone3, rseq, close_range and MADV_WIPEONFORK fail as they did then.
  *
  * The last call of 3.10 is finit_module: 313 in arch/x86/entry/syscalls/syscall_64.tbl, 273 in
@@ -45,6 +46,8 @@ static struct sock_filter rules[] = {
     IF_EQUAL(ARCH, 1, 0),
     ALLOW, /* a 32-bit program: not simulated */
     FIELD(nr),
+    IF_EQUAL(0xffffffffu, 0, 1), /* EXCEPTION: its number, or none */
+    ALLOW,
     IF_ABOVE(LAST_OF_3_10, 0, 1),
     FAIL(ENOSYS),
     NO_REQUEST(SYS_madvise, 2, 17, 99),       /* MADV_WIPEONFORK and later; MADV_HWPOISON is 100 */
@@ -53,6 +56,8 @@ static struct sock_filter rules[] = {
     NO_REQUEST(SYS_fcntl, 1, 35, 1023),       /* open file description locks */
     ALLOW,
 };
+
+#define EXCEPTION 4
 
 static int expect(const char *what, long result, int error)
 {
@@ -84,8 +89,12 @@ static int check(void)
 int main(int argc, char **argv)
 {
     struct sock_fprog program = {sizeof(rules) / sizeof(rules[0]), rules};
-    if (argc < 2)
+    if (argc > 2 && !strcmp(argv[1], "--getrandom")) {
+        rules[EXCEPTION].k = SYS_getrandom;
+        argv++;
+    } else if (argc < 2) {
         return 2;
+    }
     /* as root without no_new_privs, so that set-user-ID helpers go on as they did */
     if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) &&
         (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0))) {
