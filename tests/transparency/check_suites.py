@@ -112,6 +112,8 @@ def compare(todo, layers, base, options):
                 + [pool.submit(Run, r, labels[o], layers[r.name], base, options, o) for o in objects] for r in todo}
         for r in todo:
             plain, *others = [f.result() for f in runs[r.name]]
+            if plain.status == 0 and plain.results:
+                keep_plain(r, plain, options)
             for other in others:
                 found = judge.problems(r, plain, other, options.quick)
                 failed += bool(found)
@@ -167,6 +169,8 @@ def plain_runs(r, options):
 def keep_plain(r, run, options):
     """Plain runs are kept as they come, so that an interrupted recording goes on where it was."""
     path, runs = plain_runs(r, options)
+    if run.status != 0 or not run.results:
+        userland.fail(f"{r.name}: a plain run ended with {run.status}, {len(run.results)} results: see its log")
     runs.append(run.results)
     with open(path + ".new", "w") as f:
         json.dump(runs, f)
@@ -184,7 +188,7 @@ def record(todo, layers, base, options):
         for done in concurrent.futures.as_completed(pending):
             keep_plain(pending[done], done.result(), options)
     for r in todo:
-        runs = plain_runs(r, options)[1][-judge.RECORDED_RUNS:]
+        runs = plain_runs(r, options)[1]
         least, flipped = judge.record(r.name, runs, options.quick)
         print(f"{r.name}: at least {least} results, {len(flipped)} flipped", flush=True)
     return 0

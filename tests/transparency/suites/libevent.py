@@ -39,9 +39,8 @@ make -j2 check TESTS= || make -j2 test/regress
 ln -s "$PWD" /suite/src
 """,
     run="""cd /suite/src
-export EVENT_DEBUG_LOGGING_ALL=
 if [ -n "$QUICK" ]; then test/regress --quiet http/base http/head http/post rpc/.. >/results/epoll.log 2>&1; exit 0; fi
-test/regress +bufferevent_connect_fail_eventcb_defer >/results/epoll.log 2>/results/epoll.errors &
+test/regress >/results/epoll.log 2>/results/epoll.errors &
 EVENT_NOEPOLL=1 test/regress http/.. bufferevent/.. main/.. >/results/poll.log 2>/results/poll.errors &
 EVENT_NOEPOLL=1 EVENT_NOPOLL=1 test/regress http/.. listener/.. rpc/.. >/results/select.log 2>/results/select.errors &
 wait

@@ -5,7 +5,7 @@ import os
 from suitelib import results
 from suitelib.recipe import Recipe
 
-WHICH = "http-* net-* child-process-* cluster-*"
+WHICH = "http-[a-k]* http-o* http-pi* http-re* http-u* child-process-fork* cluster-worker* cluster-http*"
 QUICK = "http-server-* net-server-* child-process-spawn*"
 
 RECIPE = Recipe(

@@ -7,7 +7,7 @@ TESTS = """t/io/*.t t/op/{alarm,die_exit,exec,fork,getpid,getppid,kill0,magic,sl
 time,time_loop,die_unwind,threads,threads-dirh,eval,closure,inccode,sub,local,tie_fetch_count,utf8_handle}.t dist/IO/t/*.t cpan/Socket/t/*.t cpan/HTTP-Tiny/t/*.t
 ext/POSIX/t/*.t ext/IPC-Open3/t/*.t cpan/IPC-Cmd/t/*.t cpan/IPC-SysV/t/*.t dist/threads/t/*.t dist/threads-shared/t/*.t
 dist/Thread-Queue/t/*.t dist/Thread-Semaphore/t/*.t dist/Time-HiRes/t/*.t cpan/libnet/t/*.t cpan/IO-Socket-IP/t/*.t ext/Fcntl/t/*.t
-ext/File-Glob/t/*.t cpan/Sys-Syslog/t/*.t ext/Hash-Util/t/*.t cpan/IO-Zlib/t/*.t dist/Storable/t/{lock,file_magic,store,retrieve}.t dist/Net-Ping/t/*.t
+ext/File-Glob/t/*.t cpan/Sys-Syslog/t/*.t ext/Hash-Util/t/*.t dist/Storable/t/{lock,file_magic,store,retrieve}.t dist/Net-Ping/t/*.t
 lib/{File/*,open,perlio,vmsish,FileHandle,SelectSaver,Symbol,DirHandle}.t""".replace("\n", " ").replace(", ", ",")
 QUICK = "t/io/*.t dist/IO/t/*.t cpan/HTTP-Tiny/t/*.t"
 
