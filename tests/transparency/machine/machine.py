@@ -88,7 +88,8 @@ cp -r {root}/out {where}/out
         script += f"""rm {root}/etc/ld.so.preload
 chroot {root} tickbird-exporter --once --storage.path /tmp/ledger > {where}/metrics 2> {where}/exporter.err || true
 """
-    run("unshare", "-m", "-p", "-n", "-u", "-i", "-f", "sh", "-c", script, stdin=subprocess.DEVNULL)
+    run("unshare", "-m", "-p", "-n", "-u", "-i", "-f", "sh", "-c", script, stdin=subprocess.DEVNULL,
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "B": str(BUILD)})
     return where / "out"
 
 

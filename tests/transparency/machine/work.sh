@@ -4,6 +4,7 @@
 # Each step leaves /out/NAME.{out,err,status}; what is not the same in two runs of any machine (times, numbers of processes)
 # is kept out of the steps or masked here. usage: work.sh [STEP...]
 set -u
+unset B
 export LC_ALL=C.UTF-8 HOME=/root DEBIAN_FRONTEND=noninteractive PATH=/usr/sbin:/usr/bin:/sbin:/bin
 export SOURCE_DATE_EPOCH=1700000000 GIT_AUTHOR_DATE='1700000000 +0000' GIT_COMMITTER_DATE='1700000000 +0000'
 export GIT_AUTHOR_NAME=A GIT_AUTHOR_EMAIL=a@localhost GIT_COMMITTER_NAME=A GIT_COMMITTER_EMAIL=a@localhost
@@ -13,7 +14,7 @@ mkdir -p /out /work
 step() {
     name=$1; shift
     case $wanted in "  "|*" $name "*) ;; *) return ;; esac
-    (cd /work && timeout 900 bash -c "$*") >/out/$name.out 2>/out/$name.err </dev/null
+    (cd /work && timeout 3600 bash -c "$*") >/out/$name.out 2>/out/$name.err </dev/null
     echo $? >/out/$name.status
     sed -i -E 's/[0-9]{2}:[0-9]{2}:[0-9]{2}/HH:MM:SS/g; s/\(pid [0-9]+\)|\[[0-9]{2,}\]|[0-9]+#[0-9]+/PID/g; s/(line [0-9]+: *)[0-9]+ /\1PID /g' /out/$name.out /out/$name.err
     echo "$name $(cat /out/$name.status)"
