@@ -13,6 +13,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import harmful  # noqa: E402  pylint: disable=wrong-import-position
 import harness  # noqa: E402  pylint: disable=wrong-import-position
 
 
@@ -45,8 +46,9 @@ def main():
         if a.startswith("--object="):
             harness.OBJECT = os.path.abspath(a[len("--object="):])
     programs = harness.build()
-    cases = [c for p in programs for c in harness.cases_of(p)]
-    cases = [c for c in cases if not wanted or any(w in c.name for w in wanted)]
+    listed = [c for p in programs for c in harness.cases_of(p)]
+    all_cases = [c for c in listed if not excuse(c, is_long)]
+    cases = [c for c in listed if not wanted or any(w in c.name for w in wanted)]
     failed, outputs = 0, ""
 
     def report(name, wrong):
@@ -71,6 +73,15 @@ def main():
             report(case.name, wrong)
             if case.name.startswith("calls_"):
                 outputs += plain.parts["output"].decode(errors="replace")
+    chosen = [n for n in harmful.harms() if not wanted or any(w in f"harmful_{n}_is_noticed" for w in wanted)]
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        for name, (wrong, where) in zip(chosen, pool.map(lambda n: harmful.unnoticed(n, all_cases), chosen)):
+            print(f"# {where}" if where else "#", flush=True)
+            report(f"harmful_{name}_is_noticed", wrong)
+    for test, check in (("harmless_object_is_not_reported", lambda: harmful.harmless_reported(all_cases)),
+                        ("harmful_malloc_is_noticed", harmful.malloc_unnoticed)):
+        if not wanted or any(w in test for w in wanted):
+            report(test, check())
     if not wanted:
         report("every_hook_is_called_both_ways", ", ".join(hooks_without_program(outputs)))
     return 1 if failed else 0

@@ -386,7 +386,13 @@ static void fds_only(void)
     tp_say_fds("open");
 }
 
-TP_MAIN({"all_limits", all_limits, ""}, {"little_address_space", little_address_space, ""},
+static void errno_at_start(void)
+{
+    say("errno %d\n", tp_errno);
+}
+
+TP_MAIN({"errno_at_start", errno_at_start, ""}, {"all_limits", all_limits, ""},
+        {"little_address_space", little_address_space, ""},
         {"little_address_space_from_the_start", little_address_space_from_the_start, ""},
         {"little_data", little_data, ""}, {"serve_and_count", serve_and_count, ""}, {"serve_only", serve_only, ""},
         {"little_stack", little_stack, ""}, {"no_file_size", no_file_size, ""}, {"no_descriptors", no_descriptors, ""},

@@ -32,6 +32,7 @@
 #define TP_BAD ((void *)8) /* never mapped */
 
 static bool tp_is_awake;
+static int tp_errno; /* as main found it */
 
 /* Writes without libc, so that what is printed does not depend on what is tested, also behind filters. */
 static inline long tp_raw3(long nr, long a, long b, long c)
@@ -193,6 +194,7 @@ static inline int tp_main(int argc, char **argv, const struct tp_case *cases, si
     int main(int argc, char **argv)                                                                                    \
     {                                                                                                                  \
         static const struct tp_case cases[] = {__VA_ARGS__};                                                           \
+        tp_errno = errno;                                                                                              \
         return tp_main(argc, argv, cases, sizeof(cases) / sizeof(cases[0]));                                           \
     }
 
