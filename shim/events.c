@@ -436,10 +436,18 @@ void tb_on_close(int fd, uint64_t word)
     end_identity(slot, TB_CLOSE_LOCAL);
 }
 
+/* A kernel or a filter without the call closes nothing, and the program goes on to close them one by one. An empty
+ * range is refused by whoever has the call. It is the call that the program itself makes next. */
+static bool has_close_range(void)
+{
+    return TB_RAW3(SYS_close_range, 1, 0, 0) == -EINVAL;
+}
+
 void tb_on_close_range(unsigned first, unsigned last, unsigned flags)
 {
     uint32_t end = tb_fd_limit();
-    if (flags & 4u /* CLOSE_RANGE_CLOEXEC */ || first > last || first >= end)
+    const bool is_certain = flags & TB_CLOSE_FROM;
+    if ((flags & ~TB_CLOSE_FROM & ~2u /* CLOSE_RANGE_UNSHARE */) || first > last || first >= end)
         return;
     tb_process_check_fork();
     bool is_asked = false;
@@ -451,7 +459,7 @@ void tb_on_close_range(unsigned first, unsigned last, unsigned flags)
         }
         if (!tb_load_relaxed(slot))
             continue;
-        if (!is_asked && tb_process_is_other())
+        if (!is_asked && (tb_process_is_other() || (!is_certain && !has_close_range())))
             return;
         is_asked = true;
         end_identity(slot, TB_CLOSE_LOCAL);

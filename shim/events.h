@@ -123,6 +123,8 @@ void tb_on_connect(int fd, int ret);
 void tb_on_shutdown(int fd, int how, int ret);
 void tb_on_dup(int from, int to);
 void tb_on_close(int fd, uint64_t word);
+#define TB_CLOSE_FROM                                                                                                  \
+    (1u << 31) /* among close_range's flags: closefrom, which finds another way when there is no such call */
 void tb_on_close_range(unsigned first, unsigned last, unsigned flags);
 
 /* tb_fds_close_all - every stream ends for this process: at exit, or at exec (then only those that do not survive it).

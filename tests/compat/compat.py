@@ -88,6 +88,20 @@ def drive_unseen(server, random_):
     return record
 
 
+def drive_plainly(argv, directory, connections=3, requests=3):
+    """GET /small and nothing else, for a server that knows no more. Returns the tally."""
+    server = start(argv, directory, "host")
+    record = collections.Counter()
+    for _ in range(connections):
+        c = server.connect(record)
+        for _ in range(requests):
+            assert c.get("GET", "/small")
+        c.close()
+    assert sum(record.values()) == connections * requests
+    assert server.p.poll() is None
+    return record
+
+
 def object_hash():
     with open(OBJECT, "rb") as f:
         return hashlib.sha256(f.read()).hexdigest()[:16]

@@ -42,6 +42,15 @@ static void *load(const char *how, const char *path)
 
 static const struct calls own = {accept, recv, send, close};
 
+static unsigned close_flags;
+
+static ssize_t send_after_close(int fd, const void *buf, size_t len, int flags)
+{
+    if (syscall(436 /* close_range */, fd, fd + 1000, close_flags) == 0)
+        exit(3);
+    return send(fd, buf, len, flags);
+}
+
 static void serve(const char *who, const struct calls *module)
 {
     struct calls use = {
@@ -121,6 +130,12 @@ int main(int argc, char **argv)
             serve(argv[2], module);
         return 2;
     }
+    if (argc == 3 && !strcmp(argv[1], "close")) {
+        struct calls closing = own;
+        closing.send_ = send_after_close;
+        close_flags = (unsigned)atoi(argv[2]);
+        serve("hhmh", &closing);
+    }
     if (argc == 4 && !strcmp(argv[1], "late"))
         return late(argv[2], argv[3]);
     if (argc > 2 && !strcmp(argv[1], "symbols")) {
@@ -129,6 +144,6 @@ int main(int argc, char **argv)
                 printf("%s\n", argv[i]);
         return 0;
     }
-    fprintf(stderr, "usage: host serve WHO HOW MODULE | late HOW OBJECT | symbols NAME...\n");
+    fprintf(stderr, "usage: host serve WHO HOW MODULE | close FLAGS | late HOW OBJECT | symbols NAME...\n");
     return 2;
 }

@@ -50,6 +50,14 @@ def way_on_3_10(directory, random_, way):
     drive(directory, random_, "server", way, "epoll")
 
 
+@test(("flags", [], "128"), ("kernel", ["oldkernel"], "0"))
+def close_range_that_fails_for(directory, random_, under, flags):
+    """It closes nothing, so the open exchanges go on."""
+    under = [oldkernel()] if under else []
+    record = compat.drive_plainly([*under, compat.program("host", "-ldl"), "close", flags], directory)
+    preload.compare(directory, record, aborted={})
+
+
 def run_servers(script, names, under, **env):
     """Runs a file of tests/servers with the filter around each server. Returns its lines: (word, name), and the output."""
     full = {**os.environ, "TB_UNDER": under, "TB_STEPS": os.environ.get("TB_STEPS", "6"), "B": compat.B, **env}
