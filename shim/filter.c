@@ -6,8 +6,8 @@
  * do nothing, and ends. It sends no signal to anybody and is waited for at once.
  *
  * Certain without trying are the calls that every dynamic program makes before its first instruction: openat, read,
- * close, fstat of one kind, mmap. Assumed is what fork() needs (clone, wait4, rt_sigprocmask): whoever forbids that on
- * pain of death must switch the agent off (docs/limits.md).
+ * close, fstat of one kind, mmap, mprotect. Assumed is what fork() needs (clone, wait4, rt_sigprocmask): whoever
+ * forbids that on pain of death must switch the agent off (docs/limits.md).
  */
 #include "filter.h"
 
@@ -78,7 +78,6 @@ static void try_all(void)
     TB_RAW6(SYS_mmap, 0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, -1, 0);
     TB_RAW2(SYS_munmap, 0, 0);
     TB_RAW2(SYS_munlock, 0, 0);
-    TB_RAW5(SYS_mremap, 0, 0, 0, MREMAP_MAYMOVE | MREMAP_FIXED, 0);
     TB_RAW3(SYS_mprotect, 0, 0, PROT_READ | PROT_WRITE);
     TB_RAW3(SYS_getrandom, buf, 8, 1);
     TB_RAW1(SYS_uname, buf);

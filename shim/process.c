@@ -136,7 +136,7 @@ bool tb_wake_slow(void)
 bool tb_is_socket(int fd)
 {
     struct stat st = {0};
-    return tb_filter_fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
+    return !tb_load_relaxed(&is_filtered) && tb_filter_fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
 }
 
 static __attribute__((constructor)) void start(void)

@@ -10,7 +10,8 @@
 #include "raw.h"
 
 #define FUNCTIONS (1u << STT_FUNC | 1u << STT_GNU_IFUNC | 1u << STT_NOTYPE)
-#define OBJECTS_MAX 4096 /* of the loader's list; a longer or damaged list ends the walk */
+#define SPAN_MAX ((uintptr_t)256 << 20) /* of a library's addresses, larger than any C library */
+#define OBJECTS_MAX 4096                /* of the loader's list; a longer or damaged list ends the walk */
 
 struct tables {
     const ElfW(Sym) * symbols;
@@ -227,7 +228,7 @@ static struct link_map *own_object(void)
     struct link_map *own = objects;
     for (int n = 0; own && own->l_ld != _DYNAMIC && n < OBJECTS_MAX; n++)
         own = own->l_next;
-    return own;
+    return own && own->l_ld == _DYNAMIC ? own : NULL;
 }
 
 /* By the name in the object, which a copy under another file name still has. */
@@ -242,33 +243,54 @@ bool tb_resolve_is_second_copy(void)
     return false;
 }
 
-static void *resolve(const char *name, unsigned types)
+/* The first definition in the objects from @from to before @to. */
+static void *find_in(struct link_map *from, const struct link_map *to, const char *name, unsigned types,
+                     uintptr_t *ret_base)
+{
+    for (struct link_map *m = from; m != to; m = m->l_next) {
+        void *found = m->l_ld && m->l_ld != _DYNAMIC ? find(m->l_addr, m->l_ld, name, types) : NULL;
+        if (found) {
+            *ret_base = m->l_addr;
+            return found;
+        }
+    }
+    return NULL;
+}
+
+static void *resolve(const char *name, unsigned types, uintptr_t *ret_base)
 {
     struct link_map *own = own_object();
-    if (own && own->l_ld == _DYNAMIC) {
-        for (struct link_map *m = own->l_next; m; m = m->l_next) {
-            void *found = m->l_ld ? find(m->l_addr, m->l_ld, name, types) : NULL;
-            if (found)
-                return found;
-        }
-        /* Loaded late: what we stand before was loaded before us. */
-        for (struct link_map *m = objects; m != own; m = m->l_next) {
-            void *found = m->l_ld && m->l_ld != _DYNAMIC ? find(m->l_addr, m->l_ld, name, types) : NULL;
-            if (found)
-                return found;
-        }
-        return NULL;
-    }
-    void *found = dlsym ? dlsym((void *)-1L /* RTLD_NEXT */, name) : NULL;
-    return found;
+    *ret_base = 0;
+    if (!own)
+        return dlsym ? dlsym((void *)-1L /* RTLD_NEXT */, name) : NULL;
+    void *found = find_in(own->l_next, NULL, name, types, ret_base);
+    /* Loaded late: what we stand before was loaded before us. */
+    return found ? found : find_in(objects, own, name, types, ret_base);
 }
 
 void *tb_resolve_next(const char *name)
 {
-    return resolve(name, FUNCTIONS);
+    uintptr_t base;
+    return resolve(name, FUNCTIONS, &base);
 }
 
-void *tb_resolve_object(const char *name)
+void *tb_resolve_object(const char *name, uintptr_t *ret_base)
 {
-    return resolve(name, 1u << STT_OBJECT);
+    uintptr_t base;
+    return resolve(name, 1u << STT_OBJECT, ret_base ? ret_base : &base);
+}
+
+bool tb_elf_is_sealed(uintptr_t base, uintptr_t from, uintptr_t to, uintptr_t page)
+{
+    const ElfW(Ehdr) *e = (const ElfW(Ehdr) *)base;
+    /* An object whose addresses begin at 0 has its header there; one that was given others (prelinked) may not. */
+    if (!base || from < base || to - base > SPAN_MAX || !tb_equal(e->e_ident, ELFMAG, SELFMAG))
+        return false;
+    const ElfW(Phdr) *ph = (const ElfW(Phdr) *)(base + e->e_phoff);
+    for (size_t i = 0; i < e->e_phnum; i++) {
+        uintptr_t start = base + ph[i].p_vaddr, end = start + ph[i].p_memsz;
+        if (ph[i].p_type == PT_GNU_RELRO) /* whole pages, as the loader rounds them */
+            return (start & ~(page - 1)) <= from && to <= (end & ~(page - 1));
+    }
+    return false;
 }

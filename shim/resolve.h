@@ -35,8 +35,18 @@ const ElfW(Dyn) * tb_elf_dynamic(uintptr_t ehdr, uintptr_t *ret_base);
  */
 void *tb_resolve_next(const char *name);
 
-/* tb_resolve_object - the same for data: the definition that the libraries themselves use. */
-void *tb_resolve_object(const char *name);
+/*
+ * tb_resolve_object - the same for data: the definition that the libraries themselves use.
+ *
+ * @ret_base  where the object that defines it is loaded, 0 when unknown; may be NULL
+ */
+void *tb_resolve_object(const char *name, uintptr_t *ret_base);
+
+/*
+ * tb_elf_is_sealed - did the loader make the pages from @from to @to read-only after it had written to them
+ * (PT_GNU_RELRO)? False also when that cannot be told of the object at @base.
+ */
+bool tb_elf_is_sealed(uintptr_t base, uintptr_t from, uintptr_t to, uintptr_t page);
 
 /* tb_resolve_is_second_copy - was another libtickbird.so loaded before this one? Two would count everything twice. */
 bool tb_resolve_is_second_copy(void);

@@ -3,19 +3,18 @@
  * Streams of glibc, and what is common to all (streams.h). glibc reaches read, write and close of every stream on a
  * descriptor through two tables, _IO_file_jumps and _IO_wfile_jumps, whose layout is part of its binary interface since
  * 2.1 (C++ libraries were built on it) and which it exports, as it does the functions in them. It checks that a
- * stream's table is one of its own, not what stands in it. The tables are read-only after loading, so a changed copy of
- * their page is made and moved over it: in one step, as other threads see it.
+ * stream's table is one of its own, not what stands in it. The loader sealed the tables after loading (relro); their
+ * page is opened by the call that the loader sealed it with, four words are stored one by one, and it is sealed again.
+ * So no filter that let the program start can mind, and nothing is ever unmapped, whatever fails.
  *
- * Fork story: all of it is private memory and is copied. Context: any. Threads that come at the same time each do all
- * of it, with the same outcome, so that none has to wait and none goes on before it is done.
+ * Fork story: all of it is private memory and is copied. Context: any. Of threads that come at the same time one opens
+ * the tables and the others go on: bytes of theirs that cross in these microseconds are not seen.
  */
 #include "streams.h"
 
-#include <linux/futex.h>
 #include <sys/mman.h>
 
 #include "events.h"
-#include "filter.h"
 #include "process.h"
 #include "raw.h"
 #include "resolve.h"
@@ -24,7 +23,6 @@
 enum { JUMP_SETBUF = 11, JUMP_READ = 14, JUMP_WRITE = 15, JUMP_CLOSE = 17 };
 
 #define NOTED_MAX 16u
-#define TABLES_MAX (256u << 10) /* bytes of pages that hold both tables */
 
 typedef ssize_t read_fn(void *stream, void *buf, ssize_t len);
 typedef ssize_t write_fn(void *stream, const void *buf, ssize_t len);
@@ -86,13 +84,6 @@ static void *stream_setbuf(void *stream, char *buf, ssize_t len)
 
 /* ---- leading them there ---- */
 
-/* A word that the kernel may write to, for us? An OR of 0 changes nothing (agent/region_memory.c has the reasons). */
-static bool is_writable(const void *word)
-{
-    long op = (long)FUTEX_OP(FUTEX_OP_OR, 0, FUTEX_OP_CMP_EQ, 0);
-    return tb_core.env.syscall(SYS_futex, (long)word, FUTEX_WAKE_OP | FUTEX_PRIVATE_FLAG, 0, 0, (long)word, op) >= 0;
-}
-
 static bool is_either(void *const *at, void *real, void *ours)
 {
     void *found = tb_load_relaxed(at);
@@ -115,62 +106,49 @@ static void set(void **table)
     tb_store_release(&table[JUMP_CLOSE], (void *)stream_close);
 }
 
-static long call(long number, uintptr_t a, size_t b, long c, long d, uintptr_t e)
+static long protect(uintptr_t from, uintptr_t to, long access)
 {
-    return tb_core.env.syscall(number, (long)a, (long)b, c, d, (long)e, 0);
+    return tb_core.env.syscall(SYS_mprotect, (long)from, (long)(to - from), access, 0, 0, 0);
 }
 
-/* Nobody writes to a page that is read-only: its copy stays true until it takes its place. */
-static bool replace(void **narrow, void **wide, uintptr_t from, size_t len)
+/* They lie side by side in the library that is loaded at @base. */
+static bool lead(void **narrow, void **wide, uintptr_t base)
 {
-    uintptr_t copy = (uintptr_t)tb_core.env.syscall(SYS_mmap, 0, (long)len, PROT_READ | PROT_WRITE,
-                                                    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (copy > -(uintptr_t)4096)
-        return false;
-    tb_copy((void *)copy, (const void *)from, len);
-    set((void **)((uintptr_t)narrow - from + copy));
-    set((void **)((uintptr_t)wide - from + copy));
-    if (call(SYS_mprotect, copy, len, PROT_READ, 0, 0) == 0 &&
-        call(SYS_mremap, copy, len, (long)len, MREMAP_MAYMOVE | MREMAP_FIXED, from) == (long)from)
-        return true;
-    call(SYS_munmap, copy, len, 0, 0, 0);
-    return false;
-}
-
-/* Both at once: a copy made by another thread must not be older in one of them. They lie side by side. */
-static bool lead(void **narrow, void **wide)
-{
+    static uint32_t is_begun;
     void **first = narrow < wide ? narrow : wide, **last = narrow < wide ? wide : narrow;
     uintptr_t page = tb_core.env.page_size, from = (uintptr_t)&first[JUMP_SETBUF] & ~(page - 1);
-    size_t len = (((uintptr_t)&last[JUMP_CLOSE + 1] + page - 1) & ~(page - 1)) - from;
-    if (is_writable(&first[JUMP_SETBUF]) && is_writable(&last[JUMP_CLOSE])) {
-        set(narrow);
-        set(wide);
+    uintptr_t to = ((uintptr_t)&last[JUMP_CLOSE + 1] + page - 1) & ~(page - 1);
+    if (!tb_elf_is_sealed(base, from, to, page))
+        return false;
+    if (tb_swap_acq_rel(&is_begun, 1)) /* one that seals must not overtake another that stores */
         return true;
-    }
-    return len <= TABLES_MAX && replace(narrow, wide, from, len);
+    if (protect(from, to, PROT_READ | PROT_WRITE))
+        return false;
+    set(narrow);
+    set(wide);
+    (void)protect(from, to, PROT_READ);
+    return true;
 }
 
 static bool watch_glibc(void)
 {
-    void **narrow = tb_resolve_object("_IO_file_jumps"), **wide = tb_resolve_object("_IO_wfile_jumps");
+    uintptr_t base = 0;
+    void **narrow = tb_resolve_object("_IO_file_jumps", &base), **wide = tb_resolve_object("_IO_wfile_jumps", &base);
     libc.read = (read_fn *)tb_resolve_next("_IO_file_read");
     libc.write = (write_fn *)tb_resolve_next("_IO_file_write");
     libc.close = (close_fn *)tb_resolve_next("_IO_file_close");
     libc.setbuf = (setbuf_fn *)tb_resolve_next("_IO_file_setbuf");
-    libc.out = tb_resolve_object("_IO_2_1_stdout_");
+    libc.out = tb_resolve_object("_IO_2_1_stdout_", NULL);
     tb_stream_calls.fileno = (int (*)(void *))tb_resolve_next("fileno");
     tb_stream_calls.fpending = (size_t(*)(void *))tb_resolve_next("__fpending");
     if (!tb_stream_calls.fileno || !tb_stream_calls.fpending || !libc.read || !libc.write || !libc.close ||
         !libc.setbuf || !is_known(narrow) || !is_known(wide))
         return false;
-    return lead(narrow, wide);
+    return lead(narrow, wide, base);
 }
 
 static bool watch(void)
 {
-    if (!tb_filter_permits())
-        return false;
     if (watch_glibc())
         return true;
     if (libc.read || !tb_streams_musl_watch()) /* half of glibc is no glibc */

@@ -19,7 +19,7 @@
 
 #pragma GCC visibility push(hidden)
 
-/* tb_streams_watch - descriptors 0 to 2 may be sockets from now on. Up to 8 system calls, once in a process. */
+/* tb_streams_watch - descriptors 0 to 2 may be sockets from now on. Two system calls, once in a process. */
 void tb_streams_watch(void);
 
 /* tb_streams_opened - @stream was made for @fd by fdopen. One system call when nothing is known of @fd. */

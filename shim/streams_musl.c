@@ -133,7 +133,7 @@ static void lead(struct stream *s)
 
 static struct stream *standard(const char *name)
 {
-    struct stream *const *at = tb_resolve_object(name);
+    struct stream *const *at = tb_resolve_object(name, NULL);
     return at ? *at : NULL;
 }
 

@@ -5,6 +5,7 @@ explained. The truth is the region: a program that is observed makes one when it
 import os
 import re
 import shutil
+import socket
 import subprocess
 
 from cli_lib import OBJECT, Skip, TICKBIRD, check, main, need, one_line, read_line, test, wait_for
@@ -131,9 +132,10 @@ def a_select_file_that_cannot_be_trusted_or_read_selects_nothing(s):
         check(not records(s, TICKBIRD_SELECT_FILE=path), "somebody else's")
 
 
-def strace(s, argv, env, name):
+def strace(s, argv, env, name, stdin=None):
     out = os.path.join(s.path, name)
-    subprocess.run(["strace", "-f", "-i", "-o", out, *argv], env=env, check=True, timeout=60, capture_output=True)
+    subprocess.run(["strace", "-f", "-i", "-o", out, *argv], env=env, check=True, timeout=60, capture_output=True,
+                   stdin=stdin)
     with open(out, encoding="utf-8", errors="replace") as f:
         return f.read().splitlines()
 
@@ -187,6 +189,17 @@ def the_start_of_a_program_that_never_serves_stays_within_five_calls(s):
     env["TICKBIRD_SELECT_FILE"] = select_file(s, "include exe *\nexclude exe /usr/lib/**\nexclude arg --batch\n")
     calls = own_calls(strace(s, ["/bin/true"], env, "out"))
     check(calls == ["openat", "fstat", "read", "close", "fstat"], calls)
+
+
+@test
+def a_socket_as_standard_input_costs_two_calls_more(s):
+    """As in the commands that sshd and other servers run; glibc's tables of streams are opened and sealed again."""
+    need("strace")
+    here, there = socket.socketpair()
+    with here, there:
+        env = environment(s, TICKBIRD_SELECT_FILE=os.path.join(s.path, "none"))
+        calls = own_calls(strace(s, ["/bin/true"], env, "out", stdin=here))
+    check(calls == ["openat", "fstat", "mprotect", "mprotect"], calls)
 
 
 @test

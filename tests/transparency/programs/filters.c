@@ -123,6 +123,26 @@ static void own_filter(void)
     }
 }
 
+/* A stream for a descriptor of which nothing is known. */
+static void own_filter_stream(void)
+{
+    static const int calls[] = {SYS_read,  SYS_write, SYS_sendto, SYS_recvfrom,    SYS_exit_group,
+                                SYS_fcntl, SYS_brk,   SYS_mmap,   SYS_rt_sigreturn};
+    int ends[2];
+    MUST(!pipe(ends));
+    tp_pair(pair);
+    tp_exchange(pair);
+    pid_t child = fork();
+    if (child == 0) {
+        filter(calls, COUNT(calls), SECCOMP_RET_ALLOW, SECCOMP_RET_KILL_PROCESS, false);
+        MUST(fdopen(ends[1], "w"));
+        MUST(fdopen(pair[0], "w"));
+        tp_put("streams\n");
+        _exit(0);
+    }
+    tp_reap("filtered, streams", child);
+}
+
 /* Locked in before it ever served: sockets, listen, accept. */
 static void own_filter_first(void)
 {
@@ -292,8 +312,9 @@ static void no_counter_in_one_thread(void)
     say("state %d\n", state);
 }
 
-TP_MAIN({"strict", strict, ""}, {"own_filter", own_filter, ""}, {"own_filter_first", own_filter_first, ""},
-        {"each_call_kills", each_call_kills, "only-asleep"}, {"serve_only", serve_only, ""},
-        {"shows_a_socket", shows_a_socket, ""}, {"exact_allow_list", exact_allow_list, ""},
-        {"server_allow_list", server_allow_list, ""}, {"no_counter", no_counter, ""},
-        {"no_counter_by_number", no_counter_by_number, ""}, {"no_counter_in_one_thread", no_counter_in_one_thread, ""})
+TP_MAIN({"strict", strict, ""}, {"own_filter", own_filter, ""}, {"own_filter_stream", own_filter_stream, ""},
+        {"own_filter_first", own_filter_first, ""}, {"each_call_kills", each_call_kills, "only-asleep"},
+        {"serve_only", serve_only, ""}, {"shows_a_socket", shows_a_socket, ""},
+        {"exact_allow_list", exact_allow_list, ""}, {"server_allow_list", server_allow_list, ""},
+        {"no_counter", no_counter, ""}, {"no_counter_by_number", no_counter_by_number, ""},
+        {"no_counter_in_one_thread", no_counter_in_one_thread, ""})
