@@ -89,8 +89,10 @@ struct tb_core {
 
     struct tb_owner *owner; /* this process's slot, NULL = not yet claimed */
     uint32_t owner_slot;
-    uint32_t shard;            /* owner slot mod TB_SHARDS */
-    bool is_foreign;           /* this process is in another pid namespace than the region's maker */
+    uint32_t shard;  /* owner slot mod TB_SHARDS */
+    bool is_foreign; /* this process is in another pid namespace than the region's maker */
+    uint64_t
+        unobservable; /* bits for the owner slot, whenever this process has one (unobservable.def); kept over forks */
     uint32_t fork_generation;  /* raised on both sides of each fork that was seen */
     uint32_t birth_generation; /* fork_generation when this process was forked; 0 = it was not */
 

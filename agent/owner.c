@@ -116,6 +116,9 @@ static void install(struct tb_core *core, uint32_t slot)
         tb_store_relaxed(&core->shard, slot % TB_SHARDS);
         uint64_t *counters = (uint64_t *)(void *)(core->base + TB_OFF_COUNTERS);
         tb_store_relaxed(&core->counters, counters + slot % TB_SHARDS * TB_COUNTERS_MAX);
+        uint64_t bits = tb_load_relaxed(&core->unobservable);
+        if (bits)
+            tb_fetch_or_relaxed(&core->owners[slot].unobservable, bits);
     } else if (owner != &core->owners[slot]) {
         free_slot(core, slot);
     }

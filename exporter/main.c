@@ -25,8 +25,13 @@
 #include "options.h"
 #include "render.h"
 #include "self.h"
+#include "unobserved.h"
 #include "shared_dir.h"
 #include "stale.h"
+
+/* Time that one scrape may spend on looking for programs that are not recorded. */
+#define SCAN_NS UINT64_C(50000000)
+#define SCAN_ONCE_NS UINT64_C(2000000000)
 
 struct exporter {
     struct tb_options options;
@@ -35,6 +40,7 @@ struct exporter {
     struct tb_http *http;
     struct tb_self self;
     struct tb_fold_options fold;
+    struct tb_unobserved_scan *unobserved;
     bool has_collected;
 };
 
@@ -55,6 +61,7 @@ static int collect_and_render(struct exporter *e, struct tb_buffer *out)
         return r;
     }
     e->has_collected = true;
+    tb_unobserved_scan(e->unobserved, start_ns, e->http ? SCAN_NS : SCAN_ONCE_NS, tb_collector_snapshot(e->collector));
     tb_render_prometheus(tb_collector_snapshot(e->collector), out);
     tb_self_render(&e->self, e->collector, e->ledger, out);
     e->self.duration_sum_ns += tb_clock_ns(CLOCK_MONOTONIC) - start_ns;
@@ -317,12 +324,14 @@ int main(int argc, char **argv)
         raise_file_limit();
         e.fold.fold_after_ns = tb_option_ns(&e.options, TB_OPTION_FOLD_AFTER);
         e.fold.unlink_after_ns = tb_option_ns(&e.options, TB_OPTION_UNLINK_AFTER);
+        e.unobserved = tb_unobserved_new();
         if (open_ledger(&e, &error) == 0 && open_collector(&e, &error) == 0)
             status = tb_option_is_on(&e.options, TB_OPTION_ONCE) ? once(&e) : serve(&e, &error);
     }
     if (error)
         complain(error);
     free(error);
+    tb_unobserved_free(e.unobserved);
     tb_collector_free(e.collector);
     tb_ledger_close(e.ledger);
     tb_options_free(&e.options);

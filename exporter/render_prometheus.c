@@ -304,6 +304,40 @@ static void render_counters(struct tb_buffer *out, const struct tb_snapshot *s)
     tb_buffer_free(&scratch);
 }
 
+/* What processes say of themselves, then what was found from outside; a reason that both give, once. */
+static bool is_told(const struct tb_snapshot *s, const struct tb_snap_unobserved *u)
+{
+    for (size_t i = 0; i < s->service_count; i++)
+        for (unsigned bit = 0; bit < 64 && strcmp(s->services[i]->name, u->name) == 0; bit++)
+            if (s->services[i]->unobservable >> bit & 1 && strcmp(tb_unobservable_name(bit), u->reason) == 0)
+                return true;
+    return false;
+}
+
+static void render_unobservable(struct tb_buffer *out, const struct tb_snapshot *s)
+{
+    struct tb_buffer scratch = {0};
+    tb_render_head(out, "tickbird_unobservable", "gauge",
+                   "1 if some process of the service does what cannot be observed, or listens and is not recorded.");
+    for (size_t i = 0; i < s->service_count; i++)
+        for (unsigned bit = 0; bit < 64; bit++)
+            if (s->services[i]->unobservable >> bit & 1)
+                tb_render_sample(out, "tickbird_unobservable",
+                                 with_label(&scratch, s->services[i], "reason", tb_unobservable_name(bit)), 1);
+    for (size_t i = 0; i < s->unobserved_count; i++) {
+        const struct tb_snap_unobserved *u = &s->unobserved[i];
+        if (is_told(s, u))
+            continue;
+        scratch.len = 0;
+        tb_puts(&scratch, u->label);
+        tb_puts(&scratch, ",reason=\"");
+        tb_puts(&scratch, u->reason);
+        tb_put(&scratch, "\"", 2);
+        tb_render_sample(out, "tickbird_unobservable", scratch.data, 1);
+    }
+    tb_buffer_free(&scratch);
+}
+
 static void render_agents(struct tb_buffer *out, const struct tb_snapshot *s)
 {
     struct tb_buffer scratch = {0};
@@ -320,13 +354,7 @@ static void render_agents(struct tb_buffer *out, const struct tb_snapshot *s)
     for (size_t i = 0; i < s->service_count; i++)
         if (s->services[i]->apart)
             tb_render_sample(out, "tickbird_regions_set_apart", s->services[i]->label, s->services[i]->apart);
-    tb_render_head(out, "tickbird_unobservable", "gauge",
-                   "1 if some process of the service does what cannot be observed, by reason.");
-    for (size_t i = 0; i < s->service_count; i++)
-        for (unsigned bit = 0; bit < 64; bit++)
-            if (s->services[i]->unobservable >> bit & 1)
-                tb_render_sample(out, "tickbird_unobservable",
-                                 with_label(&scratch, s->services[i], "reason", tb_unobservable_name(bit)), 1);
+    render_unobservable(out, s);
     tb_render_head(out, "tickbird_switched_off", "gauge",
                    "1 if the service is switched off: what it serves is not counted.");
     for (size_t i = 0; i < s->service_count; i++)

@@ -49,6 +49,8 @@ void tb_snapshot_free(struct tb_snapshot *s)
     if (!s)
         return;
     free_regions(s);
+    tb_snapshot_unobserved_begin(s);
+    free(s->unobserved);
     free(s->regions);
     free(s->markers);
     for (size_t i = 0; i < s->series_count; i++) {
@@ -507,4 +509,46 @@ size_t tb_snapshot_finish(struct tb_snapshot *s)
         s->is_sorted = true;
     }
     return restarted;
+}
+
+/* ---- what is not recorded ---- */
+
+void tb_snapshot_unobserved_begin(struct tb_snapshot *s)
+{
+    for (size_t i = 0; i < s->unobserved_count; i++) {
+        free(s->unobserved[i].name);
+        free(s->unobserved[i].label);
+    }
+    s->unobserved_count = 0;
+}
+
+void tb_snapshot_unobserved(struct tb_snapshot *s, const char *service, const char *reason)
+{
+    struct tb_buffer b = {0};
+    char *clean = tb_utf8_clean(service, strlen(service));
+    if (s->unobserved_count >= TB_SNAP_UNOBSERVED_MAX) {
+        free(clean);
+        clean = tb_strndup("_other", 6);
+    }
+    size_t at = 0;
+    int order = -1;
+    for (; at < s->unobserved_count; at++) {
+        const struct tb_snap_unobserved *u = &s->unobserved[at];
+        order = strcmp(u->name, clean);
+        order = order ? order : strcmp(u->reason, reason);
+        if (order >= 0)
+            break;
+    }
+    if (at < s->unobserved_count && order == 0) {
+        free(clean);
+        return;
+    }
+    s->unobserved = tb_grow(s->unobserved, s->unobserved_count, &s->unobserved_space, sizeof(*s->unobserved));
+    memmove(&s->unobserved[at + 1], &s->unobserved[at], (s->unobserved_count - at) * sizeof(*s->unobserved));
+    s->unobserved_count++;
+    tb_puts(&b, "service=\"");
+    tb_put_escaped(&b, clean, strlen(clean));
+    tb_puts(&b, "\"");
+    tb_put(&b, "", 1);
+    s->unobserved[at] = (struct tb_snap_unobserved){clean, b.data, reason};
 }

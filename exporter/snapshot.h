@@ -156,6 +156,14 @@ struct tb_snap_marker {
     struct tb_marker marker;
 };
 
+/* A service that has programs which listen and are not recorded (unobserved.h). */
+struct tb_snap_unobserved {
+    char *name;  /* owned, cleaned */
+    char *label; /* `service="..."`, escaped; owned */
+    const char *reason;
+};
+
+#define TB_SNAP_UNOBSERVED_MAX 256u /* beyond, the service is `_other` */
 #define TB_SNAP_BUCKETS 4096u
 #define TB_SERVICE_BUCKETS 256u
 
@@ -169,6 +177,8 @@ struct tb_snapshot {
     size_t series_count, series_space;
     struct tb_snap_region *regions; /* of this collection */
     size_t region_count, region_space;
+    struct tb_snap_unobserved *unobserved; /* by name and reason, each once */
+    size_t unobserved_count, unobserved_space;
     bool is_sorted;
     uint64_t now_ns; /* CLOCK_REALTIME of this collection */
     struct tb_snap_user *user_buckets[64];
@@ -205,6 +215,11 @@ void tb_snapshot_marker(struct tb_snapshot *s, const char *dir, const struct tb_
 /* tb_snapshot_finish - restarts services whose totals would fall, notes what is served now, sorts. Returns the number
  * of services that restarted. */
 size_t tb_snapshot_finish(struct tb_snapshot *s);
+
+/* tb_snapshot_unobserved_begin - none any more; then one call for each. @service may hold any bytes; @reason is kept.
+ */
+void tb_snapshot_unobserved_begin(struct tb_snapshot *s);
+void tb_snapshot_unobserved(struct tb_snapshot *s, const char *service, const char *reason);
 
 /* tb_cell_bound - inclusive upper bound of a cell in ns, UINT64_MAX for the last; never falls from cell to cell. */
 uint64_t tb_cell_bound(uint8_t bound_set, uint32_t octave, size_t cell);

@@ -2,10 +2,11 @@
 /*
  * Names: the settings (from libc's environment, or from procfs in a process without libc) and the service that the
  * region is made for. Everything is copied, because programs overwrite their arguments and environment.
- * The two parsers are pure and tested apart.
+ * What a service is called is in agent/service_name.c, which the exporter uses too.
  */
 #include "identity.h"
 
+#include "../agent/service_name.h"
 #include "raw.h"
 #include "resolve.h"
 
@@ -16,41 +17,10 @@ struct tb_settings tb_settings;
 
 /* ---- small strings ---- */
 
-static size_t copy_text(char *to, size_t size, const char *from, size_t len)
-{
-    if (len > size - 1)
-        len = size - 1;
-    tb_copy(to, from, len);
-    to[len] = 0;
-    return len;
-}
-
 static bool is_text(const char *a, const char *b)
 {
     size_t len = tb_strnlen(b, 64);
     return tb_strnlen(a, 64) == len && tb_equal(a, b, len);
-}
-
-static bool starts(const char *a, const char *b)
-{
-    size_t len = tb_strnlen(b, 64);
-    return tb_strnlen(a, len) == len && tb_equal(a, b, len);
-}
-
-static bool ends(const char *a, size_t len, const char *end)
-{
-    size_t n = tb_strnlen(end, 64);
-    return len > n && tb_equal(a + len - n, end, n);
-}
-
-/* The part behind the last '/'. */
-static const char *base_name(const char *path, size_t len)
-{
-    const char *base = path;
-    for (size_t i = 0; i + 1 < len; i++)
-        if (path[i] == '/')
-            base = path + i + 1;
-    return base;
 }
 
 static long read_file(const struct tb_core *core, const char *path, char *to, size_t size)
@@ -108,7 +78,7 @@ static void set(const char *name, size_t name_len, const char *value)
 {
     for (size_t i = 0; i < COUNT(text_settings); i++)
         if (tb_strnlen(text_settings[i].name, 64) == name_len && tb_equal(text_settings[i].name, name, name_len))
-            copy_text(text_settings[i].to, text_settings[i].size, value, tb_strnlen(value, text_settings[i].size));
+            tb_text_copy(text_settings[i].to, text_settings[i].size, value, tb_strnlen(value, text_settings[i].size));
     for (size_t i = 0; i < COUNT(switch_settings); i++)
         if (tb_strnlen(switch_settings[i].name, 64) == name_len && tb_equal(switch_settings[i].name, name, name_len))
             *switch_settings[i].to = is_on(value);
@@ -173,7 +143,7 @@ void tb_settings_read(void)
     for (size_t i = 0; i < COUNT(text_settings); i++) {
         const char *value = getenv(text_settings[i].name);
         if (value)
-            copy_text(text_settings[i].to, text_settings[i].size, value, tb_strnlen(value, text_settings[i].size));
+            tb_text_copy(text_settings[i].to, text_settings[i].size, value, tb_strnlen(value, text_settings[i].size));
     }
     for (size_t i = 0; i < COUNT(switch_settings); i++) {
         const char *value = getenv(switch_settings[i].name);
@@ -182,114 +152,6 @@ void tb_settings_read(void)
 }
 
 /* ---- the service ---- */
-
-void tb_identity_unit(const char *cgroup, size_t len, char *ret, size_t size)
-{
-    ret[0] = 0;
-    for (size_t at = 0; at < len;) {
-        size_t end = at;
-        while (end < len && cgroup[end] != '\n')
-            end++;
-        /* hierarchy:controllers:path; the unified one, or systemd's own */
-        size_t path = at;
-        for (int colons = 0; path < end && colons < 2; path++)
-            colons += cgroup[path] == ':';
-        bool is_ours = (at + 3 <= end && tb_equal(cgroup + at, "0::", 3)) ||
-                       (path - at > 14 && ends(cgroup + at, path - at, ":name=systemd:"));
-        for (size_t from = path; is_ours && from < end;) {
-            size_t to = from;
-            while (to < end && cgroup[to] != '/')
-                to++;
-            /* user@1000.service holds a whole session, not one service */
-            if (ends(cgroup + from, to - from, ".service") && !(to - from > 5 && tb_equal(cgroup + from, "user@", 5)))
-                copy_text(ret, size, cgroup + from, to - from - 8);
-            from = to + 1;
-        }
-        if (ret[0])
-            return;
-        at = end + 1;
-    }
-}
-
-/* Interpreters by the start of their name; their options that take a value; options after which there is no script. */
-static const struct interpreter {
-    const char *name;
-    const char *with_value; /* words separated by blanks, the text begins and ends with one */
-    const char *no_script;
-    const char *module;  /* the option whose value is the name */
-    const char *command; /* first words that are not the script */
-} interpreters[] = {
-    {"python", " -W -X -Q ", " -c ", " -m ", " "},
-    {"pypy", " -W -X ", " -c ", " -m ", " "},
-    {"node", " -r --require --import --loader --experimental-loader -C --conditions ", " -e -p --eval --print ", " ",
-     " "},
-    {"bun", " -r --preload ", " -e --eval ", " ", " run "},
-    {"deno", " -c --config --import-map ", " eval ", " ", " run serve "},
-    {"java", " -cp -classpath --class-path -p --module-path --add-modules --add-opens --add-exports -d ", " ",
-     " -jar -m --module ", " "},
-    {"ruby", " -C -r -I -E ", " -e ", " ", " "},
-    {"perl", " -I -M ", " -e -E ", " ", " "},
-    {"php", " -S -t -d -c -z ", " -r -B -R ", " -f -F ", " "},
-    {"lua", " -l ", " -e ", " ", " "},
-    {"dotnet", " ", " ", " ", " exec run "},
-};
-
-static bool has_word(const char *words, const char *word)
-{
-    size_t len = tb_strnlen(word, 64);
-    for (const char *at = words; len && *at; at++)
-        if (*at == ' ' && tb_strnlen(at + 1, len) == len && tb_equal(at + 1, word, len) && at[1 + len] == ' ')
-            return true;
-    return false;
-}
-
-/* What a script, jar, module or class is called: no directory, no known extension. */
-static void name_script(const char *arg, char *ret, size_t size)
-{
-    static const char *const extensions[] = {".py", ".pyc",  ".js",  ".mjs", ".cjs", ".ts",   ".jar", ".rb",
-                                             ".pl", ".psgi", ".php", ".lua", ".dll", ".java", ".ru"};
-    size_t len = tb_strnlen(arg, 4096);
-    const char *base = base_name(arg, len);
-    size_t base_len = len - (size_t)(base - arg);
-    if (base > arg && starts(base, "__main__.")) { /* a package: its directory has the name */
-        len = (size_t)(base - arg) - 1;
-        base = base_name(arg, len);
-        base_len = len - (size_t)(base - arg);
-    }
-    for (size_t i = 0; i < COUNT(extensions); i++)
-        if (ends(base, base_len, extensions[i])) {
-            base_len -= tb_strnlen(extensions[i], 8);
-            break;
-        }
-    copy_text(ret, size, base, base_len);
-}
-
-void tb_identity_script(const char *program, const char *argv, size_t len, char *ret, size_t size)
-{
-    const struct interpreter *found = NULL;
-    ret[0] = 0;
-    for (size_t i = 0; i < COUNT(interpreters) && !found; i++)
-        if (starts(program, interpreters[i].name))
-            found = &interpreters[i];
-    size_t at = tb_strnlen(argv, len) + 1; /* past argv[0] */
-    bool is_module = false;
-    for (; found && at < len; at += tb_strnlen(argv + at, len - at) + 1) {
-        const char *arg = argv + at;
-        if (at + tb_strnlen(arg, len - at) >= len)
-            return; /* cut off */
-        if (is_module)
-            return name_script(arg, ret, size);
-        if (has_word(found->no_script, arg))
-            return;
-        is_module = has_word(found->module, arg);
-        if (is_module || has_word(found->command, arg))
-            continue;
-        if (arg[0] != '-')
-            return name_script(arg, ret, size);
-        if (has_word(found->with_value, arg))
-            at += tb_strnlen(argv + at, len - at) + 1;
-    }
-}
 
 static uint64_t hash_bytes(const char *text, size_t len)
 {
@@ -307,24 +169,24 @@ void tb_identity_read(const struct tb_core *core, struct tb_identity *ret)
         core->env.syscall(SYS_readlinkat, AT_FDCWD, (long)"/proc/self/exe", (long)program, sizeof(program) - 1, 0, 0);
     size_t program_len = got > 0 ? (size_t)got : 0;
     program[program_len] = 0;
-    const char *base = base_name(program, program_len);
+    const char *base = tb_base_name(program, program_len);
 
     if (tb_settings.service[0]) {
-        copy_text(service, sizeof(service), tb_settings.service, sizeof(tb_settings.service) - 1);
+        tb_text_copy(service, sizeof(service), tb_settings.service, sizeof(tb_settings.service) - 1);
     } else if (tb_settings.otel_service[0]) {
-        copy_text(service, sizeof(service), tb_settings.otel_service, sizeof(tb_settings.otel_service) - 1);
+        tb_text_copy(service, sizeof(service), tb_settings.otel_service, sizeof(tb_settings.otel_service) - 1);
     } else {
         got = read_file(core, "/proc/self/cgroup", text, sizeof(text));
-        tb_identity_unit(text, got > 0 ? (size_t)got : 0, service, sizeof(service));
+        tb_service_unit(text, got > 0 ? (size_t)got : 0, service, sizeof(service));
     }
     got = read_file(core, "/proc/self/cmdline", text, sizeof(text));
     size_t len = got > 0 ? (size_t)got : 0;
     if (!service[0])
-        tb_identity_script(base, text, len, service, sizeof(service));
+        tb_service_script(base, text, len, service, sizeof(service));
     if (!service[0])
-        copy_text(service, sizeof(service), base, program_len - (size_t)(base - program));
+        tb_text_copy(service, sizeof(service), base, program_len - (size_t)(base - program));
     if (!service[0])
-        copy_text(service, sizeof(service), "unknown", 7);
+        tb_text_copy(service, sizeof(service), "unknown", 7);
 
     struct stat st;
     bool has_ns = core->env.syscall(SYS_newfstatat, AT_FDCWD, (long)"/proc/self/ns/pid", (long)&st, 0, 0, 0) == 0;

@@ -35,11 +35,5 @@ void tb_settings_read(void);
  */
 void tb_identity_read(const struct tb_core *core, struct tb_identity *ret);
 
-/* tb_identity_script - the name of what an interpreter runs, from @argv (@len bytes, NUL-separated); "" = nothing
- * better. */
-void tb_identity_script(const char *program, const char *argv, size_t len, char *ret, size_t size);
-/* tb_identity_unit - the systemd service in the text of a cgroup file; "" = none. */
-void tb_identity_unit(const char *cgroup, size_t len, char *ret, size_t size);
-
 #pragma GCC visibility pop
 #endif

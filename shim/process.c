@@ -43,7 +43,7 @@ static uint32_t is_inert;       /* for good */
 static uint32_t is_filtered;    /* the program installed a system call filter: no call of ours any more */
 static uint32_t is_tsc_off;     /* some thread must not read the time stamp counter; never taken back */
 static uint32_t region_started; /* somebody makes the region, or has tried */
-static uint64_t unobservable;   /* bits for the owner slot, kept over forks */
+static uint32_t is_others;      /* ... that a vfork child is about to install: its own, not ours */
 
 static long env_syscall(long nr, long a, long b, long c, long d, long e, long f)
 {
@@ -176,11 +176,8 @@ static __attribute__((destructor)) void finish(void)
 
 void tb_process_owner_slow(void)
 {
-    if (!tb_core.base || !tb_owner_claim(&tb_core))
-        return;
-    uint64_t bits = tb_load_relaxed(&unobservable);
-    if (bits)
-        tb_fetch_or_relaxed(&tb_core.owner->unobservable, bits);
+    if (tb_core.base)
+        tb_owner_claim(&tb_core);
 }
 
 /* What the process is, asked when it is certain to matter: not by programs that only show a socket. */
@@ -209,7 +206,6 @@ static bool make_region(void)
         become_inert("not recording: ", inert_text(why));
         return false;
     }
-    tb_process_owner_slow(); /* the slot is claimed already; what was noted before the region existed is not in it */
     debug("recording as service ", identity.service);
     return true;
 }
@@ -236,7 +232,7 @@ bool tb_process_region_slow(void)
 
 void tb_process_unobservable(uint64_t reason)
 {
-    tb_fetch_or_relaxed(&unobservable, reason);
+    tb_fetch_or_relaxed(&tb_core.unobservable, reason);
     struct tb_owner *owner = tb_load_acquire(&tb_core.owner);
     if (owner)
         tb_fetch_or_relaxed(&owner->unobservable, reason);
@@ -252,7 +248,9 @@ void tb_process_before_filter(void)
         {TB_OFF_RULES, TB_LEN_RULES},       {TB_OFF_INDEX, TB_LEN_INDEX},     {TB_OFF_STRINGS, TB_LEN_STRINGS},
         {TB_OFF_SERIES, 64u << 10},         {TB_OFF_LEARNER, TB_LEN_LEARNER},
     };
-    if (!tb_load_relaxed(&tb_awake) || !tb_core.base || tb_process_is_other())
+    bool is_child = tb_load_relaxed(&tb_awake) && tb_process_is_other();
+    tb_store_relaxed(&is_others, is_child);
+    if (is_child || !tb_load_relaxed(&tb_awake) || !tb_core.base)
         return;
     tb_process_owner();
     for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
@@ -265,6 +263,8 @@ void tb_process_before_filter(void)
 
 void tb_process_filtered(void)
 {
+    if (tb_load_relaxed(&is_others))
+        return;
     tb_store_relaxed(&is_filtered, 1);
     tb_clock_use(TB_CLOCK_NONE);
     tb_count(&tb_core, TB_COUNTER_SECCOMP);

@@ -4,7 +4,7 @@
 #define TB_FINDING_H
 
 #include "object.h"
-#include "process.h"
+#include "exporter/process.h"
 
 struct tb_finding {
     bool is_fine;     /* it records, or will */

@@ -3,12 +3,11 @@
 #ifndef TB_OBJECT_H
 #define TB_OBJECT_H
 
-#include "elf_file.h"
+#include "exporter/elf_file.h"
+#include "exporter/process.h"
 
 #include <limits.h>
 #include <stddef.h>
-
-#define TB_OBJECT_NAME "libtickbird.so"
 
 struct tb_object {
     char path[PATH_MAX];

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "exporter/cli/elf_file.c"
+#include "exporter/elf_file.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -11,9 +11,9 @@
 static FILE *part(const char *path, const char *mode);
 #define fopen part
 #include "exporter/cli/object.c"
-#include "exporter/cli/elf_file.c"
-#include "exporter/cli/process.c"
-#include "exporter/cli/sockets.c"
+#include "exporter/elf_file.c"
+#include "exporter/process.c"
+#include "exporter/sockets.c"
 #include "exporter/cli/text.c"
 #undef fopen
 

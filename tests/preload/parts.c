@@ -14,6 +14,7 @@
 
 #include "../../shim/clock.h"
 #include "../../shim/fdtable.h"
+#include "../../agent/service_name.h"
 #include "../../shim/identity.h"
 #include "../../shim/resolve.h"
 
@@ -129,7 +130,7 @@ static void connections(void)
 static void script(const char *program, const char *argv, size_t len, const char *wanted)
 {
     char found[64] = "?";
-    tb_identity_script(program, argv, len, found, sizeof(found));
+    tb_service_script(program, argv, len, found, sizeof(found));
     if (strcmp(found, wanted)) {
         printf("%s: %s, wanted %s\n", argv + strlen(argv) + 1, found, wanted);
         exit(1);
@@ -176,7 +177,7 @@ static void scripts(void)
 static void unit(const char *text, const char *wanted)
 {
     char found[64] = "?";
-    tb_identity_unit(text, strlen(text), found, sizeof(found));
+    tb_service_unit(text, strlen(text), found, sizeof(found));
     if (strcmp(found, wanted)) {
         printf("%s: %s, wanted %s\n", text, found, wanted);
         exit(1);

@@ -12,9 +12,9 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "exporter/cli/elf_file.c"
+#include "exporter/elf_file.c"
 #include "exporter/cli/object.c"
-#include "exporter/cli/sockets.c"
+#include "exporter/sockets.c"
 #include "exporter/cli/text.c"
 
 #include <arpa/inet.h>

@@ -385,6 +385,45 @@ static int feed(const char *command, const char *text, char *said, size_t space)
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
+/* What listens and is not recorded stands in one family with what processes say of themselves: each once, escaped, and
+ * with no other metric of that service. */
+static void unobserved_programs_are_one_sample_each(void **state)
+{
+    (void)state;
+    struct tb_snapshot *s = tb_snapshot_new();
+    struct tb_buffer b = {0};
+    tb_snapshot_begin(s, UINT64_C(1700000000000000000));
+    tb_snapshot_service(s, "quiet", 5)->unobservable = 1;
+    tb_snapshot_finish(s);
+    tb_snapshot_unobserved_begin(s);
+    tb_snapshot_unobserved(s, "sshd", "not_preloaded");
+    tb_snapshot_unobserved(s, "quiet", "io_uring");
+    tb_snapshot_unobserved(s, "a\"b\\\n\xff", "go");
+    tb_snapshot_unobserved(s, "sshd", "not_preloaded");
+    tb_snapshot_unobserved(s, "sshd", "static");
+    tb_render_prometheus(s, &b);
+    tb_put(&b, "", 1);
+    char *text = b.data;
+    assert_non_null(strstr(text, "tickbird_unobservable{service=\"quiet\",reason=\"io_uring\"} 1\n"
+                                 "tickbird_unobservable{service=\"a\\\"b\\\\\\n\xef\xbf\xbd\",reason=\"go\"} 1\n"
+                                 "tickbird_unobservable{service=\"sshd\",reason=\"not_preloaded\"} 1\n"
+                                 "tickbird_unobservable{service=\"sshd\",reason=\"static\"} 1\n# HELP"));
+    assert_null(strstr(text, "in_flight{service=\"sshd\""));
+    free(text);
+    tb_snapshot_unobserved_begin(s);
+    for (unsigned i = 0; i < 3 * TB_SNAP_UNOBSERVED_MAX; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "s%u", i);
+        tb_snapshot_unobserved(s, name, "go");
+    }
+    assert_int_equal(s->unobserved_count, TB_SNAP_UNOBSERVED_MAX + 1);
+    text = render(s);
+    assert_non_null(strstr(text, "{service=\"_other\",reason=\"go\"} 1\n"));
+    assert_null(strstr(text, "sshd"));
+    free(text);
+    tb_snapshot_free(s);
+}
+
 /* Everything that a scrape holds: the snapshot and the exporter's own families. */
 static char *whole_scrape(void)
 {
@@ -445,6 +484,7 @@ static void the_python_client_reads_the_same_values(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(unobserved_programs_are_one_sample_each),
         cmocka_unit_test(a_small_snapshot_gives_exactly_this),
         cmocka_unit_test(a_5xx_at_0_stands_where_none_was_counted),
         cmocka_unit_test(aborted_and_streams_have_families_of_their_own),

@@ -11,6 +11,7 @@
 
 #include "agent/select.h"
 
+#define TB_OBJECT_NAME "libtickbird.so"
 #define TB_UNKNOWN (-1) /* could not be read */
 
 struct tb_process {
@@ -29,8 +30,10 @@ struct tb_process {
     bool can_see_environ; /* as it was at exec, unless the program wrote over it */
     bool has_environ;     /* something that looks like an environment is there */
     char preload[PATH_MAX];
-    char dir[PATH_MAX]; /* TICKBIRD_DIR, empty = default */
-    bool is_disabled;   /* TICKBIRD_DISABLE */
+    char service[128];      /* TICKBIRD_SERVICE */
+    char otel_service[128]; /* OTEL_SERVICE_NAME */
+    char dir[PATH_MAX];     /* TICKBIRD_DIR, empty = default */
+    bool is_disabled;       /* TICKBIRD_DISABLE */
     bool is_dir_forced;
     char include[TB_SELECT_LIST_MAX + 2]; /* TICKBIRD_INCLUDE; one byte more than may be */
     char exclude[TB_SELECT_LIST_MAX + 2];

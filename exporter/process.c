@@ -6,9 +6,8 @@
  * Entry point: tb_process_read.
  */
 #include "process.h"
-#include "object.h"
 #include "sockets.h"
-#include "exporter/buffer.h"
+#include "buffer.h"
 
 #include <elf.h>
 #include <errno.h>
@@ -126,6 +125,10 @@ static void take_variable(struct tb_process *p, const char *entry)
         snprintf(p->preload, sizeof(p->preload), "%s", value);
     else if (IS("TICKBIRD_DIR"))
         snprintf(p->dir, sizeof(p->dir), "%s", value);
+    else if (IS("TICKBIRD_SERVICE"))
+        snprintf(p->service, sizeof(p->service), "%s", value);
+    else if (IS("OTEL_SERVICE_NAME"))
+        snprintf(p->otel_service, sizeof(p->otel_service), "%s", value);
     else if (IS("TICKBIRD_DISABLE"))
         p->is_disabled = is_on(value);
     else if (IS("TICKBIRD_DIR_FORCE"))

@@ -1,0 +1,158 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Programs that listen and are not recorded: the exporter says so, by service and reason, and stops when they end. The
+commands say the same. Silence is never taken for no traffic."""
+import os
+import random
+import shutil
+import subprocess
+
+import harness
+import sites
+import started
+
+LATE = 90  # seconds: the exporter looks every 15, and what it did not reach on a busy machine the next time
+
+
+def build(test, source, name, *flags):
+    if not shutil.which("cc"):
+        raise harness.Missing("no C compiler")
+    program = test.dir / name
+    done = subprocess.run(["cc", "-O1", "-w", "-D_GNU_SOURCE", sites.APPS / source, "-o", program, *flags], capture_output=True, check=False)
+    if done.returncode:
+        raise harness.Missing(f"{source} cannot be built: {done.stderr.decode()[-200:]}")
+    return program
+
+
+def unique(word):
+    """A program's name that no other test's has."""
+    return f"tb-{word}-{os.getpid()}"
+
+
+def is_told(test, service, reason):
+    return test.scrape().total("tickbird_unobservable", service=service, reason=reason) == 1
+
+
+def reasons(test, service):
+    return {labels["reason"] for labels, _ in test.scrape().values("tickbird_unobservable", service=service)}
+
+
+def expect(test, name, service, *wanted):
+    """@service has these reasons and no other."""
+    try:
+        harness.until(lambda: reasons(test, service) == set(wanted), f"{service} is told", LATE)
+        harness.report(True, name)
+    except AssertionError as late:
+        harness.report(False, name, f"{late}; expected {wanted}, found {reasons(test, service)}")
+
+
+def said_by(test, *words):
+    return subprocess.run([harness.BUILD / "tickbird", *map(str, words)], env=test.env() | {"LD_PRELOAD": ""}, capture_output=True, check=False).stdout.decode()
+
+
+def listener(test, program, **options):
+    address = (test.ip, test.port())
+    child = test.start([program, *address], **options)
+    test.wait_for_port(address, child)
+    return child
+
+
+def not_preloaded_and_static(test):
+    names = unique("plain"), unique("static")
+    plain = listener(test, build(test, "listen.c", names[0]), preload=False)
+    static = listener(test, build(test, "listen.c", names[1], "-static"), service=names[1])
+    test.start_exporter()
+    expect(test, "not_preloaded_is_told", names[0], "not_preloaded")
+    expect(test, "static_is_told", names[1], "static")
+    doctor = said_by(test, "doctor", static.pid)
+    harness.report("statically linked" in doctor, "doctor_tells_static", doctor if "statically linked" not in doctor else "")
+    other = test.scrape().values("http_requests_in_flight", service=names[0])
+    harness.report(not other, "what_is_not_recorded_has_no_other_metrics", str(other or ""))
+    test.stop(plain)
+    harness.until(lambda: not is_told(test, names[0], "not_preloaded"), "the ended program is forgotten", 5)
+    harness.report(True, "an_ended_program_is_forgotten")
+
+
+def renamed_by_its_environment(test):
+    """The service is the one that the agent would have used; hostile text stays one label."""
+    name = 'a"b\\\n{}' + unique("x")
+    program = build(test, "listen.c", unique("named"))
+    listener(test, program, preload=False, env={"TICKBIRD_SERVICE": name})
+    test.start_exporter()
+    harness.until(lambda: f'service="a\\"b\\\\\\n{{}}{unique("x")}",reason="not_preloaded"' in test.scrape().text, "the service is told", LATE)
+    harness.report(True, "service_as_the_agent_would_call_it")
+    # An interpreter's is its script.
+    script = test.write(unique("script") + ".py", "import socket, sys\ns = socket.create_server((sys.argv[1], int(sys.argv[2])))\nwhile True: s.accept()\n")
+    address = (test.ip, test.port())
+    child = test.start([sites.PYTHON, script, *address], preload=False)
+    test.wait_for_port(address, child)
+    expect(test, "service_of_a_script", unique("script"), "not_preloaded")
+
+
+def recorded_programs_are_not_told(test):
+    name = unique("good")
+    listener(test, build(test, "listen.c", name), service=name)
+    off = unique("off")
+    listener(test, build(test, "listen.c", off), service=off, env={"TICKBIRD_DISABLE": "1"})
+    test.start_exporter()
+    expect(test, "switched_off_is_told", off, "not_recording")
+    expect(test, "recorded_programs_are_not_told", name)
+
+
+def raised_rights(test):
+    if os.getuid() != 0:
+        raise harness.Missing("needs root")
+    name = unique("secure")
+    program = build(test, "listen.c", name)
+    os.chown(program, 65534, 65534)
+    program.chmod(0o6755)
+    listener(test, program, service=name)
+    test.start_exporter()
+    expect(test, "raised_rights_are_told", name, "secure")
+
+
+def go(test):
+    program = shutil.which("go")
+    if not program:
+        raise harness.Missing("go is not installed")
+    name = unique("go")
+    source = test.write("main.go", f'package main\nimport ("net"; "os")\nfunc main() {{ l, _ := net.Listen("tcp4", os.Args[1]+":"+os.Args[2]); for {{ c, e := l.Accept(); if e == nil {{ c.Close() }} }} }}\n')
+    env = os.environ | {"GOFLAGS": "-mod=mod", "GO111MODULE": "off", "CGO_ENABLED": "0", "HOME": str(test.dir), "GOCACHE": str(harness.BUILD / "go-cache")}
+    subprocess.run([program, "build", "-o", test.dir / name, source], check=True, env=env, capture_output=True)
+    listener(test, test.dir / name, service=name)
+    test.start_exporter()
+    expect(test, "go_is_told", name, "go")
+    doctor = said_by(test, "status")
+    harness.report(name[:15] in doctor or name in doctor, "status_tells_go", "" if name[:15] in doctor else doctor)
+
+
+def ring_server(test):
+    """liburing makes its system calls inside the program: none of them is hooked."""
+    name = unique("ring")
+    program = build(test, "uring.c", name, "-luring")
+    address = (test.ip, test.port())
+    child = test.start([program, *address], service=name)
+    test.wait_for_port(address, child)
+    test.start_exporter()
+    started.requests_to(address, test.record, random.Random(harness.SEED), connections=5, paths=(("/hello", "/hello"),), methods=("GET",))
+    expect(test, "io_uring_is_told", name, "io_uring")
+    counted = sum(test.scrape().counts(name).values())
+    harness.report(counted == 0, "io_uring_counts_nothing_wrong", f"{counted} counted" if counted else "")
+    doctor = said_by(test, "doctor", child.pid)
+    harness.report("io_uring" in doctor, "doctor_tells_io_uring", doctor if "io_uring" not in doctor else "")
+
+
+def node_with_a_ring(test):
+    """Node's HTTP stays ordinary calls with a ring open: exact, and the ring is told."""
+    address = (test.ip, test.port())
+    child = test.start([harness.which("node", "nodejs"), sites.APPS / "app.js", *address, 0], env={"UV_USE_IO_URING": "1"})
+    test.wait_for_port(address, child)
+    test.start_exporter()
+    started.requests_to(address, test.record, random.Random(harness.SEED), keep_alive=3, methods=("GET",), paths=(("/hello", "/hello"), ("/items/7", "/items/:id")))
+    started.compare(test, "node_with_a_ring_counts_equal_the_client")
+    rings = any("io_uring" in os.readlink(f"/proc/{child.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{child.pid}/fd"))
+    expect(test, "node_with_a_ring_is_told", test.service, *(["io_uring"] if rings else []))
+
+
+harness.main_special({f.__name__: f for f in (
+    not_preloaded_and_static, renamed_by_its_environment, recorded_programs_are_not_told, raised_rights, go, ring_server, node_with_a_ring)})
