@@ -24,7 +24,8 @@ FLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-O1", "-g", "-Wall", "-Wextra", "-U_FOR
 
 
 class Case:
-    """One thing to compare. @wrap comes before the program; @needs are words: root, long, noregion, cxx."""
+    """One thing to compare. @wrap comes before the program; @needs are words: root; long;
+    noregion: nothing needs to be recorded; works: exit 0 is expected; system: preloaded by the machine's list; and tools."""
 
     def __init__(self, name, argv, needs=(), wrap=(), env=None):
         self.name, self.argv, self.needs, self.wrap, self.env = name, argv, set(needs), list(wrap), env or {}
@@ -71,10 +72,16 @@ def build():
     """Everything that is run. Returns the paths of the programs."""
     where = os.path.join(HERE, "programs")
     common = [os.path.join(where, "tp.h"), os.path.join(ROOT, "shim/hooks.h"), os.path.join(ROOT, "shim/hooks.def")]
-    jobs = []
+    kernel = ["-idirafter/usr/include", "-idirafter/usr/include/" + os.uname().machine + "-linux-gnu"]
+    jobs, scripts = [], []
     for name in sorted(os.listdir(where)):
         source, (stem, ext) = os.path.join(where, name), os.path.splitext(name)
-        if ext == ".c":
+        if ext in (".py", ".sh"):
+            scripts.append(source)
+        elif stem.endswith("_musl"):
+            if shutil.which("musl-gcc"):
+                jobs.append((stem, ["musl-gcc", *FLAGS, *kernel, source], [source, *common]))
+        elif ext == ".c":
             jobs.append((stem, ["cc", *FLAGS, source, "-lpthread", "-lutil"], [source, *common]))
         elif ext == ".cc" and shutil.which("g++"):
             jobs.append((stem, ["g++", "-O1", "-g", "-Wall", source, "-lpthread"], [source, *common]))
@@ -84,7 +91,7 @@ def build():
     dump = os.path.join(ROOT, "tests/preload/dump.c")
     agent = os.path.join(B, "agent.a")
     compile_to("dump", ["cc", *FLAGS, "-I.", dump, agent], [dump, agent])
-    return programs
+    return programs + scripts
 
 
 def cases_of(program):
@@ -94,7 +101,7 @@ def cases_of(program):
         for flavour in ("awake", "asleep"):
             if "only-" in line and f"only-{flavour}" not in needs:
                 continue
-            yield Case(f"{os.path.basename(program)}_{name}_{flavour}", [program, name, flavour],
+            yield Case(f"{os.path.basename(program).split('.')[0]}_{name}_{flavour}", [program, name, flavour],
                        [*needs, "noregion"] if flavour == "asleep" else needs)
 
 
@@ -105,8 +112,11 @@ def run(case, preload, regions, seconds=SECONDS):
     env.update({"TICKBIRD_DIR": regions, "TICKBIRD_SERVICE": "transparency"})
     env.update(case.env)
     env = {k: v for k, v in env.items() if v is not None}
-    # What is around the program (a shell, unshare) is not what is looked at: env(1) gives it the object.
-    argv = [*case.wrap, *(["env", f"LD_PRELOAD={preload}"] if preload and case.wrap else []), *case.argv]
+    # What is around the program (a shell, unshare) is not what is looked at: env(1) gives it the object, unless the
+    # whole machine's list does.
+    is_system = "system" in case.needs
+    env["TP_SYSTEM"] = (preload or "") if is_system else ""
+    argv = [*case.wrap, *(["env", f"LD_PRELOAD={preload}"] if preload and case.wrap and not is_system else []), *case.argv]
     if preload and not case.wrap:
         env["LD_PRELOAD"] = preload
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
@@ -164,6 +174,8 @@ def plain_runs(case, regions):
         return first, "differs between two runs without the object: " + first.difference(second)
     if first.parts["exit"] == "no end":
         return first, f"no end after {SECONDS} s without the object"
+    if "works" in case.needs and (first.parts["exit"] or not first.parts["output"]):
+        return first, f"does not work without the object: {first.parts}"
     if b": cannot: " in first.parts["output"]:
         return first, "the test itself failed: " + first.parts["output"].decode(errors="replace").splitlines()[-1]
     return first, None

@@ -13,6 +13,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import environments  # noqa: E402  pylint: disable=wrong-import-position
 import harmful  # noqa: E402  pylint: disable=wrong-import-position
 import harness  # noqa: E402  pylint: disable=wrong-import-position
 
@@ -23,7 +24,7 @@ def excuse(case, is_long):
         return "needs root"
     if "long" in case.needs and not is_long:
         return "long"
-    return None
+    return environments.missing_tool(case.needs)
 
 
 def hooks_without_program(outputs):
@@ -46,7 +47,7 @@ def main():
         if a.startswith("--object="):
             harness.OBJECT = os.path.abspath(a[len("--object="):])
     programs = harness.build()
-    listed = [c for p in programs for c in harness.cases_of(p)]
+    listed = [c for p in programs for c in harness.cases_of(p)] + list(environments.cases())
     all_cases = [c for c in listed if not excuse(c, is_long)]
     cases = [c for c in listed if not wanted or any(w in c.name for w in wanted)]
     failed, outputs = 0, ""
