@@ -266,7 +266,7 @@ static struct step step_short(const uint8_t *p, size_t len)
 {
     struct step s = {0, 0, 0};
     for (size_t i = 0; i < len; i++) {
-        uint8_t lower = p[i] | 0x20;
+        uint8_t lower = p[i] | 0x20; /* NOLINT(clang-analyzer-core.NullDereference): len is not 0 then */
         s.lf |= (uint32_t)(p[i] == '\n') << i;
         s.cr |= (uint32_t)(p[i] == '\r') << i;
         s.c_or_t |= (uint32_t)(lower == 'c' || lower == 't') << i;
@@ -302,7 +302,7 @@ static struct step step_short(const uint8_t *p, size_t len)
         uint32_t empty = s.lf & (uint32_t)(w | w >> 1); /* line feeds one or two bytes behind another */               \
         w >>= 32;                                                                                                      \
         uint32_t bare = is_request ? s.cr & ~(s.lf >> 1) : 0;                                                          \
-        uint32_t top = left < TB_SCAN_STEP ? (uint32_t)left - 1 : TB_SCAN_STEP - 1;                                    \
+        uint32_t top = left < TB_SCAN_STEP ? (left - 1) & 31u : TB_SCAN_STEP - 1;                                      \
         if (TB_UNLIKELY(bare >> top) && (left <= TB_SCAN_STEP || q[TB_SCAN_STEP] == '\n'))                             \
             bare &= ~(1u << top); /* its line feed is in the next step, or not there yet */                            \
         if (TB_LIKELY(!(lines | empty | bare)))                                                                        \

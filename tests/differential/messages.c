@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Says where the messages of streams end, as agent/http1.c reads them. Input: {u8 what, u32 length, bytes}..., what 0 =
- * requests, 1 = responses to GET, 2 = responses to HEAD. Output: a line per stream, `NAME:HEAD_END:END` per message (NAME:
- * method or status; END `eof` where the end of the connection is the end) and last why it stops: `rest` (nothing or part
- * of a message is left), `bad`, `ambiguous` (given up, counted), `upgrade` (no longer HTTP), `http2`.
+ * requests, 1 = responses to GET, 2 = responses to HEAD. Output: a line per stream, `NAME:HEAD_END:END` per message
+ * (NAME: method or status; END `eof` where the end of the connection is the end) and last why it stops: `rest` (nothing
+ * or part of a message is left), `bad`, `ambiguous` (given up, counted), `upgrade` (no longer HTTP), `http2`.
  */
 #include <stdint.h>
 #include <stdio.h>
