@@ -115,7 +115,7 @@ static bool try_in_child(void)
             TB_RAW1(SYS_exit_group, 0);
     }
     int status = -1;
-    long got = pid;
+    long got;
     do
         got = pid > 0 ? TB_RAW4(SYS_wait4, pid, &status, __WALL, 0) : -1;
     while (got == -4 /* EINTR */);
