@@ -36,6 +36,8 @@ TB_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Wshadow -Wconversion -fvisibility=
 # call out of a constructor (libc would take the wrong caller), unwind tables so that a cancelled thread can pass through.
 HOST_CFLAGS := -fPIC -ffreestanding -fno-stack-protector -U_FORTIFY_SOURCE -fasynchronous-unwind-tables \
 	-fno-optimize-sibling-calls -fno-tree-loop-distribute-patterns -fno-lto
+# AArch64: gcc's helpers that choose between two kinds of atomic instructions at run time are a library's (libgcc).
+HOST_CFLAGS += $(if $(filter aarch64%,$(shell $(CC) -dumpmachine)),-mno-outline-atomics)
 # Wrappers of host functions that have nothing to do jump to the real one; the others keep their frame.
 $(O)/shim/hooks.o: HOST_CFLAGS += -foptimize-sibling-calls
 HOST_LDFLAGS := -shared -nostdlib -Wl,-soname,libtickbird.so -Wl,--hash-style=both -Wl,-z,now -Wl,-z,relro \

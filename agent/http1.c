@@ -80,6 +80,8 @@ static const uint8_t *path_end(const uint8_t *p, const uint8_t *last, const uint
             return p < last ? p : last;
         }
     }
+#else
+    (void)end;
 #endif
     while (p < last && *p != '?' && *p != '#' && *p != ' ')
         p++;

@@ -17,7 +17,7 @@ packages() {
     bench) echo valgrind strace nginx-light python3 ;;
     fuzz) echo clang libclang-rt-14-dev afl++ ;;
     suites) echo debootstrap util-linux iproute2 python3 ;;
-    releases) echo debootstrap npm xz-utils util-linux ;;
+    releases) echo debootstrap npm xz-utils util-linux gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user ;;
     *) echo "setup.sh: unknown set '$1': expected build, demo, check, lint, bench, fuzz, suites or releases" >&2; exit 2 ;;
     esac
 }

@@ -6,6 +6,7 @@
   bullseye      Debian 11, glibc 2.31, its own nginx and Python   (debootstrap)
   trixie        Debian 13, glibc 2.41, its own nginx and Python   (debootstrap)
   musl          nginx built with musl
+  aarch64       the object and the small servers cross-compiled, run by qemu's user mode
   kernel        every server of tests/servers on Linux 3.10 (test_kernel.py)
 
 What is downloaded and built stays in TB_RELEASES (/var/tmp/tickbird-releases); delete it to begin anew. What cannot be
@@ -150,12 +151,12 @@ def real_servers(set_ups, under=()):
     harness.UNDER = []
 
 
-def small_servers(name, program):
-    """The preload tests' server, as @program, in all models and ways."""
+def small_servers(name, program, models=MODELS):
+    """The preload tests' server, as @program, in all @models and ways."""
     preload = compat.preload
     preload.tests.clear()
     drive = compat.of_preload
-    for model in MODELS:
+    for model in models:
         preload.tests.append((f"{name}_{model}", lambda d, r, m=model: drive["model"](d, r, m, WAYS, program), ()))
     for way in WAYS:
         def one(directory, random_, way=way):
@@ -238,13 +239,31 @@ def musl():
                                                                             sources=[compat.source("oldkernel.c")])])
 
 
+def aarch64():
+    """Another instruction set: the portable parser, other system call numbers, another vDSO. Regions are read by this machine."""
+    compiler, qemu = shutil.which("aarch64-linux-gnu-gcc"), shutil.which("qemu-aarch64")
+    if not compiler or not qemu:
+        raise harness.Missing("aarch64-linux-gnu-gcc or qemu-aarch64 is not installed")
+    out = CACHE / "aarch64"
+    run(["make", "-s", "-j2", f"B={out}", f"CC={compiler}", "AR=aarch64-linux-gnu-ar", out / "libtickbird.so"], "make",
+        cwd=HERE.parent.parent)
+    binary = compat.server_with("server-aarch64", cc=compiler)
+    script = pathlib.Path(compat.BIN) / "server-in-aarch64"
+    # the preload is the emulated loader's, not qemu's own
+    script.write_text(f'#!/bin/sh\nunset LD_PRELOAD\nexec {qemu} -L /usr/aarch64-linux-gnu -E LD_PRELOAD={out}/libtickbird.so '
+                      f'{binary} "$@"\n')
+    script.chmod(0o755)
+    # a program that executes itself would be executed by this machine, not by qemu
+    small_servers("aarch64", str(script), [m for m in MODELS if m != "exec"])
+
+
 def kernel():
     done = subprocess.run([HERE / "test_kernel.py", "all"], check=False)
     harness.status |= done.returncode
 
 
 SETS = {"glibc-2.17": glibc_2_17, "bullseye": lambda: debian_release("bullseye"), "trixie": lambda: debian_release("trixie"),
-        "musl": musl, "kernel": kernel}
+        "musl": musl, "aarch64": aarch64, "kernel": kernel}
 
 
 def main():
