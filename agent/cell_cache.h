@@ -25,9 +25,9 @@ _Static_assert(TB_LEN_CELLS / TB_CELL_UNIT <= 1u << 15, "a place is 15 bits");
 _Static_assert(TB_METHOD_COUNT <= 64 && TB_SHARDS <= 4, "the key's fields");
 
 /* tb_cell_key - without the octave, which is the lowest six bits. @node below TB_ROUTE_NODES, @status below 1024. */
-static inline uint64_t tb_cell_key(uint32_t shard, uint32_t node, uint32_t method, uint32_t status)
+static inline uint64_t tb_cell_key(uint32_t shard, uint64_t node, uint32_t method, uint32_t status)
 {
-    return (uint64_t)node << 24 | (uint64_t)(method << 18 | status << 8 | shard << 6);
+    return node << 24 | (uint64_t)(method << 18 | status << 8 | shard << 6);
 }
 
 static inline uint64_t *tb_cell_entry(struct tb_core *core, uint64_t key)

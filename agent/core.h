@@ -13,6 +13,7 @@
 #include "bytes.h"
 #include "histogram.h"
 #include "layout.h"
+#include "rules_format.h"
 
 enum tb_counter {
 #define COUNTER(id, family, reason, help) TB_COUNTER_##id,
@@ -53,7 +54,7 @@ struct tb_env {
 struct tb_pending {
     uint64_t start_ns;        /* CLOCK_MONOTONIC of its first byte; 0 = untimed */
     uint32_t route;           /* handle of route.h */
-    uint32_t target;          /* string reference, client role */
+    uint32_t target;          /* string reference: of the key (layout.h) */
     uint16_t inflight;        /* index + 1 in the in-flight table, 0 = none */
     uint16_t owner;           /* owner slot + 1 that in_flight was added to, 0 = none */
     uint8_t method;           /* enum tb_method */
@@ -109,6 +110,15 @@ struct tb_core {
     struct tb_route_head *route_head;
     uint64_t route_seed;
     uint64_t route_cache[TB_ROUTE_CACHE];
+    /* For exchange_kept.c: route_head, but NULL while requests carry their host. */
+    struct tb_route_head *kept_head;
+
+    /* Rules (rules.h). rules_word: the off word and generation that this process knows, as they lie in the region. */
+    uint64_t rules_word;
+    struct tb_rules_view *rules_view; /* in force; NULL = none */
+    uint32_t rules_adopting;
+    uint8_t wants_host; /* the rules in force look at hosts */
+    struct tb_rules_view rules_views[2];
 
     uint64_t cell_cache[TB_CELL_CACHE]; /* cell_cache.h */
 

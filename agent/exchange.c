@@ -146,6 +146,8 @@ uint8_t tb_exchange_role(struct tb_core *core, struct tb_conn *c, enum tb_direct
         switched_off(&call, first);
         return TB_ROLE_UNKNOWN;
     }
+    if (core->rules && !tb_rules_are_seen(core))
+        tb_rules_adopt(core);
     if (role == TB_ROLE_UNKNOWN && first.len)
         role = decide_role(c, direction, first);
     return role;
@@ -213,6 +215,7 @@ static void close_requests(struct call *call)
     }
     if (head_is_cut(m) && !tb_exchange_is_inherited(call->core, c->fork_generation)) {
         bool is_known = m->phase >= TB_PHASE_HEADERS;
+        (void)tb_exchange_host_done(call);
         struct tb_observation o = {0};
         p = (struct tb_pending){.method = is_known ? m->method : TB_METHOD_OTHER};
         observe(call, TB_FAMILY_ABORTED, TB_ABORT_INCOMPLETE_REQUEST,

@@ -16,11 +16,16 @@ static inline void request_bytes(struct call *call, struct tb_bytes b)
     struct tb_start_line line;
 
     while (b.len) {
+        const uint8_t *start = b.ptr;
         if (TB_LIKELY(c->request.phase == TB_PHASE_START && b.ptr) &&
             !(tb_load_relaxed(&c->response_flags) & RESPONSE_TUNNEL) && whole_request(&c->request, &b, &line)) {
             request_starts(call);
+            if (TB_UNLIKELY(tb_load_relaxed(&call->core->wants_host))) {
+                tb_exchange_head_with_host(call, &line, tb_bytes(start, (size_t)(b.ptr - start)));
+                continue;
+            }
             c->route = route_of(call->core, &line);
-            request_head(call);
+            request_head(call, 0);
         } else if (!tb_exchange_request_step(call, &b)) {
             return;
         }
@@ -85,7 +90,7 @@ void TB_HOT_IO(struct tb_core *core, struct tb_conn *c, enum tb_direction direct
     struct call call = {.core = core, .c = c};
     uint8_t role = tb_load_relaxed(&c->role);
 
-    if (TB_UNLIKELY((uint8_t)(role - 1) > 1 || tb_rules_is_off(core))) {
+    if (TB_UNLIKELY((uint8_t)(role - 1) > 1 || !tb_rules_are_seen(core))) {
         struct tb_bytes first = {NULL, 0};
         for (; count && !ranges->len; count--)
             ranges++; /* the first byte decides the role */

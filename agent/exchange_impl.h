@@ -132,7 +132,10 @@ static inline void observe(struct call *call, uint8_t family, uint16_t status, u
                                 .status = status,
                                 .route = route,
                                 .target = p->target};
-    tb_series_observe(call->core, &key, o);
+    if (TB_UNLIKELY(route == TB_STR_IGNORED))
+        tb_count(call->core, TB_COUNTER_IGNORED);
+    else
+        tb_series_observe(call->core, &key, o);
 }
 
 /* One exchange is over: @status was sent. */
@@ -195,6 +198,11 @@ bool tb_exchange_is_others(struct tb_core *core, const struct tb_pending *p);
 /* Did this begin, in @generation, in a process that this one was forked from? */
 bool tb_exchange_is_inherited(const struct tb_core *core, uint16_t generation);
 
+/* A whole head, where the rules want the host. */
+void tb_exchange_head_with_host(struct call *call, const struct tb_start_line *line, struct tb_bytes head);
+/* What a head in pieces said of its host: decides the route that waited for it. Returns the target of the key. */
+uint32_t tb_exchange_host_done(struct call *call);
+
 /* The rare ends of a request head; a connection's first request. */
 void tb_exchange_request_odd(struct call *call, bool is_queued, bool is_kept, const struct tb_pending *p);
 void tb_exchange_count_connection(struct call *call);
@@ -241,16 +249,19 @@ static inline void note_in_flight(struct call *call, struct tb_pending *p)
                                     p->route, p->method);
 }
 
+static inline struct tb_bytes path_of(const struct tb_start_line *line)
+{
+    if (TB_LIKELY(*line->path.ptr == '/'))
+        return line->path;
+    /* a CONNECT target is an address, never a route */
+    return line->method == TB_METHOD_CONNECT ? tb_bytes_str("*") : tb_http1_target_path(line->path);
+}
+
 static inline uint32_t route_of(struct tb_core *core, const struct tb_start_line *line)
 {
-    struct tb_bytes path = line->path;
-
-    if (TB_UNLIKELY(path.len == 0))
+    if (TB_UNLIKELY(line->path.len == 0))
         return TB_ROUTE_OTHER; /* lost: no block was left to keep it */
-    if (TB_UNLIKELY(*path.ptr != '/'))
-        /* a CONNECT target is an address, never a route */
-        path = line->method == TB_METHOD_CONNECT ? tb_bytes_str("*") : tb_http1_target_path(path);
-    return tb_route_begin(core, line->method, path, line->is_cut);
+    return tb_route_begin(core, line->method, path_of(line), line->is_cut);
 }
 
 /* Either half: in which life of the process the connection was last alive. */
@@ -266,13 +277,14 @@ static inline void request_starts(struct call *call)
 }
 
 /* The head of a request is complete: queue it, choose its body. */
-static inline void request_head(struct call *call)
+static inline void request_head(struct call *call, uint32_t target)
 {
     struct tb_conn *c = call->c;
     struct tb_message *m = &c->request;
     bool is_kept = true, is_queued;
     struct tb_pending p = {.start_ns = c->start_ns,
                            .route = c->route,
+                           .target = target,
                            .method = m->method,
                            .fork_generation = (uint16_t)call->core->fork_generation};
 
@@ -280,7 +292,7 @@ static inline void request_head(struct call *call)
         tb_exchange_count_connection(call);
     if (TB_UNLIKELY(!tb_queue_is_empty(c)))
         p.flags |= PENDING_PIPELINED;
-    if (TB_LIKELY(tb_load_relaxed(&c->role) == TB_ROLE_SERVER))
+    if (TB_LIKELY(tb_load_relaxed(&c->role) == TB_ROLE_SERVER) && TB_LIKELY(p.route != TB_ROUTE_IGNORED))
         note_in_flight(call, &p);
     is_queued = tb_queue_push_first(c, &p) || tb_queue_push(call->core, c, &p, &is_kept);
     if (TB_UNLIKELY(m->flags & (TB_MSG_HAS_LENGTH | TB_MSG_IS_CHUNKED)))

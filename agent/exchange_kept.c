@@ -12,6 +12,7 @@
 #include "exchange_impl.h"
 #include "histogram.h"
 #include "route_cache.h"
+#include "rules.h"
 
 tb_plain_get_fn *tb_plain_get_selected = tb_plain_get_base;
 tb_plain_response_fn *tb_plain_response_selected = tb_plain_response_base;
@@ -33,7 +34,7 @@ static __attribute__((noinline)) void finish_unknown_cell(struct tb_core *core, 
     tb_store_relaxed(&c->response_flags, 0);
     finish(&call, &p, key.status, true, false);
     tb_queue_pop_first(c);
-    if (node >= TB_ROUTE_NODES)
+    if (node >= TB_ROUTE_NODES || p.target)
         return;
     key.route = tb_route_end(core, p.route, p.method, key.status);
     if (key.route == TB_STR_OTHER) /* past a cap: that is counted each time */
@@ -42,12 +43,22 @@ static __attribute__((noinline)) void finish_unknown_cell(struct tb_core *core, 
         tb_cell_keep(core, tb_cell_key(core->shard, node, p.method, key.status) | cell / TB_BLOCK_CELLS, record, block);
 }
 
+/* Both in one word: the table of cells does not know targets, and a word with one is no node. */
+static inline uint64_t route_and_target(const struct tb_pending *p)
+{
+    typedef uint64_t __attribute__((may_alias)) word;
+    _Static_assert(offsetof(struct tb_pending, target) == offsetof(struct tb_pending, route) + 4 &&
+                       offsetof(struct tb_pending, route) % 8 == 0,
+                   "one word");
+    return *(const word *)(const void *)&p->route;
+}
+
 /* The exchange of c->first is over, @tx_body bytes were its body. Holds the response half. */
 static inline __attribute__((always_inline)) void finish_first(struct tb_core *core, struct tb_conn *c, uint64_t end_ns,
                                                                uint64_t tx_body)
 {
-    uint64_t start_ns = c->first.start_ns;
-    uint32_t node = c->first.route - 1, cell = tb_histogram_place(&core->histogram, end_ns - start_ns);
+    uint64_t start_ns = c->first.start_ns, node = route_and_target(&c->first) - 1;
+    uint32_t cell = tb_histogram_place(&core->histogram, end_ns - start_ns);
     uint64_t *block, key = tb_cell_key(tb_load_relaxed(&core->shard), node, c->first.method, c->response.extra);
     struct tb_record *record;
 
@@ -78,7 +89,7 @@ static inline bool plain_request(struct tb_core *core, struct tb_conn *c, const 
         TB_UNLIKELY(tb_load_relaxed(&c->response_flags) & ODD_RESPONSE_FLAGS))
         return false;
     size_t path_len = tb_plain_get_selected(p, len);
-    struct tb_route_head *head = tb_load_acquire(&core->route_head);
+    struct tb_route_head *head = tb_load_acquire(&core->kept_head);
     if (TB_UNLIKELY(!path_len) || TB_UNLIKELY(!head))
         return false;
     uint32_t route = tb_route_cached(core, tb_route_path_hash(core, head, tb_bytes(p + 4, path_len)));
@@ -167,8 +178,8 @@ static inline bool is_ours(const struct tb_core *core, const struct tb_conn *c)
 
 bool tb_exchange_rx(struct tb_core *core, struct tb_conn *c, const uint8_t *p, size_t len)
 {
-    if (TB_UNLIKELY(len < TB_PLAIN_BYTES) || TB_UNLIKELY(!is_ours(core, c)) ||
-        TB_UNLIKELY(!take_flag(&c->request_busy)))
+    if (TB_UNLIKELY(len < TB_PLAIN_BYTES) || TB_UNLIKELY(tb_load_relaxed(&c->role) != TB_ROLE_SERVER) ||
+        TB_UNLIKELY(!tb_rules_are_seen(core)) || TB_UNLIKELY(!take_flag(&c->request_busy)))
         return false;
     bool is_done = plain_request(core, c, p, len);
     drop_flag(&c->request_busy);

@@ -4,6 +4,8 @@
  * the response half is entered (by its try-flag) in one case, a response that came before its request.
  */
 #include "exchange_impl.h"
+#include "host.h"
+#include "rules.h"
 
 #define BAD_CALLS_MAX 100u /* bounded by the 8 bits that count them */
 
@@ -52,9 +54,77 @@ void tb_exchange_request_odd(struct call *call, bool is_queued, bool is_kept, co
         meet_early_response(call);
 }
 
+/* ---- the host, where the rules want it ---- */
+
+/* Only what is asked of this process has a host label; a client's target is another matter. */
+static uint32_t label_of(struct call *call, struct tb_bytes host)
+{
+    const struct tb_rules_view *v = tb_load_acquire(&call->core->rules_view);
+    bool is_wanted = v && (v->flags & TB_RULES_HOST_LABEL) && tb_load_relaxed(&call->c->role) == TB_ROLE_SERVER;
+    return is_wanted && call->c->route != TB_ROUTE_IGNORED ? tb_host_label(call->core, host) : 0;
+}
+
+static uint32_t route_at(struct tb_core *core, const struct tb_start_line *line, struct tb_bytes host)
+{
+    return line->path.len ? tb_route_begin_at(core, line->method, host, path_of(line), line->is_cut) : TB_ROUTE_OTHER;
+}
+
+void tb_exchange_head_with_host(struct call *call, const struct tb_start_line *line, struct tb_bytes head)
+{
+    struct tb_host host = {0};
+
+    tb_host_target(&host, line->path);
+    tb_host_feed(&host, head);
+    struct tb_bytes name = tb_host_text(&host);
+    call->c->route = route_at(call->core, line, name);
+    request_head(call, label_of(call, name));
+}
+
+static struct tb_host_block *host_block(struct call *call)
+{
+    return (struct tb_host_block *)(void *)call->core->path_blocks[call->c->path_block - 1];
+}
+
+/* A request line is complete, its header section is not: the route waits for the host. False: no block is left. */
+static bool wait_for_host(struct call *call, const struct tb_start_line *line)
+{
+    struct tb_conn *c = call->c;
+
+    if (!c->path_block && !(c->path_block = tb_path_take(call->core)))
+        return false;
+    struct tb_host_block *w = host_block(call);
+    size_t len = line->path.len < TB_HOST_PATH_MAX ? line->path.len : TB_HOST_PATH_MAX;
+    bool is_cut = line->is_cut || len < line->path.len;
+    tb_copy(w->path, line->path.ptr, len); /* it may lie there already: the line came in pieces */
+    w->path_len = (uint16_t)len;
+    w->is_cut = is_cut;
+    w->method = line->method;
+    tb_zero(&w->host, sizeof(w->host));
+    tb_host_target(&w->host, tb_bytes(w->path, len));
+    c->route = TB_ROUTE_OTHER;
+    return true;
+}
+
+uint32_t tb_exchange_host_done(struct call *call)
+{
+    struct tb_conn *c = call->c;
+
+    if (TB_LIKELY(!c->path_block) || c->request.phase < TB_PHASE_HEADERS)
+        return 0;
+    struct tb_host_block *w = host_block(call);
+    struct tb_bytes name = tb_host_text(&w->host);
+    struct tb_start_line line = {.path = tb_bytes(w->path, w->path_len), .method = w->method, .is_cut = w->is_cut != 0};
+    c->route = route_at(call->core, &line, name);
+    uint32_t label = label_of(call, name);
+    tb_path_free(call->core, c->path_block);
+    c->path_block = 0;
+    return label;
+}
+
 void tb_exchange_request_head(struct call *call)
 {
-    request_head(call);
+    uint32_t target = tb_exchange_host_done(call);
+    request_head(call, target);
 }
 
 static enum tb_parse request_line(struct call *call, struct tb_bytes *b)
@@ -73,16 +143,19 @@ static enum tb_parse request_line(struct call *call, struct tb_bytes *b)
         uint8_t *block = c->path_block ? call->core->path_blocks[c->path_block - 1] : NULL;
         r = tb_http1_request_line_cut(m, b, block, &line);
     }
+    bool is_waiting = false;
     if (r == TB_PARSE_OK) {
         if (TB_UNLIKELY(line.is_http2)) {
             c->request_flags |= REQUEST_HTTP2;
             m->phase = TB_PHASE_STOPPED;
             r = TB_PARSE_BAD;
         } else {
-            c->route = route_of(call->core, &line);
+            is_waiting = tb_load_relaxed(&call->core->wants_host) && wait_for_host(call, &line);
+            if (!is_waiting)
+                c->route = route_of(call->core, &line);
         }
     }
-    if (TB_UNLIKELY(r != TB_PARSE_PARTIAL && c->path_block)) {
+    if (TB_UNLIKELY(r != TB_PARSE_PARTIAL && c->path_block && !is_waiting)) {
         tb_path_free(call->core, c->path_block);
         c->path_block = 0;
     }
@@ -154,6 +227,8 @@ bool tb_exchange_request_step(struct call *call, struct tb_bytes *b)
         if (r != TB_PARSE_OK)
             return false;
     }
+    if (TB_UNLIKELY(c->path_block))
+        tb_host_feed(&host_block(call)->host, *b);
     if (tb_http1_headers(m, true, b) != TB_PARSE_OK)
         return false;
     tb_exchange_request_head(call);

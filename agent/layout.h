@@ -43,7 +43,7 @@ enum tb_section_type {
     TB_SEC_SERIES = 6,   /* struct tb_series[TB_SERIES_MAX], used from 1 up; 0 stays empty */
     TB_SEC_CELLS = 7,    /* arenas of records and cell blocks */
     TB_SEC_LEARNER = 8,  /* route.c owns the format; its own version is the section's version */
-    TB_SEC_RULES = 9     /* struct tb_rules_head and two buffers */
+    TB_SEC_RULES = 9     /* struct tb_rules_head and two buffers (rules_format.h) */
 };
 #define TB_SECTIONS_MAX 24u
 
@@ -191,7 +191,7 @@ struct tb_series_key {
     uint16_t status; /* 100..999 as sent; enum tb_abort for TB_FAMILY_ABORTED; 0 = none */
     uint16_t reserved0;
     uint32_t route;  /* string reference */
-    uint32_t target; /* string reference (outgoing) */
+    uint32_t target; /* string reference: outgoing, the other server; else the host asked for, 0 = not wanted */
     uint32_t ext;    /* string reference or rule number */
     uint32_t reserved1;
 };
@@ -254,9 +254,12 @@ struct tb_rules_head {
     uint32_t off;        /* not 0: the agent does nothing (kill switch). Written by group tickbird. */
     uint32_t generation; /* raised after a buffer is complete (release); the core looks at it per exchange */
     uint32_t active;     /* 0 or 1: the buffer that generation speaks of */
-    uint32_t length[2];  /* bytes used */
-    uint32_t reserved[11];
+    uint32_t length[2];  /* bytes used; 0: no rules */
+    uint32_t hosts;      /* host names admitted as label values; writers add */
+    uint32_t tags[2];    /* low bits of each set's checksum: who publishes need not read a set to know it */
+    uint32_t reserved[8];
 };
+TB_AT(struct tb_rules_head, generation, 4); /* off and generation are read as one word */
 TB_SIZE(struct tb_rules_head, 64);
 #define TB_RULES_BUFFER (28u << 10)
 

@@ -182,7 +182,9 @@ void tb_region_attach(struct tb_core *core, void *base)
     (void)tb_histogram_build(bound_set, &core->histogram); /* known sets can be built: unit test */
     core->key_bits = (uint64_t)bound_set << (8 * offsetof(struct tb_series_key, bound_set));
     core->ready_index = NULL;
-    core->route_head = NULL;
+    core->route_head = core->kept_head = NULL;
+    core->rules_word = 0;
+    core->rules_view = NULL;
     core->owner = NULL;
     for (size_t i = 0; i < TB_CELL_CACHE; i++)
         core->cell_cache[i] = 0;
@@ -206,4 +208,5 @@ void tb_core_forked(struct tb_core *core, uint32_t pid)
     core->birth_generation = ++core->fork_generation;
     core->owner = NULL;
     core->ready_index = NULL;
+    core->rules_adopting = 0; /* by a thread that is not here */
 }

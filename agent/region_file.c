@@ -13,6 +13,7 @@
 #include "marker.h"
 #include "region.h"
 #include "region_private.h"
+#include "rules.h"
 #include "syscalls.h"
 
 /* The kernel's own headers: their structs are what the system calls fill. */
@@ -54,6 +55,7 @@ struct opening {
     uint8_t boot_id[16];
     char name[NAME_BYTES];
     bool has_squatter; /* a name of ours is taken by a file that is not */
+    bool has_bad_rules;
     enum tb_inert why;
 };
 
@@ -345,8 +347,13 @@ static int punch(const struct opening *o, long fd, uint64_t offset, uint64_t len
     return (int)tb_syscall(o->core, SYS_fallocate, fd, mode, (long)offset, (long)len, 0, 0);
 }
 
+static void load_rules(struct opening *o)
+{
+    o->has_bad_rules = !tb_rules_load(o->core, o->map, o->id->service, o->id->rules, o->dir, o->uid);
+}
+
 /* Under LOCK_EX: nobody is in flight, the identity is ours, a FREE region lives again. */
-static bool refresh(const struct opening *o, long fd)
+static bool refresh(struct opening *o, long fd)
 {
     struct tb_region_header *h = (struct tb_region_header *)(void *)o->map;
     uint64_t reset = TB_OFF_OWNERS + TB_PAGE; /* owners behind the first page, and all in flight */
@@ -359,6 +366,7 @@ static bool refresh(const struct opening *o, long fd)
     h->pid = o->core->env.pid;
     h->adopted_ns = o->realtime_ns;
     tb_copy(h->boot_id, o->boot_id, sizeof(h->boot_id));
+    load_rules(o);
     if (h->state == TB_REGION_FREE) {
         h->series_used = 0;
         h->cells_used = 0;
@@ -438,6 +446,7 @@ static int prepare(struct opening *o, long fd, uint64_t region_id)
     h->pid = o->core->env.pid;
     h->pidns_inode = o->pidns;
     tb_copy(h->boot_id, o->boot_id, sizeof(h->boot_id));
+    load_rules(o);
     return 0;
 }
 
@@ -559,5 +568,7 @@ int tb_region_open(struct tb_core *core, const char *dir, const struct tb_identi
         tb_region_note_reserved(core, first_pages[i] & ~(tb_region_page_bytes(core) - 1));
     tb_region_attach(core, o.map);
     (void)tb_owner_claim(core);
+    if (o.has_bad_rules)
+        tb_count(core, TB_COUNTER_RULES_REFUSED);
     return 0;
 }

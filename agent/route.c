@@ -10,6 +10,7 @@
 #include "route.h"
 #include "region.h"
 #include "route_cache.h"
+#include "route_rules.h"
 #include "route_shape.h"
 #include "route_walk.h"
 #include "series.h"
@@ -35,6 +36,10 @@ static void put(struct writer *w, const void *bytes, size_t len)
 /* One segment with its slash. A literal that begins like a placeholder is escaped: its colon becomes %3A. */
 static void put_segment(struct writer *w, uint8_t kind, struct tb_bytes text)
 {
+    if (kind == TB_KIND_WHOLE) {
+        put(w, text.ptr, text.len);
+        return;
+    }
     if (kind == TB_KIND_LITERAL && text.len == 1 && text.ptr[0] == '*') {
         put(w, "*", 1); /* asterisk-form: no slash */
         return;
@@ -156,6 +161,11 @@ static void note_promotion(struct tb_core *core, uint32_t node, uint32_t word)
     tb_count(core, TB_COUNTER_ROUTE_CHANGES);
 }
 
+static bool routes_are_full(struct tb_core *core)
+{
+    return tb_load_relaxed(&tb_learn_head(core)->routes) >= tb_route_limit(core, TB_ROUTE_LIMIT);
+}
+
 /* Put a trial's steps into the tree. Returns the node, or 0 when there is no room (the root needs none). */
 static uint32_t grow(struct tb_core *core, const struct tb_route_trial *t, bool *ret_full)
 {
@@ -168,7 +178,9 @@ static uint32_t grow(struct tb_core *core, const struct tb_route_trial *t, bool 
         uint32_t next = 0;
         if (step->kind != TB_KIND_LITERAL && !len)
             next = tb_load_acquire(&tb_learn_node(core, node)->values);
-        if (!next || step->kind == TB_KIND_REST)
+        if (step->kind == TB_KIND_WHOLE && routes_are_full(core))
+            next = 0; /* a path for each request: what has no label needs no node */
+        else if (!next || step->kind == TB_KIND_REST)
             next = tb_learn_add(core, node, step, tb_bytes(t->text + at, len));
         if (!next) {
             *ret_full = true;
@@ -190,25 +202,24 @@ static uint32_t grow(struct tb_core *core, const struct tb_route_trial *t, bool 
 static uint32_t label_of(struct tb_core *core, uint32_t node)
 {
     struct tb_route_node *n = tb_learn_node(core, node);
-    uint32_t label = tb_load_acquire(&n->label);
-    if (label)
+    uint32_t label = tb_load_acquire(&n->label), before = label;
+    bool has_room = (tb_load_relaxed(&n->flags) & TB_NODE_RULE) || !routes_are_full(core);
+    if (label && (label != TB_STR_OTHER || !has_room)) /* a cap may have been raised */
         return label;
-    struct tb_route_head *head = tb_learn_head(core);
     char text[TB_ROUTE_LABEL_MAX + 16];
     struct writer w = {text, 0, sizeof text};
     put_node(core, node, &w);
     if (!w.len)
         put(&w, "/", 1);
     label = TB_STR_OTHER;
-    if (tb_load_relaxed(&head->routes) < TB_ROUTE_LIMIT) {
+    if (has_room) {
         label = tb_string_intern(core, tb_bytes(text, w.len));
         label = label ? label : TB_STR_OTHER;
     }
-    uint32_t none = 0;
-    if (!tb_cas_acq_rel(&n->label, &none, label))
-        return none;
+    if (!tb_cas_acq_rel(&n->label, &before, label))
+        return before;
     if (label != TB_STR_OTHER)
-        tb_add_relaxed(&head->routes, 1);
+        tb_add_relaxed(&tb_learn_head(core)->routes, 1);
     return label;
 }
 
@@ -339,7 +350,7 @@ static __attribute__((noinline)) uint32_t begin_slow(struct tb_core *core, struc
                 is_settled = tb_learn_visit(tb_learn_node(core, w.choices[i].node)) && is_settled;
             note_values(core, &w);
             if (hash && (is_settled || !has_shape))
-                tb_store_relaxed(tb_route_cache_slot(core, hash), (hash & ~UINT64_C(0xffff)) | node);
+                tb_route_cache_keep(core, hash, node);
             return node + 1;
         }
     }
@@ -351,24 +362,42 @@ static __attribute__((noinline)) uint32_t begin_slow(struct tb_core *core, struc
     return handle;
 }
 
-/* A path that the first look did not find. @shape is the hash of its shape, 0 = it has none as far as is known. */
-static __attribute__((noinline)) uint32_t begin_unknown(struct tb_core *core, struct tb_bytes path, uint64_t shape)
+/* A path of which there is more, or too much. */
+static uint32_t begin_cut(struct tb_core *core, uint8_t method, struct tb_bytes host, struct tb_bytes path)
+{
+    uint64_t hash = 0;
+    uint32_t handle;
+    path.len = path.len > TB_PATH_MAX ? TB_PATH_MAX : path.len;
+    if (tb_load_relaxed(&core->rules_view) && tb_route_ruled(core, method, host, path, true, &hash, &handle))
+        return handle;
+    return begin_slow(core, path, true, 0, false);
+}
+
+/*
+ * A path that the first look did not find. @shape is the hash of its shape, 0 = it has none as far as is known. Rules
+ * may tell two paths of one shape apart: then shapes are neither remembered nor looked up.
+ */
+static __attribute__((noinline)) uint32_t begin_unknown(struct tb_core *core, uint8_t method, struct tb_bytes host,
+                                                        struct tb_bytes path, uint64_t shape)
 {
     const struct tb_route_head *head = tb_learn_head(core);
+    bool has_rules = tb_load_acquire(&core->rules_view) != NULL;
     if (TB_UNLIKELY(path.len > TB_PATH_MAX))
-        return begin_slow(core, tb_bytes(path.ptr, TB_PATH_MAX), true, 0, false);
-    uint64_t plain = tb_shape_plain(core, head, path), hash = tb_route_path_hash(core, head, path);
-    shape = plain ? plain : shape;
+        return begin_cut(core, method, host, path);
+    uint64_t plain = has_rules ? 0 : tb_shape_plain(core, head, path), hash = tb_route_path_hash(core, head, path);
+    shape = has_rules ? 0 : plain ? plain : shape;
     uint32_t handle = plain ? tb_route_cached(core, plain) : 0;
     if (!handle)
         handle = tb_route_cached(core, hash);
     if (handle)
         return handle;
+    if (TB_UNLIKELY(has_rules) && tb_route_ruled(core, method, host, path, false, &hash, &handle))
+        return handle;
     uint32_t node = path.len && path.ptr[0] == '/' ? walk_known(core, path) : UINT32_MAX;
     if (node == UINT32_MAX)
         return begin_slow(core, path, false, hash, shape != 0);
     if (shape) /* all on the way is settled: another value of the same form would come here too */
-        tb_store_relaxed(tb_route_cache_slot(core, shape), (shape & ~UINT64_C(0xffff)) | node);
+        tb_route_cache_keep(core, shape, node);
     return node + 1;
 }
 
@@ -377,46 +406,60 @@ static __attribute__((noinline)) bool get_ready(struct tb_core *core)
 {
     if (!tb_learn_ready(core))
         return false;
-    tb_store_relaxed(&core->route_seed, core->header->region_id ^ (core->header->generation << 32));
+    tb_route_reseed(core);
     /* release: pairs with the acquires of whoever hashes a path */
     tb_store_release(&core->route_head, tb_learn_head(core));
+    if (!tb_load_relaxed(&core->wants_host))
+        tb_store_release(&core->kept_head, tb_learn_head(core));
     return true;
 }
 
-/* A path that is too long, or the first one of this process. */
-static __attribute__((noinline)) uint32_t begin_odd(struct tb_core *core, uint8_t method, struct tb_bytes path,
-                                                    bool is_cut)
+static inline struct tb_bytes no_host(struct tb_bytes path)
 {
-    if (!tb_load_acquire(&core->route_head))
-        return get_ready(core) ? tb_route_begin(core, method, path, is_cut) : TB_ROUTE_OTHER;
-    path.len = path.len > TB_PATH_MAX ? TB_PATH_MAX : path.len;
-    return begin_slow(core, path, true, 0, false);
+    return tb_bytes(path.ptr, 0);
+}
+
+/* A path that is cut, or the first one of this process. */
+static __attribute__((noinline)) uint32_t begin_odd(struct tb_core *core, uint8_t method, struct tb_bytes host,
+                                                    struct tb_bytes path, bool is_cut)
+{
+    if (!tb_load_acquire(&core->route_head) && !get_ready(core))
+        return TB_ROUTE_OTHER;
+    return is_cut ? begin_cut(core, method, host, path) : begin_unknown(core, method, host, path, 0);
+}
+
+uint32_t tb_route_begin_at(struct tb_core *core, uint8_t method, struct tb_bytes host, struct tb_bytes path,
+                           bool is_cut)
+{
+    return begin_odd(core, method, host, path, is_cut);
 }
 
 uint32_t tb_route_begin(struct tb_core *core, uint8_t method, struct tb_bytes path, bool is_cut)
 {
     const struct tb_route_head *head = tb_load_acquire(&core->route_head);
     if (TB_UNLIKELY(!head) || TB_UNLIKELY(is_cut))
-        return begin_odd(core, method, path, is_cut);
+        return begin_odd(core, method, no_host(path), path, is_cut);
     if (TB_LIKELY(path.len < TB_SHAPE_MAX)) {
         uint64_t values;
         struct tb_shape shape = tb_shape_look(path.ptr, path.len);
         if (TB_UNLIKELY(!tb_shape_values(&shape, path.len, &values)))
-            return begin_unknown(core, path, 0);
+            return begin_unknown(core, method, no_host(path), path, 0);
         if (values) {
             uint64_t hash = tb_shape_hash(core, head, path, &shape, values);
             uint32_t handle = tb_route_cached(core, hash);
-            return TB_LIKELY(handle) ? handle : begin_unknown(core, path, hash);
+            return TB_LIKELY(handle) ? handle : begin_unknown(core, method, no_host(path), path, hash);
         }
     }
     uint32_t handle = tb_route_cached(core, tb_route_path_hash(core, head, path));
-    return TB_LIKELY(handle) ? handle : begin_unknown(core, path, 0);
+    return TB_LIKELY(handle) ? handle : begin_unknown(core, method, no_host(path), path, 0);
 }
 
 /* The end of a trial: into the tree unless it answered 404 or not at all. */
 static __attribute__((noinline)) uint32_t end_trial(struct tb_core *core, uint32_t handle, uint16_t status)
 {
     bool decided = false, full = false;
+    if (handle == TB_ROUTE_IGNORED)
+        return TB_STR_IGNORED;
     struct tb_route_trial *t = tb_trial_find(core, handle, &decided);
     bool unanswered = status == 404 || status == 0;
     if (!t) /* so old that its place was taken */
@@ -459,7 +502,7 @@ uint32_t tb_route_end(struct tb_core *core, uint32_t handle, uint8_t method, uin
         tb_fetch_or_relaxed(&n->flags, TB_NODE_ANSWERED);
         label = label_of(core, handle - 1);
     }
-    if (TB_UNLIKELY(label == TB_STR_OTHER))
+    if (TB_UNLIKELY(label == TB_STR_OTHER) && (label = label_of(core, handle - 1)) == TB_STR_OTHER)
         tb_count(core, TB_COUNTER_ROUTES_OVERFLOW);
     return label;
 }
@@ -475,8 +518,10 @@ size_t tb_route_text(struct tb_core *core, uint32_t handle, char *ret, size_t le
     if (!(handle & HANDLE_TRIAL)) {
         put_node(core, handle - 1, &w);
     } else {
-        struct tb_route_trial *t = tb_trial_find(core, handle, &decided);
-        if (!t || (decided && t->other))
+        struct tb_route_trial *t = handle == TB_ROUTE_IGNORED ? NULL : tb_trial_find(core, handle, &decided);
+        if (handle == TB_ROUTE_IGNORED)
+            put(&w, "_ignored", 8);
+        else if (!t || (decided && t->other))
             put(&w, "_other", 6);
         else if (!decided)
             put_trial(core, t, &w);

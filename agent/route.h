@@ -9,7 +9,9 @@
 
 #include "core.h"
 
-#define TB_ROUTE_OTHER 0u /* handle: counts as _other, learns nothing */
+#define TB_ROUTE_OTHER 0u            /* handle: counts as _other, learns nothing */
+#define TB_ROUTE_IGNORED 0xc0000000u /* handle: the rules say not to count it */
+#define TB_STR_IGNORED 1u            /* what tb_route_end gives for it; no string reference */
 
 /*
  * tb_route_begin - classify a request path when its request line is complete.
@@ -21,6 +23,10 @@
  * signal handlers.
  */
 uint32_t tb_route_begin(struct tb_core *core, uint8_t method, struct tb_bytes path, bool is_cut);
+
+/* tb_route_begin_at - the same for a request to @host (lower case, without port; empty: none, or not looked at). */
+uint32_t tb_route_begin_at(struct tb_core *core, uint8_t method, struct tb_bytes host, struct tb_bytes path,
+                           bool is_cut);
 
 /*
  * tb_route_end - the route label of an exchange, now that its status is known (0 = aborted, never answered).

@@ -2,7 +2,8 @@
 /*
  * Whole paths whose route this process knows: a direct-mapped table in struct tb_core, looked up without a call. An
  * entry is the upper 48 bits of a path's hash and the route's node (16 bits, below TB_ROUTE_NODES); 0 = free. The hash
- * is seeded by the region's identity and the learner's epoch, so an outdated entry is never found.
+ * is seeded by the region's identity, the generation of the rules and the learner's epoch, so an outdated entry is
+ * never found.
  *
  * One 64-bit word each, relaxed: whole or not there, for any number of threads. route.c fills it.
  */
@@ -38,7 +39,8 @@ static inline uint64_t tb_route_mix_last(uint64_t h, uint64_t word)
 static inline uint64_t tb_route_path_hash(const struct tb_core *core, const struct tb_route_head *head,
                                           struct tb_bytes path)
 {
-    uint64_t h = core->route_seed ^ tb_load_relaxed(&head->epoch) ^ (path.len * TB_SEGMENT_MIX);
+    /* acquire: pairs with tb_route_reseed() */
+    uint64_t h = tb_load_acquire(&core->route_seed) ^ tb_load_relaxed(&head->epoch) ^ (path.len * TB_SEGMENT_MIX);
     const uint8_t *p = path.ptr, *end = p + path.len;
     if (TB_LIKELY(path.len >= 8)) {
         for (; p < end - 8; p += 8)
@@ -58,6 +60,11 @@ static inline uint64_t tb_route_path_hash(const struct tb_core *core, const stru
 static inline uint64_t *tb_route_cache_slot(struct tb_core *core, uint64_t hash)
 {
     return &core->route_cache[hash >> TB_ROUTE_CACHE_SHIFT];
+}
+
+static inline void tb_route_cache_keep(struct tb_core *core, uint64_t hash, uint32_t node)
+{
+    tb_store_relaxed(tb_route_cache_slot(core, hash), (hash & ~UINT64_C(0xffff)) | node);
 }
 
 /* tb_route_cached - the handle of a hash, or 0 (TB_ROUTE_OTHER) when it is not in the table. */

@@ -169,7 +169,7 @@ uint32_t tb_learn_add(struct tb_core *core, uint32_t parent, const struct tb_rou
     n->score = step->score;
     n->depth = (uint8_t)(tb_learn_node(core, parent)->depth + 1);
     at = publish(core, node);
-    if (at == node)
+    if (at == node && step->kind != TB_KIND_WHOLE)
         chain(core, node);
     return at;
 }

@@ -48,6 +48,8 @@ TB_SIZE(struct tb_route_node, 32);
 #define TB_NODE_ANSWERED 1u /* a request ended here with another status than 404 */
 #define TB_NODE_MERGED 2u   /* turned out to be a value: lookups pass it over */
 #define TB_NODE_REVIVED 4u  /* had been merged, and is a literal again: the last word on it */
+#define TB_NODE_RULE 8u     /* declared by the user: has a label whatever the cap */
+#define TB_KIND_WHOLE 64u   /* node kind: its text is the whole label; findable below the root, listed nowhere */
 #define TB_NODE_VISITS 60u
 #define TB_NODE_WORDS 250u
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Normalisation of request paths (RFC 3986, section 6.2.2) and their cut into segments. Pure; hostile bytes; linear in
- * the length of the path; nothing is written but the result. Entry point: tb_route_split.
+ * the length of the path; nothing is written but the result. Entry points: tb_route_split,
+ * tb_route_cut.
  */
 #include "route_path.h"
 
@@ -52,17 +53,29 @@ static bool add(struct tb_route_path *p, struct tb_bytes t)
         p->has_rest = true;
         return false;
     }
-    struct tb_segment *s = &p->segments[p->count++];
+    p->segments[p->count++].text = t;
+    return true;
+}
+
+static void scan(struct tb_segment *s)
+{
+    struct tb_bytes t = s->text;
     tb_segment_scan(t, s);
     if (t.len > TB_ROUTE_LITERAL_MAX && !s->is_value) {
         s->is_value = true;
         s->is_version = false;
         s->kind = s->digits ? TB_KIND_TOKEN : TB_KIND_NAME;
     }
-    return true;
 }
 
 void tb_route_split(struct tb_bytes path, bool is_cut, struct tb_route_path *ret)
+{
+    tb_route_cut(path, is_cut, ret);
+    for (uint32_t i = 0; i < ret->count; i++)
+        scan(&ret->segments[i]);
+}
+
+void tb_route_cut(struct tb_bytes path, bool is_cut, struct tb_route_path *ret)
 {
     ret->count = ret->decoded_len = 0;
     ret->has_rest = false;

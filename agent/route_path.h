@@ -25,4 +25,7 @@ struct tb_route_path {
  */
 void tb_route_split(struct tb_bytes path, bool is_cut, struct tb_route_path *ret);
 
+/* tb_route_cut - the same, but of each segment only its text is set. */
+void tb_route_cut(struct tb_bytes path, bool is_cut, struct tb_route_path *ret);
+
 #endif

@@ -95,7 +95,8 @@ static inline bool tb_shape_values(const struct tb_shape *s, size_t len, uint64_
 static inline uint64_t tb_shape_hash(const struct tb_core *core, const struct tb_route_head *head, struct tb_bytes path,
                                      const struct tb_shape *s, uint64_t values)
 {
-    uint64_t h = core->route_seed ^ tb_load_relaxed(&head->epoch) ^ (s->slash | UINT64_C(1) << path.len);
+    uint64_t h =
+        tb_load_acquire(&core->route_seed) ^ tb_load_relaxed(&head->epoch) ^ (s->slash | UINT64_C(1) << path.len);
     uint64_t others = s->digit & ~values;
     if (others) { /* v1: these matter */
         h ^= (uint64_t)path.ptr[(unsigned)__builtin_ctzll(others)] << 32;

@@ -340,7 +340,10 @@ static __attribute__((noinline, cold)) void observe_slow(struct tb_core *core, c
     struct tb_series *s = NULL;
     struct tb_record *r = NULL;
     if (get_ready(core)) {
+        const struct tb_rules_view *rules = tb_load_acquire(&core->rules_view);
         uint32_t limit = tb_load_relaxed(&core->header->series_limit);
+        if (rules && rules->max_series)
+            limit = rules->max_series;
         s = find_or_make(core, key_in_force(core, key), limit < TB_SERIES_LIMIT ? limit : TB_SERIES_LIMIT);
         r = s ? record_of(core, s) : NULL;
         if (!r) {

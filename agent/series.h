@@ -39,6 +39,11 @@ bool tb_series_places(struct tb_core *core, const struct tb_series_key *key, uin
  */
 uint32_t tb_string_intern(struct tb_core *core, struct tb_bytes text);
 
+/* tb_string_find - the reference of @text if it is in the table, else 0. tb_string_add - tb_string_intern that says
+ * whether the text is new. */
+uint32_t tb_string_find(struct tb_core *core, struct tb_bytes text);
+uint32_t tb_string_add(struct tb_core *core, struct tb_bytes text, bool *ret_is_new);
+
 /* tb_string_get - the bytes of a reference, validated against the section (readers may pass garbage). Empty when not
  * valid. */
 struct tb_bytes tb_string_get(const uint8_t *strings, size_t strings_len, uint32_t ref);

@@ -64,7 +64,7 @@ static void take_back(struct tb_core *core, uint32_t ref, size_t len)
     (void)tb_cas_acq_rel(&head_of(core)->used, &top, ref);
 }
 
-uint32_t tb_string_intern(struct tb_core *core, struct tb_bytes text)
+static uint32_t look_up(struct tb_core *core, struct tb_bytes text, bool may_append, bool *ret_is_new)
 {
     if (!core->base || text.len > TB_STRING_MAX || !text.ptr)
         return 0;
@@ -76,12 +76,14 @@ uint32_t tb_string_intern(struct tb_core *core, struct tb_bytes text)
             break;
         uint32_t ref = tb_load_acquire(&index[at]);
         if (ref == 0) {
-            if (!appended)
+            if (!appended && may_append)
                 appended = append(core, hash, text);
             if (!appended)
                 break;
-            if (tb_cas_acq_rel(&index[at], &ref, appended))
+            if (tb_cas_acq_rel(&index[at], &ref, appended)) {
+                *ret_is_new = true;
                 return appended;
+            }
         }
         if (is_text(core, ref, hash, text))
             found = ref;
@@ -89,6 +91,24 @@ uint32_t tb_string_intern(struct tb_core *core, struct tb_bytes text)
     if (appended)
         take_back(core, appended, text.len);
     return found;
+}
+
+uint32_t tb_string_intern(struct tb_core *core, struct tb_bytes text)
+{
+    bool is_new;
+    return look_up(core, text, true, &is_new);
+}
+
+uint32_t tb_string_find(struct tb_core *core, struct tb_bytes text)
+{
+    bool is_new;
+    return look_up(core, text, false, &is_new);
+}
+
+uint32_t tb_string_add(struct tb_core *core, struct tb_bytes text, bool *ret_is_new)
+{
+    *ret_is_new = false;
+    return look_up(core, text, true, ret_is_new);
 }
 
 struct tb_bytes tb_string_get(const uint8_t *strings, size_t strings_len, uint32_t ref)

@@ -23,6 +23,7 @@
 #include "ledger.h"
 #include "log.h"
 #include "options.h"
+#include "reload.h"
 #include "render.h"
 #include "self.h"
 #include "unobserved.h"
@@ -41,6 +42,7 @@ struct exporter {
     struct tb_self self;
     struct tb_fold_options fold;
     struct tb_unobserved_scan *unobserved;
+    struct tb_reload reload;
     bool has_collected;
 };
 
@@ -52,9 +54,20 @@ static void complain(const char *error)
 /* --- a scrape --------------------------------------------------------------------------------------------------------
  */
 
+/* Only who keeps the ledger speaks for the configuration: a second exporter must not undo it. */
+static void publish_rules(struct exporter *e)
+{
+    if (!e->reload.publisher || !tb_ledger_is_writer(e->ledger))
+        return;
+    tb_publish(e->reload.publisher, tb_collector_snapshot(e->collector),
+               (const char *const *)e->options.values[TB_OPTION_REGION_DIR].items,
+               e->options.values[TB_OPTION_REGION_DIR].count);
+}
+
 static int collect_and_render(struct exporter *e, struct tb_buffer *out)
 {
     uint64_t start_ns = tb_clock_ns(CLOCK_MONOTONIC);
+    tb_reload_again(&e->reload, false);
     int r = tb_collect(e->collector);
     if (r < 0) {
         tb_log(TB_LOG_ERROR, "regions not read", "error", strerror(-r), NULL);
@@ -62,8 +75,10 @@ static int collect_and_render(struct exporter *e, struct tb_buffer *out)
     }
     e->has_collected = true;
     tb_unobserved_scan(e->unobserved, start_ns, e->http ? SCAN_NS : SCAN_ONCE_NS, tb_collector_snapshot(e->collector));
+    publish_rules(e);
     tb_render_prometheus(tb_collector_snapshot(e->collector), out);
     tb_self_render(&e->self, e->collector, e->ledger, out);
+    tb_reload_render(&e->reload, out);
     e->self.duration_sum_ns += tb_clock_ns(CLOCK_MONOTONIC) - start_ns;
     e->self.duration_count++;
     e->self.bytes += out->len;
@@ -100,6 +115,22 @@ static void make_shared_directory(void)
     else if (geteuid() == 0 && lstat(TB_REGION_DIR_SHARED, &st) == 0 && (!S_ISDIR(st.st_mode) || st.st_uid != 0))
         tb_log(TB_LOG_WARN, "shared directory belongs to another user: nobody will use it: remove it, start again",
                "path", TB_REGION_DIR_SHARED, NULL);
+}
+
+/* Before anything else is set up: its options count too. Errors are lines of their own. */
+static int read_config(struct exporter *e)
+{
+    char *errors = NULL;
+    const char *path = tb_option_text(&e->options, TB_OPTION_CONFIG_FILE);
+    if (!*path)
+        return 0;
+    int r = tb_reload_start(&e->reload, path, &errors);
+    if (r < 0)
+        fputs(errors, stderr);
+    else
+        tb_config_to_options(e->reload.config, TB_SIDE_EXPORTER, &e->options);
+    free(errors);
+    return r;
 }
 
 static int open_ledger(struct exporter *e, char **ret_error)
@@ -196,7 +227,10 @@ static void keep_house(struct exporter *e)
     (void)tb_forget_obey(e->collector);
     if (tb_ledger_is_writer(e->ledger))
         (void)tb_stale_remove(e->collector);
+    tb_reload_again(&e->reload, false);
     int r = tb_collect(e->collector);
+    if (!r)
+        publish_rules(e);
     if (!r)
         r = tb_fold(e->collector, &e->fold);
     if (r < 0)
@@ -230,6 +264,20 @@ static bool drain(int watch)
     return has_any;
 }
 
+/* Reads what signals there are. SIGHUP: the configuration again, in force at once. Returns true to stop. */
+static bool is_over(struct exporter *e, int signal_fd)
+{
+    struct signalfd_siginfo signal;
+    while (read(signal_fd, &signal, sizeof signal) == (ssize_t)sizeof signal) {
+        if (signal.ssi_signo != SIGHUP)
+            return true;
+        tb_reload_again(&e->reload, true);
+        if (e->reload.config && tb_collect(e->collector) == 0)
+            publish_rules(e);
+    }
+    return false;
+}
+
 static void loop(struct exporter *e, int signal_fd)
 {
     int watch = e->ledger ? tb_forget_watch(e->ledger->dir) : -1; /* requests; -1: they wait for the next house time */
@@ -238,7 +286,9 @@ static void loop(struct exporter *e, int signal_fd)
                            {.fd = watch, .events = POLLIN}};
     uint64_t house_ns = tb_clock_ns(CLOCK_MONOTONIC);
     for (;;) {
-        if ((poll(fds, 3, wait_ms(e, house_ns)) < 0 && errno != EINTR) || fds[0].revents)
+        if (poll(fds, 3, wait_ms(e, house_ns)) < 0 && errno != EINTR)
+            break;
+        if (fds[0].revents && is_over(e, signal_fd))
             break;
         tb_http_run(e->http);
         if (fds[2].revents && drain(watch))
@@ -258,6 +308,7 @@ static int catch_signals(void)
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGHUP);
     sigprocmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -319,14 +370,18 @@ int main(int argc, char **argv)
     } else if (e.options.wants_version) {
         printf("tickbird-exporter %s\n", TB_VERSION);
         status = 0;
+    } else if (read_config(&e) < 0) {
+        status = 2;
     } else {
         set_up_log(&e);
         raise_file_limit();
         e.fold.fold_after_ns = tb_option_ns(&e.options, TB_OPTION_FOLD_AFTER);
         e.fold.unlink_after_ns = tb_option_ns(&e.options, TB_OPTION_UNLINK_AFTER);
         e.unobserved = tb_unobserved_new();
-        if (open_ledger(&e, &error) == 0 && open_collector(&e, &error) == 0)
+        if (open_ledger(&e, &error) == 0 && open_collector(&e, &error) == 0) {
+            publish_rules(&e);
             status = tb_option_is_on(&e.options, TB_OPTION_ONCE) ? once(&e) : serve(&e, &error);
+        }
     }
     if (error)
         complain(error);
@@ -334,6 +389,7 @@ int main(int argc, char **argv)
     tb_unobserved_free(e.unobserved);
     tb_collector_free(e.collector);
     tb_ledger_close(e.ledger);
+    tb_reload_free(&e.reload);
     tb_options_free(&e.options);
     return status;
 }

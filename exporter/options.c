@@ -80,8 +80,7 @@ static bool is_choice(const char *help, const char *text)
     return false;
 }
 
-/* Why a value cannot be, or NULL. */
-static const char *complaint(const struct tb_option_row *row, const char *text)
+const char *tb_option_complaint(const struct tb_option_row *row, const char *text)
 {
     uint64_t ns;
     bool is_on;
@@ -122,9 +121,10 @@ static int take_variables(struct tb_options *o, unsigned side, char **ret_error)
 {
     for (int id = 0; id < TB_OPTION_COUNT; id++) {
         const char *text = rows[id].sides & side && *rows[id].env ? getenv(rows[id].env) : NULL, *why;
-        if (!text || !*text)
+        o->values[id].is_default = !text || !*text;
+        if (o->values[id].is_default)
             text = rows[id].default_value;
-        else if ((why = complaint(&rows[id], text))) {
+        else if ((why = tb_option_complaint(&rows[id], text))) {
             *ret_error = tb_format("%s: \"%s\" %s", rows[id].env, text, why);
             return -EINVAL;
         }
@@ -184,13 +184,14 @@ static int take_flags(int argc, char *const *argv, unsigned side, struct tb_opti
             *ret_error = tb_format("%s: needs a value: see --help", rows[id].flag);
             return -EINVAL;
         }
-        if ((why = complaint(&rows[id], value))) {
+        if ((why = tb_option_complaint(&rows[id], value))) {
             *ret_error = tb_format("%s: \"%s\" %s", rows[id].flag, value, why);
             return -EINVAL;
         }
         if (!is_given[id])
             clear_value(o, (enum tb_option)id); /* of the variable */
         is_given[id] = true;
+        o->values[id].is_default = false;
         add_value(o, (enum tb_option)id, value, strlen(value));
     }
     return 0;
@@ -210,6 +211,15 @@ int tb_options_parse(int argc, char *const *argv, enum tb_side side, struct tb_o
         return 0;
     r = take_variables(ret, side, ret_error);
     return r < 0 ? r : take_flags(argc, argv, side, ret, ret_error);
+}
+
+void tb_options_file(struct tb_options *o, enum tb_option id, char *const *items, size_t count)
+{
+    if (!o->values[id].is_default)
+        return;
+    clear_value(o, id);
+    for (size_t i = 0; i < count; i++)
+        add_value(o, id, items[i], strlen(items[i]));
 }
 
 void tb_options_free(struct tb_options *o)

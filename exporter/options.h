@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Settings of one program, from agent/options.def: a flag wins over its variable, a variable over the default.
+ * Settings of one program, from agent/options.def: a flag wins over its variable, a variable over the configuration
+ * file (config.h), that over the default.
  * Everything is checked here, so that the rest of the program asks for values that make sense.
  */
 #ifndef TB_OPTIONS_H
@@ -40,6 +41,7 @@ struct tb_options {
     struct {
         char **items; /* owned; one, or any number of a LIST */
         size_t count;
+        bool is_default; /* neither flag nor variable */
     } values[TB_OPTION_COUNT];
     bool wants_help, wants_version;
 };
@@ -60,6 +62,12 @@ char *tb_options_usage(enum tb_side side);
 const char *tb_option_text(const struct tb_options *o, enum tb_option id);
 bool tb_option_is_on(const struct tb_options *o, enum tb_option id);
 uint64_t tb_option_ns(const struct tb_options *o, enum tb_option id);
+
+/* tb_options_file - an option that has neither flag nor variable takes these values, which were checked. */
+void tb_options_file(struct tb_options *o, enum tb_option id, char *const *items, size_t count);
+
+/* tb_option_complaint - why a value cannot be, or NULL. */
+const char *tb_option_complaint(const struct tb_option_row *row, const char *text);
 
 /* tb_duration_parse - 250ms, 10s, 5m, 24h, 7d and sums of them (1h30m); "0" too. False when it is none. */
 bool tb_duration_parse(const char *text, uint64_t *ret_ns);

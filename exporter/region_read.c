@@ -165,6 +165,10 @@ void tb_region_read_identity(const struct tb_region_copy *copy, struct tb_snap_r
     size_t len;
     const struct tb_rules_head *rules = tb_region_copy_section(copy, TB_SEC_RULES, sizeof *rules, &len);
     r->is_off = rules && rules->off;
+    if (rules && rules->generation) {
+        r->rules_length = rules->length[rules->active & 1];
+        r->rules_tag = rules->tags[rules->active & 1];
+    }
 }
 
 static void read_in_flight(const struct tb_region_copy *copy, const bool is_alive[TB_OWNERS], uint64_t now_ns,

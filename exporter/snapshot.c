@@ -304,6 +304,8 @@ static void render_labels(struct tb_snap_series *e)
     tb_put(&b, e->service->label, e->service->label_len);
     if (e->key.role == TB_ROLE_CLIENT)
         put_label(&b, "target", e->key.target);
+    else if (*e->key.target)
+        put_label(&b, "host", e->key.target);
     put_label(&b, "method", tb_method_name(e->key.method));
     put_label(&b, "route", e->key.route);
     if (e->key.family == TB_FAMILY_ABORTED)

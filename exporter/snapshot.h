@@ -135,7 +135,8 @@ struct tb_snap_region {
     uint32_t uid;
     uint32_t pid; /* the maker's or last adopter's, as it saw itself */
     uint32_t processes;
-    uint32_t pids[8]; /* the first of them */
+    uint32_t pids[8];                 /* the first of them */
+    uint32_t rules_length, rules_tag; /* of the set in force, as tb_rules_head has them; 0 = none */
     uint64_t created_ns;
     uint64_t adopted_ns;
     uint64_t requests; /* server role, of this life of the region */

@@ -51,6 +51,7 @@ static struct setting {
     {"OTEL_SERVICE_NAME", tb_settings.otel_service, sizeof(tb_settings.otel_service)},
     {"TICKBIRD_LABELS", tb_settings.labels, sizeof(tb_settings.labels)},
     {"TICKBIRD_SIMD", tb_settings.simd, sizeof(tb_settings.simd)},
+    {"TICKBIRD_RULES", tb_settings.rules, sizeof(tb_settings.rules)},
     {"TICKBIRD_INCLUDE", tb_settings.include, sizeof(tb_settings.include)},
     {"TICKBIRD_EXCLUDE", tb_settings.exclude, sizeof(tb_settings.exclude)},
     {"TICKBIRD_SELECT_FILE", tb_settings.select_file, sizeof(tb_settings.select_file)},
@@ -198,5 +199,6 @@ void tb_identity_read(const struct tb_core *core, struct tb_identity *ret)
                                 .version = TB_VERSION,
                                 .command_hash = hash_bytes(text, len),
                                 .pidns_inode = has_ns ? st.st_ino : 0,
+                                .rules = tb_settings.rules,
                                 .allow_disk = tb_settings.is_disk_allowed};
 }

@@ -10,7 +10,8 @@
 #include "../agent/select.h"
 
 struct tb_settings {
-    char dir[256]; /* "" = default */
+    char dir[256];   /* "" = default */
+    char rules[256]; /* bundle of compiled rules; "" = the directory's */
     char service[128];
     char otel_service[128];
     char labels[1024];

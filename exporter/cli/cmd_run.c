@@ -11,7 +11,10 @@
 #include "region_dir.h"
 #include "selection.h"
 #include "verdict.h"
+#include "exporter/config.h"
 #include "exporter/options.h"
+#include "exporter/rules_compile.h"
+#include "exporter/rules_publish.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -30,6 +33,7 @@ enum { OPTION_STRICT = 1000 };
 struct request {
     char include[TB_SELECT_LIST_MAX + 1], exclude[TB_SELECT_LIST_MAX + 1];
     const char *lib;
+    const char *config;
     bool is_strict;
     bool wants_help;
 };
@@ -80,6 +84,9 @@ static int apply(int id, const char *value, struct request *request)
     case TB_OPTION_LIB + 1:
         request->lib = value;
         return 0;
+    case TB_OPTION_CONFIG + 1:
+        request->config = value;
+        return 0;
     case TB_OPTION_SERVICE + 1:
         return set_service(value);
     case TB_OPTION_DIR + 1:
@@ -114,6 +121,82 @@ static int parse(int argc, char **argv, struct request *request)
         if (got == TB_OPTION_BAD || apply(got, optarg, request) != 0)
             return -1;
     return 0;
+}
+
+/* --- the configuration file --- */
+
+static bool is_set(enum tb_option id)
+{
+    const char *value = getenv(tb_option_row(id)->env);
+    return value && value[0];
+}
+
+static int apply_list(enum tb_option id, const struct tb_text_list *list, struct request *request)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (apply((int)id + 1, list->items[i], request) != 0)
+            return -1;
+    return 0;
+}
+
+/* What neither a flag nor a variable says. Flags have set their variables already. */
+static int apply_config(const struct tb_config *c, struct request *request)
+{
+    bool has_include = is_set(TB_OPTION_INCLUDE), has_exclude = is_set(TB_OPTION_EXCLUDE);
+    for (int id = 0; id < TB_OPTION_COUNT; id++) {
+        const struct tb_option_row *row = tb_option_row((enum tb_option)id);
+        if (!(row->sides & TB_SIDE_RUN) || !c->options[id].count || is_set((enum tb_option)id))
+            continue;
+        const char *value = c->options[id].items[0];
+        if (row->type == TB_TYPE_SWITCH)
+            value = strchr("0fnFN", value[0]) || strcmp(value, "off") == 0 ? NULL : "1";
+        if (value && apply(id + 1, value, request) != 0)
+            return -1;
+    }
+    if ((!has_include && apply_list(TB_OPTION_INCLUDE, &c->include, request) != 0) ||
+        (!has_exclude && apply_list(TB_OPTION_EXCLUDE, &c->exclude, request) != 0))
+        return -1;
+    return 0;
+}
+
+static int read_config(struct request *request, struct tb_config **ret)
+{
+    char *errors = NULL;
+    const char *variable = getenv("TICKBIRD_CONFIG");
+    if (!request->config && variable && variable[0])
+        request->config = variable;
+    *ret = NULL;
+    if (!request->config)
+        return 0;
+    *ret = tb_config_load(request->config, &errors);
+    if (!*ret)
+        fputs(errors, stderr);
+    free(errors);
+    return *ret ? apply_config(*ret, request) : -1;
+}
+
+/* The rules, compiled, beside the regions: one file for each user and configuration file. */
+static void leave_rules(const struct tb_config *c)
+{
+    static struct tb_region_dir dir;
+    struct tb_buffer bundle = {0};
+    char full[PATH_MAX];
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    tb_region_dir_look("", getenv("TICKBIRD_DIR"), geteuid(), true, &dir);
+    tb_region_dir_make(dir.path);
+    for (const char *p = realpath(c->path, full) ? full : c->path; *p; p++)
+        hash = (hash ^ (unsigned char)*p) * UINT64_C(0x100000001b3);
+    char *name = tb_format("rules-%u-%016llx", (unsigned)geteuid(), (unsigned long long)hash), *path = NULL;
+    int result = tb_rules_bundle(c, TB_RULES_FROM_RUN, &bundle);
+    if (result == 0)
+        result = tb_rules_write(dir.path, name, &bundle);
+    path = tb_format("%s/%s", dir.path, name);
+    if (result != 0 || setenv("TICKBIRD_RULES", path, 1) != 0)
+        tb_cli_message("the rules of %s are not in force: %s: %s (started all the same)", c->path, path,
+                       strerror(result ? -result : errno));
+    free(path);
+    free(name);
+    tb_buffer_free(&bundle);
 }
 
 /* The shared directory is made by whoever may; an ordinary user's program makes its own. */
@@ -195,6 +278,9 @@ static int run(int argc, char **argv)
         tb_cli_message("run: no program is named: tickbird run [OPTIONS] -- PROGRAM [ARGUMENTS]");
         return EXIT_OWN;
     }
+    struct tb_config *config;
+    if (read_config(&request, &config) != 0)
+        return EXIT_OWN;
     const char *variable = getenv("TICKBIRD_LIB");
     if (!request.lib && variable && variable[0])
         request.lib = variable;
@@ -202,6 +288,9 @@ static int run(int argc, char **argv)
         return EXIT_OWN;
     if (!warn(argv + optind, &object, request.is_strict) || !prepare_dir(request.is_strict))
         return EXIT_OWN;
+    if (config && tb_config_has_rules(config))
+        leave_rules(config);
+    tb_config_free(config);
     if (preload(&object) != 0)
         return EXIT_OWN;
     return become(argv + optind);
@@ -214,6 +303,7 @@ const struct tb_verb tb_verb_run = {
     "\n"
     "  --service NAME   name in the metrics; default: the systemd unit, the interpreter's script, or the program\n"
     "  --dir DIR        directory of the regions, made when missing; default /dev/shm/tickbird\n"
+    "  --config FILE    configuration file: rules for routes, options, programs to leave alone\n"
     "  --labels K=V,..  constant labels\n"
     "  --include GLOB   observe only what one of these matches: the executable, or arg=GLOB an argument; repeatable\n"
     "  --exclude GLOB   leave alone what one of these matches; wins over --include; repeatable\n"

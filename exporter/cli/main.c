@@ -6,9 +6,9 @@
 
 #include <string.h>
 
-static const struct tb_verb *const verbs[] = {&tb_verb_run,    &tb_verb_status, &tb_verb_doctor,
-                                              &tb_verb_series, &tb_verb_routes, &tb_verb_top,
-                                              &tb_verb_off,    &tb_verb_on,     &tb_verb_forget};
+static const struct tb_verb *const verbs[] = {&tb_verb_run,    &tb_verb_status,      &tb_verb_doctor, &tb_verb_series,
+                                              &tb_verb_routes, &tb_verb_top,         &tb_verb_off,    &tb_verb_on,
+                                              &tb_verb_forget, &tb_verb_check_config};
 #define VERB_COUNT (sizeof(verbs) / sizeof(verbs[0]))
 
 static const struct tb_verb *find(const char *name)
@@ -25,7 +25,7 @@ static void print_help(FILE *out)
           "Counts the HTTP requests of unmodified servers.\n\n",
           out);
     for (size_t i = 0; i < VERB_COUNT; i++)
-        fprintf(out, "  %-9s %s\n", verbs[i]->name, verbs[i]->summary);
+        fprintf(out, "  %-12s %s\n", verbs[i]->name, verbs[i]->summary);
     fputs("\nFor one of them: tickbird VERB --help. The metrics are served by tickbird-exporter.\n", out);
 }
 

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The host of a request (host.h). A state machine over the bytes of a header section, which looks at no more of a line
+ * than its first bytes; and the admission of names as label values, whose number all processes of the service share.
+ */
+#include "host.h"
+#include "rules.h"
+#include "series.h"
+
+enum { LINE_START, NAME, BLANK, VALUE, SKIP };
+#define NAME_LEN 5u /* "host:" */
+
+static void add_byte(struct tb_host *h, uint8_t c)
+{
+    c = tb_lower(c);
+    bool is_name = (uint8_t)(c - 'a') < 26 || (uint8_t)(c - '0') < 10 || c == '-' || c == '.' || c == '_' || c == ':' ||
+                   c == '[' || c == ']';
+    if (!is_name || h->len == sizeof h->text - 1)
+        h->is_bad = 1;
+    else
+        h->text[h->len++] = c;
+}
+
+/* Cuts the port and the dot at the end. */
+static void finish(struct tb_host *h)
+{
+    size_t len = h->len, colon = len;
+    bool is_bracketed = len && h->text[0] == '[';
+    for (size_t i = 0; i < len; i++) {
+        if (h->text[i] == ']')
+            colon = len;
+        else if (h->text[i] == ':' && colon == len)
+            colon = i;
+    }
+    if (is_bracketed && colon < len && h->text[colon - 1] != ']')
+        h->is_bad = 1;
+    len = colon;
+    if (len && h->text[len - 1] == '.')
+        len--;
+    h->len = (uint8_t)len;
+    h->is_bad |= len == 0 || len > TB_RULES_HOST_MAX;
+    h->is_fixed = 1;
+}
+
+void tb_host_target(struct tb_host *h, struct tb_bytes target)
+{
+    size_t i = 0;
+    while (i + 3 <= target.len && i < 16 && !tb_equal(target.ptr + i, "://", 3))
+        i++;
+    if (!target.len || target.ptr[0] == '/' || i + 3 > target.len || i == 16)
+        return;
+    size_t start = i += 3;
+    while (i < target.len && target.ptr[i] != '/' && target.ptr[i] != '?' && target.ptr[i] != '#') {
+        if (target.ptr[i] == '@')
+            start = i + 1;
+        i++;
+    }
+    for (size_t k = start; k < i; k++)
+        add_byte(h, target.ptr[k]);
+    finish(h);
+}
+
+static void value_byte(struct tb_host *h, uint8_t c)
+{
+    if (c == '\r' || c == '\n' || c == ' ' || c == '\t')
+        finish(h);
+    else
+        add_byte(h, c);
+}
+
+void tb_host_feed(struct tb_host *h, struct tb_bytes in)
+{
+    static const uint8_t name[NAME_LEN] = {'h', 'o', 's', 't', ':'};
+    for (size_t i = 0; i < in.len && !h->is_fixed; i++) {
+        uint8_t c = in.ptr[i];
+        if (h->state == SKIP) {
+            while (i < in.len && in.ptr[i] != '\n')
+                i++;
+            h->state = i < in.len ? LINE_START : SKIP;
+        } else if (h->state == BLANK && (c == ' ' || c == '\t')) {
+            ;
+        } else if (h->state >= BLANK) {
+            h->state = VALUE;
+            value_byte(h, c);
+        } else if (h->state == LINE_START && (c == '\r' || c == '\n')) {
+            h->is_fixed = h->is_bad = 1; /* the section ends: there is none */
+        } else if (tb_lower(c) == name[h->len]) {
+            h->state = NAME;
+            if (++h->len == NAME_LEN) {
+                h->len = 0;
+                h->state = BLANK;
+            }
+        } else {
+            h->len = 0;
+            h->state = c == '\n' ? LINE_START : SKIP;
+        }
+    }
+}
+
+struct tb_bytes tb_host_text(struct tb_host *h)
+{
+    if (!h->is_fixed && h->state == VALUE)
+        finish(h); /* the section ended in the middle of the line */
+    return tb_bytes(h->text, h->is_fixed && !h->is_bad ? h->len : 0);
+}
+
+/* ---- label values ---- */
+
+static bool is_allowed(const struct tb_core *core, const struct tb_rules_view *v, struct tb_bytes host)
+{
+    const uint8_t *section = (const uint8_t *)core->rules;
+    uint32_t count = tb_load_relaxed(&v->parts[TB_RULES_HOSTS].length), at = tb_load_relaxed(&v->at);
+    uint64_t globs = (uint64_t)at + tb_load_relaxed(&v->parts[TB_RULES_HOSTS].offset);
+    for (uint32_t i = 0; i < count && globs + 2 * i + 2 <= TB_LEN_RULES; i++) {
+        uint16_t text;
+        __builtin_memcpy(&text, section + globs + 2 * i, sizeof text);
+        if (tb_glob(tb_rules_text(section, v, text), host))
+            return true;
+    }
+    return count == 0;
+}
+
+uint32_t tb_host_label(struct tb_core *core, struct tb_bytes host)
+{
+    struct tb_rules_view *v = tb_load_acquire(&core->rules_view);
+    uint32_t *admitted = &core->rules->hosts;
+    if (!v || !host.len || !is_allowed(core, v, host))
+        return TB_STR_OTHER;
+    uint32_t ref = tb_string_find(core, host);
+    if (ref)
+        return ref;
+    /* a place first, so that the cap holds whoever else is here */
+    if (tb_fetch_add_relaxed(admitted, 1) < v->max_hosts) {
+        bool is_new = false;
+        ref = tb_string_add(core, host, &is_new);
+        if (is_new)
+            return ref;
+    }
+    tb_add_relaxed(admitted, -1u);
+    if (!ref)
+        tb_count(core, TB_COUNTER_HOSTS_OVERFLOW);
+    return ref ? ref : TB_STR_OTHER;
+}

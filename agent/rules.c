@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The rules in force: validated once per generation into a view, private to the process, and asked by route.c for every
+ * path that is not in its cache. Entry points: tb_rules_adopt, tb_rules_ask.
+ *
+ * Threads: there are two views; the one that is not in use is filled and then published. A thread that still reads the
+ * older one while it is filled again reads numbers of either, and each access is checked by itself.
+ * Fork story: views are private and copied; they stay right, since they are about the region.
+ */
+#include "rules.h"
+#include "region.h"
+#include "route_rules.h"
+
+#define TRIES_BEFORE_TAKING_OVER 100000u /* whoever adopted was interrupted for good */
+
+/* Bytes of the rules section that may be looked at. */
+static const uint8_t *bytes_at(const uint8_t *section, uint64_t offset, uint64_t len)
+{
+    return offset + len <= sizeof(struct tb_rules_head) + 2ull * TB_RULES_BUFFER ? section + offset : NULL;
+}
+
+static const uint8_t *element(const uint8_t *section, const struct tb_rules_view *v, enum tb_rules_section part,
+                              uint32_t number, uint32_t size)
+{
+    uint32_t at = tb_load_relaxed(&v->at), offset = tb_load_relaxed(&v->parts[part].offset);
+    if (number >= tb_load_relaxed(&v->parts[part].length))
+        return NULL;
+    return bytes_at(section, (uint64_t)at + offset + (uint64_t)number * size, size);
+}
+
+struct tb_rules_node tb_rules_node(const uint8_t *section, const struct tb_rules_view *v, uint32_t number)
+{
+    struct tb_rules_node n = {0};
+    const uint8_t *p = element(section, v, TB_RULES_NODES, number, sizeof n);
+    if (p)
+        __builtin_memcpy(&n, p, sizeof n);
+    return n;
+}
+
+struct tb_rules_edge tb_rules_edge(const uint8_t *section, const struct tb_rules_view *v, uint32_t number)
+{
+    struct tb_rules_edge e = {0};
+    const uint8_t *p = element(section, v, TB_RULES_EDGES, number, sizeof e);
+    if (p)
+        __builtin_memcpy(&e, p, sizeof e);
+    return e;
+}
+
+struct tb_rules_entry tb_rules_entry(const uint8_t *section, const struct tb_rules_view *v, uint32_t number)
+{
+    struct tb_rules_entry e = {0};
+    const uint8_t *p = element(section, v, TB_RULES_ENTRIES, number, sizeof e);
+    if (p)
+        __builtin_memcpy(&e, p, sizeof e);
+    return e;
+}
+
+struct tb_bytes tb_rules_text(const uint8_t *section, const struct tb_rules_view *v, uint32_t offset)
+{
+    uint32_t at = tb_load_relaxed(&v->at) + tb_load_relaxed(&v->parts[TB_RULES_TEXTS].offset);
+    uint32_t space = tb_load_relaxed(&v->parts[TB_RULES_TEXTS].length);
+    const uint8_t *p = offset < space ? bytes_at(section, (uint64_t)at + offset, 1) : NULL;
+    uint8_t len = p ? tb_load_relaxed(p) : 0; /* once: another process may change it */
+    if (!len || len >= space - offset || !bytes_at(section, (uint64_t)at + offset + 1, len))
+        return tb_bytes(section, 0);
+    return tb_bytes(p + 1, len);
+}
+
+bool tb_rules_read(const uint8_t *section, uint32_t at, uint32_t len, struct tb_rules_view *ret)
+{
+    static const uint8_t sizes[TB_RULES_SECTIONS] = {
+        sizeof(struct tb_rules_node), sizeof(struct tb_rules_edge), sizeof(struct tb_rules_entry), 1, 2, 1, 1, 1};
+    struct tb_rules_set set;
+    if (len < sizeof set || len > TB_RULES_BUFFER || len % 8 || !bytes_at(section, at, len))
+        return false;
+    __builtin_memcpy(&set, section + at, sizeof set);
+    if (set.magic != TB_RULES_MAGIC || set.version != TB_RULES_VERSION || set.length != len ||
+        set.route > TB_RULES_NONE ||
+        set.checksum != tb_rules_checksum(section + at + TB_RULES_CHECKED, len - TB_RULES_CHECKED))
+        return false;
+    for (uint32_t i = 0; i < TB_RULES_SECTIONS; i++) {
+        struct tb_rules_part p = set.parts[i];
+        if (p.offset > len || p.length > len - p.offset || p.length % sizes[i])
+            return false;
+        p.length /= sizes[i];
+        tb_store_relaxed(&ret->parts[i].offset, p.offset);
+        tb_store_relaxed(&ret->parts[i].length, p.length);
+    }
+    if (ret->parts[TB_RULES_ENTRIES].length > TB_RULES_ENTRIES_MAX)
+        return false;
+    tb_store_relaxed(&ret->at, at);
+    tb_store_relaxed(&ret->flags, set.flags);
+    tb_store_relaxed(&ret->route, set.route);
+    ret->max_routes = set.max_routes;
+    ret->max_series = set.max_series;
+    ret->max_hosts = set.max_hosts;
+    ret->none = 0;
+    for (uint32_t i = 0; i < TB_RULES_ENTRIES_MAX; i++)
+        tb_store_relaxed(&ret->made[i], 0);
+    return true;
+}
+
+/* Private caches of routes speak of the rules in force: their seed changes with the generation. */
+static void use(struct tb_core *core, struct tb_rules_view *view, uint32_t generation)
+{
+    tb_store_release(&core->rules_view, view);
+    tb_store_relaxed(&core->rules_word, (uint64_t)generation << 32);
+    tb_route_reseed(core);
+}
+
+void tb_rules_adopt(struct tb_core *core)
+{
+    uint32_t others = tb_fetch_add_relaxed(&core->rules_adopting, 1);
+    if (others && others < TRIES_BEFORE_TAKING_OVER)
+        return;
+    /* acquire: pairs with the writer, who raises the generation after the buffer is complete */
+    uint32_t generation = tb_load_acquire(&core->rules->generation);
+    uint32_t active = tb_load_relaxed(&core->rules->active) & 1, len = tb_load_relaxed(&core->rules->length[active]);
+    uint32_t at = (uint32_t)sizeof(struct tb_rules_head) + active * TB_RULES_BUFFER;
+    struct tb_rules_view *now = core->rules_view, *next = &core->rules_views[now == &core->rules_views[0]];
+    if (generation != (uint32_t)(core->rules_word >> 32)) {
+        if (len == 0) {
+            use(core, NULL, generation);
+        } else if (len <= TB_RULES_BUFFER && tb_region_reserve(core, TB_OFF_RULES + at, len) &&
+                   tb_rules_read((const uint8_t *)core->rules, at, len, next)) {
+            use(core, next, generation);
+        } else {
+            tb_count(core, TB_COUNTER_RULES_REFUSED);
+            use(core, now, generation);
+        }
+    }
+    tb_store_release(&core->rules_adopting, 0);
+}
+
+/* ---- from an entry to a node of the learner ---- */
+
+/* The label as it is written in the file, with the path's own literals. Returns its length. */
+static size_t write_label(const uint8_t *section, const struct tb_rules_view *v, const struct tb_rules_match *m,
+                          const struct tb_rules_path *path, char *out)
+{
+    struct tb_bytes names = tb_rules_text(section, v, m->is.label);
+    size_t len = 0, at = 0;
+    if (m->is.flags & TB_RULES_WHOLE_LABEL) {
+        len = names.len < TB_RULES_LABEL_MAX ? names.len : TB_RULES_LABEL_MAX;
+        tb_copy(out, names.ptr, len);
+        return len;
+    }
+    for (uint32_t i = 0; i < m->depth && i < path->count; i++) {
+        struct tb_bytes text = path->segments[i];
+        bool is_escaped = false;
+        if (m->params >> i & 1) {
+            size_t from = at;
+            while (at < names.len && tb_load_relaxed(&names.ptr[at]) != '/')
+                at++;
+            text = tb_bytes(names.ptr + from, at - from);
+            at += at < names.len;
+        } else if (text.len && text.ptr[0] == ':') {
+            is_escaped = true; /* it would look like a placeholder */
+            text = tb_bytes(text.ptr + 1, text.len - 1);
+        }
+        if (len + 1 + 3 + text.len > TB_RULES_LABEL_MAX)
+            break;
+        out[len++] = '/';
+        if (is_escaped) {
+            tb_copy(out + len, "%3A", 3);
+            len += 3;
+        }
+        tb_copy(out + len, text.ptr, text.len);
+        len += text.len;
+    }
+    if ((m->is_wild || !len) && len + 6 <= TB_RULES_LABEL_MAX) {
+        const char *tail = m->is_wild ? "/:rest" : "/";
+        tb_copy(out + len, tail, m->is_wild ? 6 : 1);
+        len += m->is_wild ? 6 : 1;
+    }
+    return len;
+}
+
+struct tb_rules_answer tb_rules_ask(struct tb_core *core, uint8_t method, struct tb_bytes host, struct tb_bytes path,
+                                    bool is_cut)
+{
+    static const enum tb_rules_verdict otherwise[] = {TB_RULES_SAY_NOTHING, TB_RULES_SAY_PATH, TB_RULES_SAY_NODE};
+    struct tb_rules_view *v = tb_load_acquire(&core->rules_view);
+    const uint8_t *section = (const uint8_t *)core->rules;
+    struct tb_rules_answer answer = {TB_RULES_SAY_NOTHING, 0, false};
+    struct tb_rules_path cut;
+    struct tb_rules_match m;
+    char label[TB_RULES_LABEL_MAX];
+    uint16_t *made = NULL;
+    size_t len = 0;
+
+    if (!v)
+        return answer;
+    tb_rules_cut(path, is_cut, &cut);
+    bool is_found = tb_rules_match(core, v, method, host, &cut, &m);
+    answer.is_for_all = !m.is_conditional;
+    if (is_found && (m.is.flags & TB_RULES_DROP)) {
+        answer.verdict = TB_RULES_SAY_DROP;
+    } else if (is_found) {
+        answer.verdict = TB_RULES_SAY_NODE;
+        made = &v->made[m.entry % TB_RULES_ENTRIES_MAX];
+        if (!(answer.node = tb_load_relaxed(made)))
+            len = write_label(section, v, &m, &cut, label);
+    } else {
+        answer.verdict = otherwise[tb_load_relaxed(&v->route) % 3u];
+        if (answer.verdict == TB_RULES_SAY_NODE) {
+            made = &v->none;
+            tb_copy(label, "_none", len = 5);
+            answer.node = tb_load_relaxed(made);
+        }
+    }
+    /* the set may have been replaced, and its buffer written anew, while it was read: better none than a wrong one */
+    if (TB_UNLIKELY(tb_load_acquire(&core->rules->generation) != (uint32_t)(tb_load_relaxed(&core->rules_word) >> 32)))
+        return (struct tb_rules_answer){TB_RULES_SAY_NOTHING, 0, false};
+    if (answer.verdict == TB_RULES_SAY_NODE && !answer.node) {
+        answer.node = tb_route_declare(core, tb_bytes(label, len));
+        tb_store_relaxed(made, (uint16_t)answer.node);
+    }
+    return answer;
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * config.yml, read whole and checked: either every key makes sense, or all that does not is listed with line and column
+ * and nothing of it is used. Read by the exporter, `tickbird run` and `tickbird check-config`. docs/configuration.md is
+ * its reference.
+ *
+ * A new part of the file is a row in a table of keys (config.c) and a field here.
+ */
+#ifndef TB_CONFIG_H
+#define TB_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "buffer.h"
+#include "options.h"
+
+struct tb_text_list {
+    char **items; /* owned */
+    size_t count, space;
+};
+
+/* A line of `patterns`, `ignore` or of an OpenAPI file. Strings owned. */
+struct tb_pattern {
+    char *path;
+    char *label; /* NULL: made from the path */
+    char *host;  /* glob, lower case; NULL = any */
+    char *file;  /* where it was written */
+    uint32_t line, column;
+    uint8_t method; /* enum tb_method + 1; 0 = any */
+    bool is_drop;
+    bool is_openapi;
+};
+
+/* What a service's requests are counted under: one `routes` of the file. */
+struct tb_route_config {
+    bool is_given;
+    int route; /* enum tb_rules_route, -1 = not given */
+    struct tb_pattern *patterns;
+    size_t pattern_count, pattern_space;
+    bool has_host, has_host_label;
+    struct tb_text_list hosts;                  /* globs */
+    uint32_t max_hosts, max_routes, max_series; /* 0 = not given */
+    uint32_t line, column;
+};
+
+struct tb_service_config {
+    char *name; /* glob */
+    struct tb_route_config routes;
+};
+
+/* An OpenAPI file that was read. */
+struct tb_openapi_note {
+    char *file;
+    char *version; /* "2.0", "3.1.0" */
+    size_t paths, operations, prefixes;
+};
+
+struct tb_config {
+    char *path;
+    struct tb_text_list options[TB_OPTION_COUNT]; /* of `exporter` and `run`; empty = not given */
+    struct tb_text_list include, exclude;
+    struct tb_route_config routes; /* for every service */
+    struct tb_service_config *services;
+    size_t service_count, service_space;
+    struct tb_openapi_note *openapi;
+    size_t openapi_count, openapi_space;
+};
+
+/*
+ * tb_config_load - read and check @path, and compile every set of rules in it once, so that what is too much is known.
+ *
+ * @ret_errors  lines `file:line:column: what: why: what to do`, each ended by a line feed; the caller's to free
+ *
+ * Returns the file's contents, to be freed with tb_config_free, or NULL with at least one error.
+ */
+struct tb_config *tb_config_load(const char *path, char **ret_errors);
+void tb_config_free(struct tb_config *c);
+
+/* tb_config_service - the number of the first entry of `services` that matches @name; service_count when none does. */
+size_t tb_config_service(const struct tb_config *c, const char *name);
+
+/* tb_config_has_rules - does the file say anything about routes? */
+bool tb_config_has_rules(const struct tb_config *c);
+
+/* tb_config_to_options - options of @o that have neither flag nor variable take the file's value, if it has one. */
+void tb_config_to_options(const struct tb_config *c, enum tb_side side, struct tb_options *o);
+
+/* Errors being collected. */
+#define TB_CONFIG_ERRORS_MAX 100u
+struct tb_config_errors {
+    struct tb_buffer text;
+    unsigned count;
+};
+void tb_config_error(struct tb_config_errors *e, const char *file, size_t line, size_t column, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+
+void tb_text_list_add(struct tb_text_list *l, const char *text);
+struct tb_pattern *tb_config_add_pattern(struct tb_route_config *r, const char *path, const char *file, size_t line,
+                                         size_t column);
+
+/* tb_openapi_read - the paths of an OpenAPI (3) or Swagger (2) file, JSON or YAML, as patterns. @file is as the errors
+ * shall name it, @line and @column where the configuration asks for it. */
+void tb_openapi_read(struct tb_config *c, struct tb_route_config *to, const char *file, size_t line, size_t column,
+                     struct tb_config_errors *errors);
+
+/* A file of at most @max bytes, with a NUL behind it. NULL and errno when it cannot be had (EFBIG: it is larger). */
+char *tb_read_whole(const char *path, size_t max, size_t *ret_len);
+
+#endif

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * YAML with places: a document as libyaml has it, and the questions that a schema asks of it. Every complaint says
+ * file, line and column. Bounded: the file's size, its nesting (by libyaml), and how much is looked at, so that aliases
+ * of aliases end in an error instead of eating the machine.
+ */
+#ifndef TB_CONFIG_YAML_H
+#define TB_CONFIG_YAML_H
+
+#include <yaml.h>
+
+#include "config.h"
+
+#define TB_CONFIG_BYTES_MAX ((size_t)1 << 20)
+#define TB_YAML_VISITS_MAX 50000u
+
+struct tb_yaml {
+    const char *file;
+    char *text; /* owned */
+    yaml_document_t document;
+    bool has_document;
+    unsigned visits;
+    struct tb_config_errors *errors;
+};
+
+/* tb_yaml_open - read @file. NULL root: it is empty. False: told. To be closed in any case. */
+bool tb_yaml_open(struct tb_yaml *y, const char *file, struct tb_config_errors *errors);
+yaml_node_t *tb_yaml_root(struct tb_yaml *y);
+void tb_yaml_close(struct tb_yaml *y);
+
+/* tb_yaml_error - `what: why: what to do` at a node. */
+void tb_yaml_error(struct tb_yaml *y, const yaml_node_t *at, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* One key of a mapping. @read gets the value and the mapping's @to. */
+struct tb_yaml_key {
+    const char *name;
+    void (*read)(struct tb_yaml *y, yaml_node_t *value, void *to);
+};
+
+/* tb_yaml_mapping - each key once, none unknown. @what names the mapping in messages. */
+void tb_yaml_mapping(struct tb_yaml *y, yaml_node_t *node, const char *what, const struct tb_yaml_key *keys,
+                     size_t count, void *to);
+
+/* tb_yaml_each - each element of a sequence; a single value counts as a sequence of one. Nothing for no value. */
+void tb_yaml_each(struct tb_yaml *y, yaml_node_t *node, void (*read)(struct tb_yaml *y, yaml_node_t *value, void *to),
+                  void *to);
+
+/* tb_yaml_pair - the next key and value of a mapping whose keys are not fixed. Start with *at 0. False: no more. */
+bool tb_yaml_pair(struct tb_yaml *y, yaml_node_t *node, size_t *at, yaml_node_t **ret_key, yaml_node_t **ret_value);
+
+bool tb_yaml_is_none(const yaml_node_t *node); /* nothing, ~ or null */
+/* tb_yaml_text - a scalar without NULs and line ends; NULL and told when it is not one. */
+const char *tb_yaml_text(struct tb_yaml *y, yaml_node_t *node, const char *what);
+bool tb_yaml_number(struct tb_yaml *y, yaml_node_t *node, const char *what, uint32_t min, uint32_t max, uint32_t *ret);
+bool tb_yaml_switch(struct tb_yaml *y, yaml_node_t *node, const char *what, bool *ret);
+
+/* tb_config_read_options - config_options.c: the mapping of @side's flags. */
+void tb_config_read_options(struct tb_yaml *y, yaml_node_t *node, struct tb_config *c, enum tb_side side,
+                            const char *what);
+
+static inline size_t tb_yaml_line(const yaml_node_t *n)
+{
+    return n->start_mark.line + 1;
+}
+static inline size_t tb_yaml_column(const yaml_node_t *n)
+{
+    return n->start_mark.column + 1;
+}
+
+#endif
