@@ -50,6 +50,10 @@ def values(rng):
         "year": lambda: str(rng.randint(2005, 2026)),
         "month": lambda: "%02d" % rng.randint(1, 12),
         "date": lambda: "%d-%02d-%02d" % (rng.randint(2015, 2026), rng.randint(1, 12), rng.randint(1, 28)),
+        "chunk": lambda: "%s.%s.js" % (word(), some(hexes, 8)),
+        "sheet": lambda: "%s-%s.css" % (word(), some(hexes, 16)),
+        "font": lambda: "%s.%s.woff2" % (word(), some(hexes, 12)),
+        "locale": lambda: rng.choice("en-US en-GB de-DE de-CH fr-FR fr-CA es-ES es-MX pt-BR it-IT nl-NL sv-SE pl-PL ja-JP ko-KR zh-CN zh-TW".split()),
         "image": lambda: "IMG_%s.jpg" % digits(4),
         "email": lambda: "%s.%s@example.com" % (word(), word()),
         "country": lambda: rng.choice("US GB DE FR JP BR IN CA AU NL SE NO ES IT PL MX CH AT BE DK FI IE PT CZ".split()),
@@ -108,6 +112,8 @@ def score(rows):
     pairs = lambda counts: sum(n * (n - 1) // 2 for n in counts.values())
     hit = pairs(both)
     precision, recall = hit / max(1, pairs(inferred)), hit / max(1, pairs(true))
+    if not pairs(true) and not pairs(inferred):  # nothing to group, and nothing was
+        precision = recall = 1.0
     exact = sum(n for (t, r), n in both.items() if n == true[t] == inferred[r])
     literals = kept = 0
     for (template, _), route in zip(rows, routes):
@@ -122,6 +128,9 @@ def report(name, services):
     scores = {service: score(rows) for service, rows in services.items() if service != "noise"}
     mean = {k: sum(s[k] for s in scores.values()) / len(scores) for k in ("F1", "GA", "kept", "routes")}
     worst = min(scores, key=lambda s: scores[s]["F1"])
+    if "-v" in sys.argv:
+        for service, s in scores.items():
+            print("    %-28s F1 %.3f  GA %.3f  kept %.3f  routes %.2f" % (service, s["F1"], s["GA"], s["kept"], s["routes"]))
     print("%-20s %3d services  F1 %.3f  GA %.3f  kept %.3f  routes %.2f  worst %.3f (%s)"
           % (name, len(scores), mean["F1"], mean["GA"], mean["kept"], mean["routes"], scores[worst]["F1"], worst))
     return mean, scores[worst]["F1"]
@@ -151,7 +160,7 @@ def instructions(kind):
 def main():
     mean, worst = report("made up", made_up("1"))
     failed = worst < WORST or any(mean[k] < floor for k, floor in FLOORS.items())
-    for path in sys.argv[1:] + [p for p in os.environ.get("TICKBIRD_ROUTE_CORPUS", "").split(":") if p]:
+    for path in [p for p in sys.argv[1:] if p != "-v"] + [p for p in os.environ.get("TICKBIRD_ROUTE_CORPUS", "").split(":") if p]:
         report(os.path.basename(path), read(path))
     print("measure routes_made_per_true %.2f" % mean["routes"])
     print("measure routes_of_a_404_scanner %d" % scanner())

@@ -4,8 +4,8 @@
 
   words.py TABLES.jsonl [--without FOLD] >words.txt
 
-Counts providers of every part but "held"; with --without only those of "train", less a quarter of them (fit.py). The numbers are
-those of tests/bench/route_words.py.
+Counts the providers of "train"; with --without less a quarter of them (fit.py). The numbers are those of
+tests/bench/route_words.py.
 """
 import collections, hashlib, json, re, sys
 import tables
@@ -68,7 +68,7 @@ def entries(path, is_wanted):
 
 def main():
     without = int(sys.argv[sys.argv.index("--without") + 1]) if "--without" in sys.argv else None
-    wanted = (lambda s: tables.part_of(s) != "held") if without is None else (lambda s: tables.part_of(s) == "train" and fold_of(s) != without)
+    wanted = lambda s: tables.part_of(s) == "train" and (without is None or fold_of(s) != without)
     print("# Words that two or more providers of public APIs use in paths: word, whole, part, follow (tests/bench/route_words.py).")
     for entry in entries(sys.argv[1], wanted):
         print("%s %d %d %d" % entry)
