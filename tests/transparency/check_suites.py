@@ -7,19 +7,19 @@ libtickbird.so preloaded into every process. Zero differences are demanded. docs
 
   check_suites.py [--suite a,b] [--quick]     compare
   check_suites.py --record [--suite a,b]      five plain runs: usual counts, and tests that flip by themselves
-  check_suites.py --harmful NAME|all          the same with preloads that do harm on purpose: what do suites notice?
+  check_suites.py --harmful NAME,...|all      preloads that do harm on purpose instead: what do suites notice?
   check_suites.py --fetch                     prepare only
+  check_suites.py --table                     the last comparison as a table
 
 One line for each suite, `ok NAME` or `not ok NAME`; the last line is `N passed, N failed`.
 """
 import argparse
 import concurrent.futures
-import glob
+import dataclasses
 import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import time
 
@@ -87,47 +87,60 @@ def carry_object(path):
 
 
 def harmful_objects(name):
-    """The deliberately harmful preloads, built from tests/transparency/harmful/."""
-    sources = sorted(glob.glob(os.path.join(HERE, "harmful", "*.c" if name == "all" else name + ".c")))
-    if not sources:
-        userland.fail(f"no tests/transparency/harmful/{name}.c")
-    objects = []
-    for source in sources:
-        to = os.path.join(userland.CACHE, "harmful", os.path.basename(source)[:-2] + ".so")
-        os.makedirs(os.path.dirname(to), exist_ok=True)
-        subprocess.check_call(["cc", "-D_GNU_SOURCE", "-shared", "-fPIC", "-O2", "-w", "-o", to, source, "-ldl"])
-        objects.append(to)
-    return objects
+    """The deliberately harmful preloads of tests/transparency/harmful/, built; by name, or all of them."""
+    import harmful  # pylint: disable=import-outside-toplevel
+    known = harmful.harms() + ["nothing"]
+    names = known if name == "all" else name.split(",")
+    for n in names:
+        if n not in known:
+            userland.fail(f"no harm {n}: {' '.join(known)}")
+    return {carry_object(harmful.make(n)): n for n in names}
+
+
+def harm(todo, layers, base, options):
+    """What suites notice of preloads that do harm on purpose. Some hang: a run may take three times the plain one."""
+    objects, seen, summary = harmful_objects(options.harmful), {}, {}
+    for r in todo:
+        plain = Run(r, "plain", layers[r.name], base, options)
+        short = dataclasses.replace(r, seconds=int(3 * plain.took + 30))
+        with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+            runs = {n: pool.submit(Run, short, "harm-" + n, layers[r.name], base, options, o) for o, n in objects.items()}
+        for n, run in runs.items():
+            other = run.result()
+            found = judge.differences(plain.results, other.results, judge.excused(r.name))
+            seen.setdefault(n, [])
+            if found or other.status == "timeout":
+                seen[n].append(r.name)
+            summary.setdefault(n, {})[r.name] = {"differences": len(found), "status": other.status,
+                                                 "first": found[:3], "results": len(other.results)}
+            print(f"{r.name} {n}: {len(found)} of {len(plain.results)} results differ"
+                  f"{', no end' if other.status == 'timeout' else ''}", flush=True)
+    merge(os.path.join(userland.CACHE, "harmful.json"), summary)
+    for n, suites in sorted(seen.items()):
+        print(f"{n:24} {', '.join(suites) or '-'}")
+    print(f"{sum(map(bool, seen.values()))} of {len(seen)} noticed by a suite")
+    return 1 if seen.get("nothing") else 0
 
 
 def compare(todo, layers, base, options):
-    objects = [carry_object(os.path.abspath(options.object))]
-    labels = {objects[0]: "with"}
-    if options.harmful:
-        objects = harmful_objects(options.harmful)
-        labels = {o: "harmful-" + os.path.basename(o)[:-3] for o in objects}
+    target = carry_object(os.path.abspath(options.object))
     failed, summary = 0, {}
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        runs = {r.name: [pool.submit(Run, r, "plain", layers[r.name], base, options)]
-                + [pool.submit(Run, r, labels[o], layers[r.name], base, options, o) for o in objects] for r in todo}
+        runs = {r.name: [pool.submit(Run, r, "plain", layers[r.name], base, options),
+                         pool.submit(Run, r, "with", layers[r.name], base, options, target)] for r in todo}
         for r in todo:
-            plain, *others = [f.result() for f in runs[r.name]]
+            plain, other = [f.result() for f in runs[r.name]]
             if plain.status == 0 and plain.results:
                 keep_plain(r, plain, options)
-            for other in others:
-                found = judge.problems(r, plain, other, options.quick)
-                failed += bool(found)
-                report(r, plain, other, found, options)
-                summary.setdefault(r.name, {"versions": userland.versions_of(r), "plain": plain.summary()})[other.label] = {
-                    **other.summary(), "problems": found, "excused": len(judge.excused(r.name))}
-    path = os.path.join(userland.CACHE, "harmful.json" if options.harmful else "summary.json")
+            found = judge.problems(r, plain, other, options.quick)
+            failed += bool(found)
+            report(r, plain, other, found)
+            summary[r.name] = {"versions": userland.versions_of(r), "plain": plain.summary(), "with": other.summary(),
+                               "problems": found, "excused": sorted(judge.excused(r.name))}
+    path = os.path.join(userland.CACHE, "quick.json" if options.quick else "summary.json")
     merge(path, summary)
     print(f"details: {path}, {userland.CACHE}/results")
-    total = sum(len(s) - 2 for s in summary.values())
-    if options.harmful:
-        print(f"{failed} of {total} pairs noticed the harm")
-        return 0
-    print(f"{total - failed} passed, {failed} failed")
+    print(f"{len(todo) - failed} passed, {failed} failed")
     return 1 if failed else 0
 
 
@@ -142,10 +155,10 @@ def merge(path, summary):
         json.dump(old, f, indent=1, sort_keys=True)
 
 
-def report(r, plain, other, found, options):
+def report(r, plain, other, found):
     s = other.summary()
-    word = ("noticed" if found else "unseen") if options.harmful else ("not ok" if found else "ok")
-    print(f"{word} {r.name}{' ' + other.label if options.harmful else ''}: {len(plain.results)} results ({plain.results.count('pass')} "
+    word = "not ok" if found else "ok"
+    print(f"{word} {r.name}: {len(plain.results)} results ({plain.results.count('pass')} "
           f"passed, {plain.results.count('skip')} skipped), {s['processes']} processes seen with the object, "
           f"{s['regions']} regions, {s['requests']}+{s['client']} requests; {plain.took:.0f} s and {other.took:.0f} s (CPU {plain.cpu} and {other.cpu})",
           flush=True)
@@ -194,6 +207,24 @@ def record(todo, layers, base, options):
     return 0
 
 
+def table(todo):
+    """The last whole runs, as docs/transparency.md has them."""
+    with open(os.path.join(userland.CACHE, "summary.json")) as f:
+        summary = json.load(f)
+    print("| suite | source | results | passed, skipped, other | differences | excused | processes | regions | requests |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for r in todo:
+        entry = summary.get(r.name)
+        if not entry or len(entry["problems"]) and "usual count" in entry["problems"][0]:
+            continue
+        a, b = entry["plain"], entry["with"]
+        version = next((v for p, v in entry["versions"] if p in (r.sources or r.packages.split()[0])), "")
+        print(f"| {r.name}: {r.title.split(': ', 1)[-1]} | {version} | {a['results']:,} | {a['pass']:,}, {a['skip']:,}, "
+              f"{a['results'] - a['pass'] - a['skip']:,} | {len(entry['problems'])} | {len(entry['excused'])} | {b['processes']:,} | "
+              f"{b['regions']} | {b['requests'] + b['client']:,} |")
+    return 0
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--suite", help="only these, with commas")
@@ -202,6 +233,7 @@ def main():
     parser.add_argument("--harmful", metavar="NAME")
     parser.add_argument("--fetch", action="store_true")
     parser.add_argument("--list", action="store_true")
+    parser.add_argument("--table", action="store_true", help="the last comparison, for docs/transparency.md")
     parser.add_argument("--preload", choices=("file", "env"), default="file",
                         help="by /etc/ld.so.preload of the userland (every process), or LD_PRELOAD")
     parser.add_argument("--object", default=os.path.join(BUILD, "libtickbird.so"))
@@ -217,11 +249,13 @@ def main():
         for r in todo:
             print(f"{r.name:14} {r.title}")
         return 0
+    if options.table:
+        return table(todo)
     base = userland.ensure_base()
     layers = {r.name: userland.ensure_layer(r, base) for r in todo}
     if options.fetch:
         return 0
-    return (record if options.record else compare)(todo, layers, base, options)
+    return (record if options.record else harm if options.harmful else compare)(todo, layers, base, options)
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ TAP = re.compile(r"^(not ok|ok)\b(?: +(\d+))?(?: *-? *(.*))?$")
 
 
 def tap(results, prefix, output, named=True):
-    """TAP of one program. Numbers name the tests: descriptions often hold pids, addresses and times."""
+    """TAP of one program, by number; @named: by description alone, for programs that shuffle their tests."""
     last = 0
     for line in output.splitlines():
         found = TAP.match(line)
@@ -49,8 +49,7 @@ def tap(results, prefix, output, named=True):
             outcome = "skip"
         elif re.search(r"# *todo", rest, re.I):
             outcome = "todo " + outcome
-        title = re.split(r"\s#|\d", rest)[0].strip()[:60] if named else ""
-        results.put(f"{prefix} {last} {title}", outcome)
+        results.put(f"{prefix} {re.split(' #', rest)[0].strip() if named else last}", outcome)
 
 
 def tap_files(directory, named=False):
