@@ -3,12 +3,13 @@
  * A small HTTP/1.1 server that reads and writes through streams (FILE): `streams STYLE MODEL` listens on a free
  * loopback port, prints it, and serves until it is killed. Paths: /small /large /empty 200 with a body of 5, 200,000
  * and 0 bytes, /missing 404, /broken 500, /stream a body ended by close, /exit a short answer that only exit() writes
- * out, /exit-long one without a length, longer than a buffer.
+ * out, /exit-long one without a length, longer than a buffer, /reset answered when the client has reset the connection.
  *
  * Styles: which functions of the library. Models: how the streams come to the connection.
  */
 #include <locale.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -179,6 +180,8 @@ static int serve_one(FILE *in, FILE *out)
             length = strtoul(line + 15, NULL, 10);
     if (len < 0 || (length && style->take(in, length)))
         return 0;
+    if (!strcmp(path, "/reset"))
+        poll(&(struct pollfd){.fd = fileno(out)}, 1, 20000); /* asked for nothing it tells of errors */
     size_t size = !strcmp(path, "/large") ? LARGE : !strcmp(path, "/empty") ? 0 : 5;
     status = !strcmp(path, "/missing") ? 404 : !strcmp(path, "/broken") ? 500 : 200;
     if (!strcmp(path, "/stream") || !strcmp(path, "/exit-long")) {

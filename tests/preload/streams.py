@@ -5,6 +5,7 @@ The region is compared exactly with what the client saw."""
 import collections
 import os
 import shutil
+import socket
 import subprocess
 import sys
 
@@ -78,6 +79,19 @@ def written_out_by_exit(directory, random_, program, style, model):
     seen = compare(directory, record, aborted={})
     assert not seen["incomplete"], dict(seen["incomplete"])
     assert not seen["untimed"], dict(seen["untimed"])
+
+
+@test(*[a for a in ALL if a[3] in ("fdopen", "threads", "fork-fdopen")], name="reset_before_the_answer")
+def reset_before_the_answer(directory, random_, program, style, model):
+    """The library tells of a failed write by a short count."""
+    record = collections.Counter()
+    server = start(directory, program, style, model)
+    for _ in range(3):
+        c = server.connect(record)
+        c.send("GET", "/reset")
+        c.s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        c.close()
+    compare(directory, record, aborted={("GET", "_unmatched", 1): 3})
 
 
 if __name__ == "__main__":
