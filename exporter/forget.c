@@ -98,7 +98,8 @@ int tb_forget_request(const char *dir, const char *name)
     snprintf(temporary, sizeof temporary, ".%s-%ld", request, (long)getpid());
     if (dir_fd < 0)
         return -errno;
-    fd = openat(dir_fd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
+    unlinkat(dir_fd, temporary, 0); /* of a command that was killed, or not ours at all */
+    fd = openat(dir_fd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
     if (fd < 0 || write(fd, name, strlen(name)) != (ssize_t)strlen(name) ||
         renameat(dir_fd, temporary, dir_fd, request) < 0)
         r = -errno;

@@ -87,16 +87,30 @@ void tb_ledger_give(const struct tb_ledger *l, int fd)
                NULL);
 }
 
+/* Only a file made here and now is given away: the directory's owner may have put a file of root's under that name. */
+static int open_lock(const struct tb_ledger *l)
+{
+    const int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+    int fd = openat(l->dir_fd, "ledger.lock", flags);
+    if (fd >= 0 || errno != ENOENT)
+        return fd;
+    fd = openat(l->dir_fd, "ledger.lock", flags | O_CREAT | O_EXCL, 0640);
+    if (fd >= 0)
+        tb_ledger_give(l, fd);
+    else if (errno == EEXIST) /* another exporter was first */
+        fd = openat(l->dir_fd, "ledger.lock", flags);
+    return fd;
+}
+
 bool tb_ledger_try_lock(struct tb_ledger *l)
 {
     if (l->lock_fd >= 0)
         return true;
     if (l->dir_fd < 0)
         return false;
-    int fd = openat(l->dir_fd, "ledger.lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
+    int fd = open_lock(l);
     if (fd < 0)
         return false;
-    tb_ledger_give(l, fd);
     if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
         close(fd);
         return false;

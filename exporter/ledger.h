@@ -66,7 +66,7 @@ static inline bool tb_ledger_is_writer(const struct tb_ledger *l)
 /* tb_ledger_try_lock - become the writer if nobody is. The caller loads afterwards. Returns whether it now is. */
 bool tb_ledger_try_lock(struct tb_ledger *l);
 
-/* tb_ledger_give - a file made by root in somebody's ledger belongs to whom the directory does. */
+/* tb_ledger_give - a file just made (O_EXCL) by root in somebody's ledger belongs to whom the directory does. */
 void tb_ledger_give(const struct tb_ledger *l, int fd);
 
 /* tb_ledger_reset - marks gone, to be loaded anew; the lock stays. */

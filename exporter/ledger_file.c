@@ -221,7 +221,9 @@ static int write_all(int fd, const char *bytes, size_t len)
 
 static int write_file(struct tb_ledger *l, const struct tb_buffer *b)
 {
-    int fd = openat(l->dir_fd, "ledger.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0640);
+    /* Always a file of its own: what is there is a dead writer's, or put there to be written over by root. */
+    unlinkat(l->dir_fd, "ledger.new", 0);
+    int fd = openat(l->dir_fd, "ledger.new", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0640);
     if (fd < 0)
         return -errno;
     tb_step("ledger-created");

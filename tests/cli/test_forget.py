@@ -59,7 +59,11 @@ def totals(s):
 
 
 def dead(s, service, requests):
-    Server(s, service, requests).stop(s)
+    """The last answer is counted a moment after the client has it: killed before that, the server would take it along."""
+    before = totals(s).get(service, 0)
+    server = Server(s, service, requests)
+    wait_for("all are counted", lambda: totals(s).get(service, 0) == before + requests)
+    server.stop(s)
 
 
 class Exporter:
@@ -176,6 +180,28 @@ def a_ledger_written_by_root_stays_its_owners(s):
     check(s.run("forget", "old").code == 0)
     for name in ("ledger", "ledger.lock"):
         check(os.stat(os.path.join(storage, name)).st_uid == 65534, name)
+
+
+@test
+def roots_files_are_neither_given_away_nor_written_over(s):
+    """The ledger's directory is somebody else's, who has put files of root's under the ledger's names."""
+    if os.geteuid() != 0:
+        raise Skip("needs root, to be somebody else")
+    dead(s, "old", 1)
+    storage = s.env["TICKBIRD_STORAGE_PATH"]
+    os.makedirs(storage)
+    os.chown(storage, 65534, 65534)
+    for name in ("ledger.lock", "ledger.new"):
+        path = os.path.join(s.path, "secret-" + name)
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as f:
+            f.write(b"secret")
+        os.link(path, os.path.join(storage, name))
+    check(s.run("forget", "old").code == 0)
+    for name in ("ledger.lock", "ledger.new"):
+        path = os.path.join(s.path, "secret-" + name)
+        with open(path, "rb") as f:
+            check(f.read() == b"secret", name)
+        check(os.stat(path).st_uid == 0, name)
 
 
 @test
