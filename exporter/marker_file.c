@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "agent/marker.h"
@@ -52,20 +53,32 @@ static bool is_set(int dir_fd, const struct stat *dir, const char *name)
            tb_marker_counts(st.st_uid, st.st_mode, st.st_nlink, dir->st_uid);
 }
 
+/* A stranger's directory cannot be replaced, but it can change places with the marker. */
+static int put_in_place(int dir_fd, const char *temporary, const char *name)
+{
+    if (renameat(dir_fd, temporary, dir_fd, name) == 0)
+        return 0;
+    if (errno != EISDIR || renameat2(dir_fd, temporary, dir_fd, name, RENAME_EXCHANGE) != 0)
+        return -errno;
+    unlinkat(dir_fd, temporary, AT_REMOVEDIR); /* stays when it is not empty */
+    return 0;
+}
+
 static int write_marker(int dir_fd, const char *name, const char *service)
 {
-    char temporary[64], text[160];
+    char temporary[80], text[160];
     int len = snprintf(text, sizeof text, "%s\n", service ? service : ""), r = 0;
-    snprintf(temporary, sizeof temporary, ".%s-%ld", name, (long)getpid());
-    unlinkat(dir_fd, temporary, 0); /* of a command that was killed */
+    struct timespec now = {0}; /* nobody can take the name in advance */
+    clock_gettime(CLOCK_REALTIME, &now);
+    snprintf(temporary, sizeof temporary, ".%s-%ld-%ld", name, (long)getpid(), now.tv_nsec);
     int fd = openat(dir_fd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return -errno;
     if (fchmod(fd, 0644) < 0 || write(fd, text, (size_t)len) != len)
         r = errno ? -errno : -EIO;
     close(fd);
-    if (!r && renameat(dir_fd, temporary, dir_fd, name) < 0)
-        r = -errno;
+    if (!r)
+        r = put_in_place(dir_fd, temporary, name);
     if (r)
         unlinkat(dir_fd, temporary, 0);
     return r;
