@@ -21,6 +21,7 @@ struct request {
     unsigned long top; /* rows at most, 0 = all */
     bool is_json;
     bool is_stdin;
+    const char *config; /* of --stdin: its rules count */
 };
 
 /* Requests to this host, and aborted ones, which have a reason instead of a status. */
@@ -230,6 +231,8 @@ static int parse(int argc, char **argv, const struct tb_verb *verb, const struct
             request->is_json = true;
         else if (got == 'i')
             request->is_stdin = true;
+        else if (got == 'c')
+            request->config = optarg;
         else if (got == 't' && tb_cli_number("--top", optarg, 1, TOP_MAX, &request->top) != 0)
             return TB_EXIT_USAGE;
         else if (got != 't' && (got == TB_OPTION_BAD || !tb_view_option(&request->view, got, optarg)))
@@ -259,6 +262,7 @@ static int run_series(int argc, char **argv)
 static int run_routes(int argc, char **argv)
 {
     static const struct option options[] = {{"stdin", no_argument, NULL, 'i'},
+                                            {"config", required_argument, NULL, 'c'},
                                             {"top", required_argument, NULL, 't'},
                                             {"json", no_argument, NULL, 'j'},
                                             TB_VIEW_OPTIONS,
@@ -267,7 +271,8 @@ static int run_routes(int argc, char **argv)
     int code = parse(argc, argv, &tb_verb_routes, options, &request);
     if (code >= 0)
         return code;
-    return request.is_stdin ? tb_routes_stdin(stdin, stdout) : show(&request, show_routes);
+    return request.is_stdin ? tb_routes_stdin(stdin, stdout, request.config, request.view.service)
+                            : show(&request, show_routes);
 }
 
 const struct tb_verb tb_verb_series = {"series", "what has been counted, per series",
@@ -283,12 +288,13 @@ const struct tb_verb tb_verb_series = {"series", "what has been counted, per ser
 const struct tb_verb tb_verb_routes = {
     "routes", "what has been counted, per route; or try paths out",
     "Usage: tickbird routes [OPTIONS]\n"
-    "       tickbird routes --stdin < PATHS\n"
+    "       tickbird routes --stdin [--config FILE] [--service NAME] < PATHS\n"
     "Lists the routes with their requests, those with a status of 500 and above, and mean durations, busiest first.\n"
     "\n"
     "  --stdin              read lines `PATH` or `METHOD<TAB>PATH<TAB>STATUS` and print `PATH<TAB>ROUTE` for each, as "
     "a\n"
     "                       new service would learn them in this order\n"
+    "  --config FILE        with --stdin: the rules of this configuration file count\n"
     "  --top N              the N busiest\n"
     "  --json               as a JSON array\n" TB_VIEW_HELP,
     run_routes};

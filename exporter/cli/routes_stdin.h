@@ -9,7 +9,9 @@
  * assigned them in this order. A line is `PATH` (taken for a GET answered 200) or `METHOD<TAB>PATH<TAB>STATUS`.
  *
  * Returns an exit code; a line that is neither ends it, reported with its number.
+ *
+ * @config  NULL, or a configuration file whose rules for @service (may be NULL) count
  */
-int tb_routes_stdin(FILE *in, FILE *out);
+int tb_routes_stdin(FILE *in, FILE *out, const char *config, const char *service);
 
 #endif

@@ -42,6 +42,14 @@ def the_example_of_the_documents_is_right(s):
 
 
 @test
+def paths_can_be_tried_out_with_the_rules(s):
+    path = write(s, "services: [{name: shop, routes: {patterns: ['/items/:sku'], ignore: [/healthz]}}]\n")
+    lines = "/items/7\n/healthz\n/users/7\n"
+    done = s.run("routes", "--stdin", "--config", path, "--service", "shop", stdin=lines.encode())
+    check(done.out == "/items/7\t/items/:sku\n/healthz\t_ignored\n/users/7\t/users/:id\n", done)
+
+
+@test
 def no_file_is_wrong_usage(s):
     check(s.run("check-config").code == 2)
     check(s.run("check-config", "/nonexistent/c.yml").code == 1)

@@ -21,7 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     FILE *in = fmemopen((void *)(uintptr_t)data, size, "r"), *out = open_memstream(&text, &len);
     if (!in || !out)
         abort();
-    int code = tb_routes_stdin(in, out);
+    int code = tb_routes_stdin(in, out, NULL, NULL);
     fclose(in);
     fclose(out);
     if (code != TB_EXIT_OK && code != TB_EXIT_USAGE)
