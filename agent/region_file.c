@@ -23,23 +23,18 @@
 #include <linux/fcntl.h>
 #include <linux/magic.h>
 #include <linux/mman.h>
-#include <linux/resource.h>
 
 #ifndef AT_EMPTY_PATH
 #define AT_EMPTY_PATH 0x1000
 #endif
 #define RENAME_NO_REPLACE 1
-#define RANDOM_NONBLOCK 1
 #define MODE_TYPE 0170000u
 #define MODE_FILE 0100000u
 #define MODE_STICKY 01000u
 #define MODE_OTHERS_WRITE 0002u
-#define REALTIME_CLOCK 0
 
 /* Files of one uid and service that are tried: so many programs of one service may run at once. */
 #define FILES_MAX 256u
-/* Address space that must be left to a program with RLIMIT_AS when the region is mapped. */
-#define ADDRESS_SPACE_MARGIN ((uint64_t)16 << 20)
 #define NAME_BYTES 64u
 
 struct opening {
@@ -107,77 +102,6 @@ static void set_name(struct opening *o, uint32_t number)
     at = put_text(put_decimal(at, o->uid), "-");
     at = put_text(put_hex(at, tb_service_hash(o->id->service)), "-");
     put_decimal(at, number);
-}
-
-static uint64_t random_id(const struct opening *o)
-{
-    uint64_t id = 0;
-    if (call3(o, SYS_getrandom, (long)&id, sizeof(id), RANDOM_NONBLOCK) != sizeof(id) || id == 0)
-        id = (o->realtime_ns ^ (uint64_t)o->core->env.pid << 44) * UINT64_C(0x9e3779b97f4a7c15) | 1;
-    return id;
-}
-
-static uint64_t realtime_ns(const struct opening *o)
-{
-    struct {
-        int64_t seconds;
-        int64_t ns;
-    } now = {0, 0};
-    (void)call3(o, SYS_clock_gettime, REALTIME_CLOCK, (long)&now, 0);
-    return (uint64_t)now.seconds * UINT64_C(1000000000) + (uint64_t)now.ns;
-}
-
-/* The start of a small file of procfs; bytes read, 0 when there is none. */
-static size_t read_proc(const struct opening *o, const char *path, char *buf, size_t len)
-{
-    long fd = tb_syscall(o->core, SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0, 0);
-    if (fd < 0)
-        return 0;
-    long got = call3(o, SYS_read, fd, (long)buf, (long)len);
-    close_fd(o, fd);
-    return got > 0 ? (size_t)got : 0;
-}
-
-/* Stays zero (unknown) where procfs is missing. */
-static void read_boot_id(struct opening *o)
-{
-    char text[40];
-    size_t len = read_proc(o, "/proc/sys/kernel/random/boot_id", text, sizeof(text)), nibbles = 0;
-    for (size_t i = 0; i < len && nibbles < 32; i++) {
-        uint8_t c = tb_lower((uint8_t)text[i]), digit = (uint8_t)(c - '0');
-        if (digit > 9)
-            digit = (uint8_t)(c - 'a' + 10);
-        if (c == '-' || digit > 15)
-            continue;
-        o->boot_id[nibbles / 2] = (uint8_t)(o->boot_id[nibbles / 2] << 4 | digit);
-        nibbles++;
-    }
-}
-
-static uint64_t soft_limit(const struct opening *o, long resource)
-{
-    struct rlimit64 limit = {0, 0};
-    if (tb_syscall(o->core, SYS_prlimit64, 0, resource, 0, (long)&limit, 0, 0) < 0)
-        return 0;
-    return limit.rlim_cur;
-}
-
-/* Before ftruncate (SIGXFSZ kills past RLIMIT_FSIZE) and before mmap (what we map the program cannot). */
-static bool limits_leave_room(const struct opening *o)
-{
-    if (soft_limit(o, RLIMIT_FSIZE) < TB_REGION_BYTES)
-        return false;
-    uint64_t space = soft_limit(o, RLIMIT_AS), pages = 0;
-    if (space == RLIM64_INFINITY)
-        return true;
-    char text[24];
-    size_t len = read_proc(o, "/proc/self/statm", text, sizeof(text));
-    if (len == 0)
-        return false;
-    for (size_t i = 0; i < len && (uint8_t)(text[i] - '0') < 10; i++)
-        pages = pages * 10 + (uint8_t)(text[i] - '0');
-    uint64_t used = pages * tb_region_page_bytes(o->core);
-    return used < space && space - used >= TB_REGION_BYTES + ADDRESS_SPACE_MARGIN;
 }
 
 static int fail(struct opening *o, enum tb_inert why, long error)
@@ -453,7 +377,7 @@ static int prepare(struct opening *o, long fd, uint64_t region_id)
 static int make(struct opening *o, uint32_t number)
 {
     char temporary[NAME_BYTES];
-    uint64_t region_id = random_id(o);
+    uint64_t region_id = tb_region_random_id(o->core, o->realtime_ns);
     put_hex(put_text(put_decimal(put_text(temporary, ".tb1-"), o->uid), "-"), region_id);
     tb_copy(o->name, temporary, NAME_BYTES);
     long fd = open_file(o, O_CREAT | O_EXCL);
@@ -517,7 +441,8 @@ static int open_in(struct opening *o, const char *path, bool may_make)
     if (r == -ENOENT)
         r = make(o, number - 1);
     else if (r != 0 && o->has_squatter && number == FILES_MAX)
-        r = make(o, FILES_MAX + (uint32_t)(random_id(o) >> 33)); /* one that cannot be taken in advance */
+        r = make(o, FILES_MAX + (uint32_t)(tb_region_random_id(o->core, o->realtime_ns) >>
+                                           33)); /* one that cannot be taken in advance */
     else if (r == -EBUSY)
         o->why = TB_INERT_SYSCALL;
     if (r == 0)
@@ -548,14 +473,14 @@ int tb_region_open(struct tb_core *core, const char *dir, const struct tb_identi
         *ret_why = TB_INERT_SYSCALL;
         return (int)uid;
     }
-    if (!limits_leave_room(&o)) {
+    if (!tb_region_limits_leave_room(core)) {
         *ret_why = TB_INERT_LIMIT;
         return -EFBIG;
     }
     o.uid = (uint32_t)uid;
-    o.realtime_ns = realtime_ns(&o);
+    o.realtime_ns = tb_region_realtime_ns(core);
     o.pidns = id->pidns_inode ? id->pidns_inode : tb_owner_pidns(core);
-    read_boot_id(&o);
+    tb_region_boot_id(core, o.boot_id);
     int r = dir ? open_in(&o, dir, false) : open_default(&o);
     if (r) {
         *ret_why = o.why;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the region's own files share: region.c, region_memory.c, region_file.c, owner.c. Nothing else includes it. */
+/* What the region's own files share: region.c, region_memory.c, region_file.c, region_host.c, owner.c. Nothing else
+ * includes it. */
 #ifndef TB_REGION_PRIVATE_H
 #define TB_REGION_PRIVATE_H
 
@@ -25,6 +26,19 @@ uint64_t tb_region_page_bytes(const struct tb_core *core);
 
 /* tb_region_note_reserved - the machine page at @at has memory. */
 void tb_region_note_reserved(struct tb_core *core, uint64_t at);
+
+/* tb_region_random_id - a number that no other region has; never 0. @realtime_ns: what it is made of where the kernel
+ * has no random number to give. */
+uint64_t tb_region_random_id(const struct tb_core *core, uint64_t realtime_ns);
+
+/* tb_region_realtime_ns - CLOCK_REALTIME; 0 when it may not be asked. */
+uint64_t tb_region_realtime_ns(const struct tb_core *core);
+
+/* tb_region_boot_id - the kernel's boot id; @ret stays as it is (zeroes: unknown) where procfs is missing. */
+void tb_region_boot_id(const struct tb_core *core, uint8_t ret[16]);
+
+/* tb_region_limits_leave_room - before ftruncate and mmap: do RLIMIT_FSIZE and RLIMIT_AS allow a region? */
+bool tb_region_limits_leave_room(const struct tb_core *core);
 
 /* tb_owner_pidns - the inode of this process's pid namespace, 0 = unknown. One system call. */
 uint64_t tb_owner_pidns(const struct tb_core *core);

@@ -87,7 +87,7 @@ static int write_marker(int dir_fd, const char *name, const char *service)
 int tb_marker_set(const char *dir, const char *service)
 {
     char name[TB_MARKER_NAME_BYTES];
-    struct stat st;
+    struct stat st = {0};
     int fd = open_dir(dir, &st), r = 0;
     if (fd < 0)
         return fd;
@@ -110,7 +110,7 @@ static int clear_one(int dir_fd, const struct stat *dir, const char *name)
 int tb_marker_clear(const char *dir, const char *service)
 {
     char name[TB_MARKER_NAME_BYTES];
-    struct stat st;
+    struct stat st = {0};
     int fd = open_dir(dir, &st), removed = 0;
     if (fd < 0)
         return fd;
