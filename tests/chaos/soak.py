@@ -27,7 +27,7 @@ import servers
 
 PATHS = [("/hello", 4), ("/items/7", 3), ("/items/4242", 2), ("/big.bin", 1), ("/missing", 1), ("/nocontent", 1)]
 SERVICES = ("nginx_static", "apache_event", "gunicorn_gthread", "node_cluster", "haproxy", "lighttpd_workers", "puma_cluster")
-PATTERNS = ("/items/:number", "/items/{id}", "/items/*")
+PATTERNS = ("/items/:number", "/items/{id}", "/items/*", "/*")
 
 
 class Host(harness.Test):
@@ -104,7 +104,7 @@ class Soak:
         self.exporter_lock = threading.Lock()
         self.exporter_address = (test.ip, test.port())
         self.exporter = None
-        self.config = None
+        self.config = test.write("config.yml", "routes: {}\n")
         for name in SERVICES:
             host = Host(name, test.region_dir)
             try:
@@ -121,8 +121,7 @@ class Soak:
     # -- the exporter
     def start_exporter(self):
         self.exporter = chaos.start_exporter(self.test, "--fold-after", "100ms", "--unlink-after", "1s", "--log.level", "error",
-                                             *(["--config.file", self.config] if self.config else []),
-                                             address=self.exporter_address)
+                                             "--config.file", self.config, address=self.exporter_address)
 
     # -- what happens: each takes a moment, then things are as before
     def kill_worker(self):
@@ -203,17 +202,15 @@ class Soak:
 
     def rotate_config(self):
         pattern = self.random.choice(PATTERNS)
-        new = self.test.write("config.new", f"routes:\n  - service: '*'\n    patterns: ['{pattern}']\n")
-        new.rename(self.config)
+        new = self.test.write("config.new", f"routes:\n  patterns: ['{pattern}']\n")
+        new.rename(self.config)  # by its time or by the signal, whichever comes first
         chaos.kill(self.exporter.pid, signal.SIGHUP)
 
     def disturb(self):
         choices = {self.kill_worker: 30, self.restart_server: 8, self.stop_and_continue: 12, self.stop_exporter_a_while: 4,
-                   self.kill_exporter: 6, self.second_exporter: 3, self.reload_nginx: 6, self.exhaust_descriptors: 8}
+                   self.kill_exporter: 6, self.second_exporter: 3, self.reload_nginx: 6, self.exhaust_descriptors: 8, self.rotate_config: 6}
         if self.can_fill:
             choices[self.fill_directory] = 5
-        if self.config:
-            choices[self.rotate_config] = 6
         until = time.monotonic() + self.seconds
         try:
             while time.monotonic() < until:
