@@ -133,7 +133,7 @@ int main(int argc, char **argv)
     if (argc == 3 && !strcmp(argv[1], "close")) {
         struct calls closing = own;
         closing.send_ = send_after_close;
-        close_flags = (unsigned)atoi(argv[2]);
+        close_flags = (unsigned)strtoul(argv[2], NULL, 10);
         serve("hhmh", &closing);
     }
     if (argc == 4 && !strcmp(argv[1], "late"))

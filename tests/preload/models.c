@@ -42,7 +42,7 @@ static void single(int listener, const struct way *way)
 static void prefork(int listener, const struct way *way)
 {
     const char *workers = getenv("WORKERS");
-    for (int i = 0; i < (workers ? atoi(workers) : 4); i++)
+    for (int i = 0; i < (workers ? (int)strtol(workers, NULL, 10) : 4); i++)
         if (fork() == 0)
             single(listener, way);
     while (wait(NULL) > 0 || errno == EINTR)

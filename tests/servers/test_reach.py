@@ -232,8 +232,8 @@ def erlang(test):
                'io:format("~s", [os:cmd("echo helper")]).')
     child = test.start([erl, "-noshell", "-eval", program], env={"HOME": str(test.dir)})
     test.wait_for_port(address, child)
-    # HEAD: its 404 has a body, which is no HTTP
-    go(test, address, "erlang", paths=FILE_PATHS, keep_alive=2, methods=("GET",))
+    # HEAD: its 404 has a body, which is no HTTP; a missing file: seldom it is a 500, which makes a route of it
+    go(test, address, "erlang", paths=[p for p in FILE_PATHS if p[0] != "/missing"], keep_alive=2, methods=("GET",))
 
 
 def php_fpm_clear_env(test):

@@ -79,14 +79,16 @@ def durations(test):
     took_behind = timed([get_slow, get_hello])
     scrape = test.settled(test.service, sum(record.counts.values()))
 
-    # a busy server reads the first part of the upload late: half of the pause is the least that it can have seen
+    # a busy server reads the first part of the upload late: half of the pause is the least that it can have seen; and it may
+    # be interrupted between handing the last byte to the kernel and reading the clock
+    late = 0.05
     wrong = []
     for route, low, high, count in (("/slow", 2 * 0.32, took + took_behind, 2), ("/echo", 0.3 / 2, took_upload, 1), ("/hello", 0.32, took_behind, 1)):
         total, found = seconds_of(scrape, test, route)
-        if found != count or not low <= total <= high:
+        if found != count or not low <= total <= high + late:
             wrong.append(f"{route}: {total:.4f} s in {found:g} requests, expected {count} and {low:.4f} to {high:.4f} s")
     total, _ = seconds_of(scrape, test, "/slow", "http_request_first_byte_seconds")
-    if not 2 * 0.32 <= total <= took + took_behind:
+    if not 2 * 0.32 <= total <= took + took_behind + late:
         wrong.append(f"first byte of /slow: {total:.4f} s")
     check("durations_of_sleep_upload_and_pipelining", wrong)
     compare(test, record, "durations_counts")

@@ -32,7 +32,8 @@ static int finish(struct io_uring_sqe *sqe)
 int main(int argc, char **argv)
 {
     static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nring\n";
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argc > 2 ? argv[2] : "0"))};
+    struct sockaddr_in a = {.sin_family = AF_INET,
+                            .sin_port = htons((uint16_t)strtoul(argc > 2 ? argv[2] : "0", NULL, 10))};
     int listener = socket(AF_INET, SOCK_STREAM, 0);
     if (argc < 3 || inet_pton(AF_INET, argv[1], &a.sin_addr) != 1 || bind(listener, (struct sockaddr *)&a, sizeof(a)) ||
         listen(listener, 64) || io_uring_queue_init(8, &ring, 0) < 0)

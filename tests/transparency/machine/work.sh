@@ -3,6 +3,7 @@
 # A day's work on a machine, inside the root that machine.py made: packages, a large build, git, ssh, users, servers, terminals.
 # Each step leaves /out/NAME.{out,err,status}; what is not the same in two runs of any machine (times, numbers of processes)
 # is kept out of the steps or masked here. usage: work.sh [STEP...]
+# shellcheck disable=SC2016 # each step is expanded by a shell of its own
 set -u
 unset B
 export LC_ALL=C.UTF-8 HOME=/root DEBIAN_FRONTEND=noninteractive PATH=/usr/sbin:/usr/bin:/sbin:/bin
@@ -14,10 +15,10 @@ mkdir -p /out /work
 step() {
     name=$1; shift
     case $wanted in "  "|*" $name "*) ;; *) return ;; esac
-    (cd /work && timeout 3600 bash -c "$*") >/out/$name.out 2>/out/$name.err </dev/null
-    echo $? >/out/$name.status
-    sed -i -E 's/[0-9]{2}:[0-9]{2}:[0-9]{2}/HH:MM:SS/g; s/\(pid [0-9]+\)|\[[0-9]{2,}\]|[0-9]+#[0-9]+/PID/g; s/(line [0-9]+: *)[0-9]+ /\1PID /g' /out/$name.out /out/$name.err
-    echo "$name $(cat /out/$name.status)"
+    (cd /work && timeout 3600 bash -c "$*") >"/out/$name.out" 2>"/out/$name.err" </dev/null
+    echo $? >"/out/$name.status"
+    sed -i -E 's/[0-9]{2}:[0-9]{2}:[0-9]{2}/HH:MM:SS/g; s/\(pid [0-9]+\)|\[[0-9]{2,}\]|[0-9]+#[0-9]+/PID/g; s/(line [0-9]+: *)[0-9]+ /\1PID /g' "/out/$name.out" "/out/$name.err"
+    echo "$name $(cat "/out/$name.status")"
 }
 
 # packages: the archive was fetched before, there is no network now
