@@ -69,7 +69,7 @@ AFL_PROGRAMS := $(patsubst %.c,$(B)/afl/%,$(FUZZ_SRC))
 BENCH_PROGRAMS := $(patsubst %.c,$(O)/%,$(BENCH_SRC))
 
 .PHONY: all demo check check-programs check-unit check-corpus check-preload check-compat check-compat-releases \
-	check-cli check-servers check-chaos check-prometheus check-transparency check-object check-asan check-ubsan check-tsan fuzz soak bench coverage lint format install uninstall dist clean help setup
+	check-cli check-servers check-chaos check-prometheus check-transparency check-machine check-object check-asan check-ubsan check-tsan fuzz soak bench coverage lint format install uninstall dist clean help setup
 
 all: $(AGENT_LIB) $(if $(SHIM_SRC),$(OBJECT)) $(PROGRAMS) ## build libtickbird.so, tickbird-exporter and tickbird
 
@@ -195,8 +195,11 @@ check-chaos: all ## processes killed, directories full and hostile, namespaces, 
 	$(Q)$(RUN) chaos $(if $(ONLY),--only $(ONLY))
 check-transparency: all ## other projects' test suites with and without the object, test by test (long, needs root)
 	$(Q)packaging/setup.sh build suites
-	$(Q)if [ -e tests/transparency/run.py ]; then B=$(O) $(PYTHON) tests/transparency/run.py --long; fi
+	$(Q)B=$(O) $(PYTHON) tests/transparency/run.py --long
 	$(Q)B=$(O) $(PYTHON) tests/transparency/check_suites.py $(if $(ONLY),--suite $(ONLY)) $(if $(QUICK),--quick)
+check-machine: all ## a day's work on a fresh Debian root, plain and with the object in every process, byte for byte (long, needs root)
+	$(Q)packaging/setup.sh build suites
+	$(Q)B=$(O) $(PYTHON) tests/transparency/machine/machine.py $(ONLY)
 check-prometheus: all ## a real Prometheus and promtool
 	$(Q)$(RUN) prometheus
 check-asan: ## unit tests and corpus under AddressSanitizer

@@ -250,6 +250,8 @@ def main():
     known = recipes.find()
     # A suite whose usual count was never recorded proves nothing: it runs only when it is named.
     names = options.suite.split(",") if options.suite else [n for n in known if judge.expected(n, options.quick)]
+    if not names:
+        userland.fail("no suite to run: none has a usual count recorded for this form: name them with --suite, or --record them")
     for name in names:
         if name not in known:
             userland.fail(f"no suite {name}: {' '.join(known)}")
