@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * `tickbird series` and `tickbird routes`: what has been counted, per series or per route, busiest first, totals of
- * programs that are gone included. `routes --stdin` shows instead what the learner makes of a list of paths
- * (routes_stdin.c).
+ * programs that are gone included; routes with how they came to be (route_origin.c). `routes --stdin` shows instead
+ * what the learner makes of a list of paths (routes_stdin.c).
  */
 #include "output.h"
+#include "route_origin.h"
 #include "routes_stdin.h"
 #include "view.h"
 
@@ -21,7 +22,8 @@ struct request {
     unsigned long top; /* rows at most, 0 = all */
     bool is_json;
     bool is_stdin;
-    const char *config; /* of --stdin: its rules count */
+    struct tb_config *read; /* what @config says, unless --stdin */
+    const char *config;     /* of --stdin: its rules count; else: names its lines where its rules are in force */
 };
 
 /* Requests to this host, and aborted ones, which have a reason instead of a status. */
@@ -124,6 +126,7 @@ static void show_series(const struct request *request)
 
 struct route {
     const char *service, *text;
+    char *from; /* how it came to be; owned */
     uint64_t count, errors, sum_ns, timed;
 };
 
@@ -140,8 +143,22 @@ static int busiest_route(const void *a, const void *b)
     return (x->count < y->count) - (x->count > y->count);
 }
 
-/* One row per (service, route); the caller frees it. */
-static struct route *choose_routes(const struct tb_view *view, size_t *ret_count)
+/* The rows are still in the order of their services. */
+static void find_origins(struct route *routes, size_t count, const struct tb_snapshot *s,
+                         const struct tb_config *config)
+{
+    struct tb_origins origins = {.config = config};
+    char text[TB_ORIGIN_MAX];
+    for (size_t i = 0; i < count; i++) {
+        if (!i || strcmp(routes[i - 1].service, routes[i].service) != 0)
+            tb_origins_of(&origins, s, routes[i].service);
+        routes[i].from = tb_format("%s", tb_origin(&origins, routes[i].text, text));
+    }
+    tb_origins_free(&origins);
+}
+
+/* One row per (service, route), busiest first; the caller frees it with free_routes. */
+static struct route *choose_routes(const struct tb_view *view, const struct tb_config *config, size_t *ret_count)
 {
     size_t series_count, count = 0;
     struct tb_snap_series **series = choose_series(view, &series_count);
@@ -162,9 +179,17 @@ static struct route *choose_routes(const struct tb_view *view, size_t *ret_count
         last->timed += tb_values_timed(&s->total);
     }
     free(series);
+    find_origins(routes, count, view->snapshot, config);
     qsort(routes, count, sizeof(*routes), busiest_route);
     *ret_count = count;
     return routes;
+}
+
+static void free_routes(struct route *routes, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        free(routes[i].from);
+    free(routes);
 }
 
 static void routes_json(const struct route *routes, size_t count)
@@ -175,6 +200,7 @@ static void routes_json(const struct route *routes, size_t count)
         tb_json_open(&json, NULL, '{');
         tb_json_string(&json, "service", routes[i].service);
         tb_json_string(&json, "route", routes[i].text);
+        tb_json_string(&json, "from", routes[i].from);
         tb_json_number(&json, "count", routes[i].count);
         tb_json_number(&json, "errors", routes[i].errors);
         tb_json_number(&json, "timed", routes[i].timed);
@@ -187,13 +213,14 @@ static void routes_json(const struct route *routes, size_t count)
 
 static void routes_text(const struct route *routes, size_t shown, size_t count)
 {
-    struct tb_table table = {.columns = 5, .headings = {">COUNT", ">ERRORS", ">MEAN", "SERVICE", "ROUTE"}};
+    struct tb_table table = {.columns = 6, .headings = {">COUNT", ">ERRORS", ">MEAN", "SERVICE", "FROM", "ROUTE"}};
     char mean[TB_TEXT_SMALL];
     for (size_t i = 0; i < shown; i++) {
         tb_table_cell(&table, "%llu", (unsigned long long)routes[i].count);
         tb_table_cell(&table, "%llu", (unsigned long long)routes[i].errors);
         tb_table_cell(&table, "%s", tb_text_duration(mean, mean_ns(routes[i].sum_ns, routes[i].timed)));
         tb_table_cell(&table, "%s", routes[i].service);
+        tb_table_cell(&table, "%s", routes[i].from);
         tb_table_cell(&table, "%s", routes[i].text);
     }
     tb_table_print(&table);
@@ -206,13 +233,13 @@ static void routes_text(const struct route *routes, size_t shown, size_t count)
 static void show_routes(const struct request *request)
 {
     size_t count;
-    struct route *routes = choose_routes(&request->view, &count);
+    struct route *routes = choose_routes(&request->view, request->read, &count);
     size_t shown = request->top && request->top < count ? request->top : count;
     if (request->is_json)
         routes_json(routes, shown);
     else
         routes_text(routes, shown, count);
-    free(routes);
+    free_routes(routes, count);
 }
 
 /* --- the verbs ---------------------------------------------------------------------------------------------------- */
@@ -268,11 +295,20 @@ static int run_routes(int argc, char **argv)
                                             TB_VIEW_OPTIONS,
                                             {0}};
     struct request request = {0};
+    char *errors = NULL;
     int code = parse(argc, argv, &tb_verb_routes, options, &request);
     if (code >= 0)
         return code;
-    return request.is_stdin ? tb_routes_stdin(stdin, stdout, request.config, request.view.service)
-                            : show(&request, show_routes);
+    if (request.is_stdin)
+        return tb_routes_stdin(stdin, stdout, request.config, request.view.service);
+    if (request.config && !(request.read = tb_config_load(request.config, &errors))) {
+        fputs(errors, stderr);
+        free(errors);
+        return TB_EXIT_FAILED;
+    }
+    code = show(&request, show_routes);
+    tb_config_free(request.read);
+    return code;
 }
 
 const struct tb_verb tb_verb_series = {"series", "what has been counted, per series",
@@ -289,12 +325,15 @@ const struct tb_verb tb_verb_routes = {
     "routes", "what has been counted, per route; or try paths out",
     "Usage: tickbird routes [OPTIONS]\n"
     "       tickbird routes --stdin [--config FILE] [--service NAME] < PATHS\n"
-    "Lists the routes with their requests, those with a status of 500 and above, and mean durations, busiest first.\n"
+    "Lists the routes with their requests, those with a status of 500 and above, mean durations, and how each came to\n"
+    "be, busiest first.\n"
     "\n"
     "  --stdin              read lines `PATH` or `METHOD<TAB>PATH<TAB>STATUS` and print `PATH<TAB>ROUTE` for each, as "
     "a\n"
     "                       new service would learn them in this order\n"
-    "  --config FILE        with --stdin: the rules of this configuration file count\n"
+    "  --config FILE        with --stdin: the rules of this configuration file count; else it is named where its rules "
+    "are\n"
+    "                       in force\n"
     "  --top N              the N busiest\n"
     "  --json               as a JSON array\n" TB_VIEW_HELP,
     run_routes};
