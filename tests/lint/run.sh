@@ -26,7 +26,7 @@ files() { git ls-files --cached --others --exclude-standard "$@" | while read -r
 files '*.c' '*.h' | xargs clang-format --dry-run --Werror 2>&1 | rule clang_format
 
 # Two at a time; the flags are those of the build.
-printf '#define TB_VERSION "lint"\n#define TB_REVISION "lint"\n' >"$tmp/version.h"
+printf '#define TB_VERSION "lint"\n#define TB_REVISION "lint"\n#define TB_SYSCONFDIR "/etc"\n' >"$tmp/version.h"
 files 'agent/*.c' 'shim/*.c' 'exporter/*.c' 'exporter/cli/*.c' | xargs -P 2 -I '{}' clang-tidy --quiet '{}' -- \
     -std=gnu11 -D_GNU_SOURCE -include "$tmp/version.h" -I. -Iagent -Iexporter >"$tmp/tidy" 2>/dev/null
 grep -E 'warning:|error:' "$tmp/tidy" | sort -u | rule clang_tidy
