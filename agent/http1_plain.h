@@ -46,12 +46,15 @@ static inline __attribute__((always_inline)) bool has_meaning(const uint8_t *p, 
 static inline bool is_bodiless(const uint8_t *p, const uint8_t *end)
 {
     const uint8_t *last = end - 3 - STEP; /* without the line feed before the empty line */
+    bare_cr bare = no_bare_cr();
 
     for (; p <= last; p += STEP)
-        if (TB_UNLIKELY(has_meaning(p, line_feeds(p), end)) || TB_UNLIKELY(has_bare_return(p)))
+        if (TB_UNLIKELY(has_meaning(p, line_feeds(p, &bare), end)))
             return false;
     size_t seen = (size_t)(p - last);
-    return seen >= STEP || (!has_meaning(p, line_feeds(last) >> seen, end) && !has_bare_return(last));
+    if (seen < STEP && TB_UNLIKELY(has_meaning(p, line_feeds(last, &bare) >> seen, end)))
+        return false;
+    return !has_bare_cr(bare);
 }
 
 static inline const uint8_t *find_blank(const uint8_t *p, const uint8_t *end)
@@ -162,10 +165,10 @@ static inline const uint8_t *walk_with_length(const uint8_t *p, const uint8_t *e
     const uint8_t *last = end - 1 - STEP, *behind; /* the last byte has none behind it */
 
     for (; p <= last; p += STEP)
-        if (end_of_head(p, line_feeds(p), end, length, &behind))
+        if (end_of_head(p, line_feeds(p, NULL), end, length, &behind))
             return behind;
     size_t seen = (size_t)(p - last);
-    if (seen < STEP && end_of_head(p, line_feeds(last) >> seen, end, length, &behind))
+    if (seen < STEP && end_of_head(p, line_feeds(last, NULL) >> seen, end, length, &behind))
         return behind;
     return NULL;
 }

@@ -27,59 +27,92 @@
 #define COLON_BLANK 0x203au
 #define STEP 64
 
-/* A bit for each of the STEP bytes at @p that is a line feed. */
+/*
+ * A bit for each of the STEP bytes at @p that is a line feed. With @bare, it is not 0 from the first step on in which a
+ * CR has no LF behind it, looked at from the byte before @p on: a head where one stands is left to the general parser,
+ * which takes it for ambiguous.
+ */
 #if TB_HOT_AVX2
-static inline uint64_t line_feeds(const uint8_t *p)
-{
-    const __m256i lf = _mm256_set1_epi8('\n');
-    __m256i low = _mm256_cmpeq_epi8(_mm256_loadu_si256((const __m256i *)(const void *)p), lf);
-    __m256i high = _mm256_cmpeq_epi8(_mm256_loadu_si256((const __m256i *)(const void *)(p + 32)), lf);
-    return (uint64_t)(uint32_t)_mm256_movemask_epi8(high) << 32 | (uint32_t)_mm256_movemask_epi8(low);
-}
-#elif defined(TB_SCAN_X86) && !defined(TB_HOT_PORTABLE)
-static inline uint64_t line_feeds(const uint8_t *p)
-{
-    return tb_scan_mask_sse2(p, '\n') | (uint64_t)tb_scan_mask_sse2(p + 32, '\n') << 32;
-}
-#else
-static inline uint64_t line_feeds(const uint8_t *p)
-{
-    return tb_scan_mask_portable(p, '\n') | (uint64_t)tb_scan_mask_portable(p + 32, '\n') << 32;
-}
-#endif
+typedef __m256i bare_cr;
 
-/* Is one of the STEP bytes at @p a CR without LF behind it? STEP + 1 bytes are read. Such a head is left to the general
- * parser, which takes it for ambiguous. */
-#if TB_HOT_AVX2
-static inline __attribute__((always_inline)) bool has_bare_return(const uint8_t *p)
+static inline __attribute__((always_inline)) bare_cr no_bare_cr(void)
+{
+    return _mm256_setzero_si256();
+}
+
+static inline __attribute__((always_inline)) bool has_bare_cr(bare_cr bare)
+{
+    return !_mm256_testz_si256(bare, bare);
+}
+
+static inline __attribute__((always_inline)) uint32_t line_feeds_part(const uint8_t *p, bare_cr *bare)
 {
     const __m256i lf = _mm256_set1_epi8('\n'), cr = _mm256_set1_epi8('\r');
-    __m256i low = _mm256_andnot_si256(_mm256_cmpeq_epi8(_mm256_loadu_si256((const __m256i *)(const void *)(p + 1)), lf),
-                                      _mm256_cmpeq_epi8(_mm256_loadu_si256((const __m256i *)(const void *)p), cr));
-    __m256i high =
-        _mm256_andnot_si256(_mm256_cmpeq_epi8(_mm256_loadu_si256((const __m256i *)(const void *)(p + 33)), lf),
-                            _mm256_cmpeq_epi8(_mm256_loadu_si256((const __m256i *)(const void *)(p + 32)), cr));
-    __m256i any = _mm256_or_si256(low, high);
-    return !_mm256_testz_si256(any, any);
-}
-#elif defined(TB_SCAN_X86) && !defined(TB_HOT_PORTABLE)
-static inline __m128i bare_returns(const uint8_t *p)
-{
-    __m128i at = _mm_loadu_si128((const __m128i *)(const void *)p);
-    __m128i next = _mm_loadu_si128((const __m128i *)(const void *)(p + 1));
-    return _mm_andnot_si128(_mm_cmpeq_epi8(next, _mm_set1_epi8('\n')), _mm_cmpeq_epi8(at, _mm_set1_epi8('\r')));
+    __m256i is_lf = _mm256_cmpeq_epi8(_mm256_loadu_si256((const __m256i *)(const void *)p), lf);
+    if (bare) {
+        __m256i behind_cr = _mm256_cmpeq_epi8(_mm256_loadu_si256((const __m256i *)(const void *)(p - 1)), cr);
+        *bare = _mm256_or_si256(*bare, _mm256_andnot_si256(is_lf, behind_cr));
+    }
+    return (uint32_t)_mm256_movemask_epi8(is_lf);
 }
 
-static inline __attribute__((always_inline)) bool has_bare_return(const uint8_t *p)
+static inline __attribute__((always_inline)) uint64_t line_feeds(const uint8_t *p, bare_cr *bare)
 {
-    return _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(bare_returns(p), bare_returns(p + 16)),
-                                          _mm_or_si128(bare_returns(p + 32), bare_returns(p + 48))));
+    uint64_t low = line_feeds_part(p, bare);
+    return low | (uint64_t)line_feeds_part(p + 32, bare) << 32;
+}
+#elif defined(TB_SCAN_X86) && !defined(TB_HOT_PORTABLE)
+typedef __m128i bare_cr;
+
+static inline __attribute__((always_inline)) bare_cr no_bare_cr(void)
+{
+    return _mm_setzero_si128();
+}
+
+static inline __attribute__((always_inline)) bool has_bare_cr(bare_cr bare)
+{
+    return _mm_movemask_epi8(bare);
+}
+
+static inline __attribute__((always_inline)) uint64_t line_feeds_part(const uint8_t *p, bare_cr *bare)
+{
+    __m128i is_lf = _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)(const void *)p), _mm_set1_epi8('\n'));
+    if (bare) {
+        __m128i before = _mm_loadu_si128((const __m128i *)(const void *)(p - 1));
+        *bare = _mm_or_si128(*bare, _mm_andnot_si128(is_lf, _mm_cmpeq_epi8(before, _mm_set1_epi8('\r'))));
+    }
+    return (uint32_t)_mm_movemask_epi8(is_lf);
+}
+
+static inline __attribute__((always_inline)) uint64_t line_feeds(const uint8_t *p, bare_cr *bare)
+{
+    uint64_t low = line_feeds_part(p, bare) | line_feeds_part(p + 16, bare) << 16;
+    return low | (line_feeds_part(p + 32, bare) | line_feeds_part(p + 48, bare) << 16) << 32;
 }
 #else
-static inline bool has_bare_return(const uint8_t *p)
+typedef uint64_t bare_cr;
+
+static inline bare_cr no_bare_cr(void)
 {
-    uint64_t cr = tb_scan_mask_portable(p, '\r') | (uint64_t)tb_scan_mask_portable(p + 32, '\r') << 32;
-    return TB_UNLIKELY(cr & ~line_feeds(p + 1));
+    return 0;
+}
+
+static inline bool has_bare_cr(bare_cr bare)
+{
+    return bare != 0;
+}
+
+static inline uint64_t portable_mask(const uint8_t *p, uint8_t byte)
+{
+    return tb_scan_mask_portable(p, byte) | (uint64_t)tb_scan_mask_portable(p + 32, byte) << 32;
+}
+
+static inline uint64_t line_feeds(const uint8_t *p, bare_cr *bare)
+{
+    uint64_t mask = portable_mask(p, '\n');
+    if (bare)
+        *bare |= portable_mask(p - 1, '\r') & ~mask;
+    return mask;
 }
 #endif
 
@@ -148,23 +181,22 @@ static inline void framing_header(struct tb_message *m, const uint8_t *line, con
 }
 
 /*
- * Walk from inside the start line to behind the empty line. Returns NULL when the head does not end in [p, end). At
- * least STEP + 1 bytes lie before @end.
+ * Walk from inside the start line to behind the empty line. Returns NULL when the head does not end in [p, end), or
+ * has a bare CR. At least STEP + 2 bytes lie before @end.
  */
 static inline __attribute__((always_inline)) const uint8_t *walk(struct tb_message *m, bool is_request,
                                                                  const uint8_t *p, const uint8_t *end)
 {
     const uint8_t *last = end - 1 - STEP; /* the last byte has none behind it */
+    bare_cr all = no_bare_cr(), *bare = is_request ? &all : NULL;
 
     for (;; p += STEP) {
         uint64_t mask;
         if (TB_LIKELY(p <= last))
-            mask = line_feeds(p);
+            mask = line_feeds(p, bare);
         else if (p < end - 1) /* overlap with what was seen already */
-            mask = line_feeds(last) >> (p - last);
+            mask = line_feeds(last, bare) >> (p - last);
         else
-            return NULL;
-        if (is_request && TB_UNLIKELY(has_bare_return(p <= last ? p : last)))
             return NULL;
         for (; mask; mask &= mask - 1) {
             size_t at = lowest_bit(mask) + 1;
@@ -173,9 +205,9 @@ static inline __attribute__((always_inline)) const uint8_t *walk(struct tb_messa
             const uint8_t *line = p + at;
             if (*line == '\r') {
                 if (end - line > 1 && line[1] == '\n')
-                    return line + 2;
+                    return TB_UNLIKELY(has_bare_cr(all)) ? NULL : line + 2;
             } else if (TB_UNLIKELY(*line == '\n')) {
-                return line + 1;
+                return TB_UNLIKELY(has_bare_cr(all)) ? NULL : line + 1;
             } else if (TB_LIKELY(end - line > 15)) {
                 uint64_t word = tb_read64(line) | CASE_BITS;
                 if (word == WORD_CONTENT || word == WORD_TRANSFER)
@@ -218,7 +250,7 @@ static inline bool whole_request(struct tb_message *m, struct tb_bytes *in, stru
     const uint8_t *p = in->ptr, *end = p + in->len, *path;
     uint8_t method;
 
-    if (TB_UNLIKELY(in->len <= STEP))
+    if (TB_UNLIKELY(in->len < STEP + 2))
         return false;
     uint32_t word = tb_read32(p);
     if (TB_LIKELY(word == WORD_GET)) {
