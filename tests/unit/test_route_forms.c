@@ -279,6 +279,9 @@ static void shapes_leave_out_values_and_nothing_else(void **state)
         {"/a/1/bb/2", "/a/11/b/2", false},
         {"/8103eaace243be4acd297313d/0185800/1667798/v2", "/8103eaace243be4acd297313d/0185800/v2", false},
         {"/a/1/bbbbbbbbbbbbbbbbbbbbbb", "/a/1/bbbbbbbbbbbbbbbbbbbbbbb", false},
+        /* one letter's case, beside digits that leave nothing else in the middle of a block */
+        {"/aaaaaa/1234/xyAbcdefghijklmnopqrstuvwxyzabcdefghijklm",
+         "/aaaaaa/1234/xyabcdefghijklmnopqrstuvwxyzabcdefghijklm", false},
     };
     struct tb_core *core = support_bound_core();
     ask(core, "/");
