@@ -224,7 +224,7 @@ bool tb_process_region_slow(void)
     if (tb_filter_permits())
         is_made = make_region();
     else
-        become_inert("the system call filter kills what a region needs", "");
+        become_inert("a system call filter kills what a region needs, or no child can be made to try", "");
     if (is_blocked)
         TB_RAW4(SYS_rt_sigprocmask, SIG_SETMASK, &before, 0, sizeof(before));
     return is_made;
