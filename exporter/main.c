@@ -226,7 +226,7 @@ static void keep_house(struct exporter *e)
         tb_log(TB_LOG_INFO, "this exporter now keeps the ledger", NULL);
     (void)tb_forget_obey(e->collector);
     if (tb_ledger_is_writer(e->ledger))
-        (void)tb_stale_remove(e->collector);
+        (void)tb_stale_remove(e->collector, e->fold.unlink_after_ns);
     tb_reload_again(&e->reload, false);
     int r = tb_collect(e->collector);
     if (!r)

@@ -17,8 +17,10 @@
 #include "exporter/rules_publish.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define EXIT_OWN 125
@@ -191,6 +193,8 @@ static void leave_rules(const struct tb_config *c)
     if (result == 0)
         result = tb_rules_write(dir.path, name, &bundle);
     path = tb_format("%s/%s", dir.path, name);
+    if (result == 0)
+        (void)utimensat(AT_FDCWD, path, NULL, 0); /* needed again: an exporter removes old ones (exporter/stale.c) */
     if (result != 0 || setenv("TICKBIRD_RULES", path, 1) != 0)
         tb_cli_message("the rules of %s are not in force: %s: %s (started all the same)", c->path, path,
                        strerror(result ? -result : errno));

@@ -3,8 +3,9 @@
 """`tickbird check-config`, and `run --config`: places of errors, exit codes, the example of docs/configuration.md."""
 import os
 import re
+import subprocess
 
-from cli_lib import ROOT, check, main, test
+from cli_lib import BUILD, OBJECT, ROOT, Skip, TICKBIRD, check, main, test, wait_for
 
 
 def write(s, text, name="c.yml"):
@@ -47,6 +48,40 @@ def paths_can_be_tried_out_with_the_rules(s):
     lines = "/items/7\n/healthz\n/users/7\n"
     done = s.run("routes", "--stdin", "--config", path, "--service", "shop", stdin=lines.encode())
     check(done.out == "/items/7\t/items/:sku\n/healthz\t_ignored\n/users/7\t/users/:id\n", done)
+
+
+@test
+def rules_that_run_left_are_removed_when_nothing_was_started_with_them(s):
+    if not os.path.exists(OBJECT):
+        raise Skip("libtickbird.so is not built")
+    os.makedirs(s.regions, 0o700)
+    config = write(s, "routes: {patterns: ['/items/:sku']}\n")
+
+    def left(name=r"rules-\d+-[0-9a-f]{16}"):
+        return [os.path.join(s.regions, f) for f in os.listdir(s.regions) if re.fullmatch(name, f)]
+
+    def age(path):
+        os.utime(path, (1, 1))
+        return path
+
+    program = s.start([TICKBIRD, "run", "--config", config, "--", "/bin/cat"], stdin=subprocess.PIPE)
+    wait_for("cat runs", lambda: os.readlink(f"/proc/{program.pid}/exe").endswith("cat"))
+    mine = age(left()[0])
+    unused = age(write(s, "x", f"regions/rules-{os.getuid()}-0123456789abcdef"))
+    other = age(write(s, "x", "regions/rules-of-mine"))
+    young = write(s, "x", f"regions/rules-{os.getuid()}-00000000deadbeef")
+    s.start([os.path.join(BUILD, "tickbird-exporter"), "--web.listen-address", "127.0.0.1:0", "--fold-after", "50ms"],
+            stderr=subprocess.DEVNULL, env={"TICKBIRD_UNLINK_AFTER": "1h"})
+    wait_for("the unused file goes", lambda: not os.path.exists(unused))
+    check(os.path.exists(mine) and os.path.exists(other) and os.path.exists(young), os.listdir(s.regions))
+    program.stdin.close()
+    program.wait(timeout=20)
+    wait_for("the file goes after its program", lambda: not os.path.exists(mine))
+    check(os.path.exists(other) and os.path.exists(young), os.listdir(s.regions))
+    check(s.run("run", "--config", config, "--", "/bin/true").code == 0 and len(left()) == 2)
+    again = [f for f in left() if f != young]
+    age(again[0])
+    check(s.run("run", "--config", config, "--", "/bin/true").code == 0 and os.path.exists(again[0]) and os.stat(again[0]).st_mtime > 1000)
 
 
 @test
