@@ -9,9 +9,9 @@
 
 /*
  * tb_stale_remove - remove temporary files (`.tb1-…`, `.off…`) of the collector's directories that nobody holds: older
- * than a minute, LOCK_EX granted, still under that name. Those of others only as root.
- * Likewise rules of `tickbird run --config` (`rules-UID-HASH`) @rules_after_ns after their last run, when no program of their user records and none was started
- * with them, as far as can be seen. Returns how many were removed.
+ * than a minute, LOCK_EX granted, still under that name. Likewise rules of `tickbird run --config` (`rules-UID-HASH`)
+ * @rules_after_ns after their last run, when no program of their user records and none that can be seen was started
+ * with them. Files of others only as root. Returns how many were removed.
  */
 size_t tb_stale_remove(struct tb_collector *c, uint64_t rules_after_ns);
 
