@@ -156,7 +156,14 @@ static int put_word(int fd, uint64_t rules, size_t field, uint32_t value)
     return n == (ssize_t)sizeof value ? 0 : n < 0 ? -errno : -ENOSPC;
 }
 
-/* Returns 1, or -errno. */
+/* Of several processes that publish, one at a time: not the region's own lock, which tells that it has an owner. */
+static int lock_rules(int fd, uint64_t rules)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)rules, .l_len = 1};
+    return fcntl(fd, F_OFD_SETLK, &lock) < 0 ? -errno : 0;
+}
+
+/* Returns 1, or -errno. Whoever is interrupted in the middle leaves a tag that no set has: then it is done again. */
 static int publish_to(const char *path, const struct tb_buffer *set)
 {
     struct tb_rules_head head = {0};
@@ -164,18 +171,25 @@ static int publish_to(const char *path, const struct tb_buffer *set)
     int fd = open_rules(path, O_RDWR, &rules, &head), r;
     if (fd < 0)
         return fd;
+    r = lock_rules(fd, rules);
+    if (!r && pread(fd, &head, sizeof head, (off_t)rules) != (ssize_t)sizeof head)
+        r = -EIO;
     uint32_t other = (head.active & 1) ^ 1;
-    ssize_t n = pwrite(fd, set->data, set->len, (off_t)(rules + buffer_at(other)));
-    r = n == (ssize_t)set->len ? 0 : n < 0 ? -errno : -ENOSPC;
+    size_t tag = offsetof(struct tb_rules_head, tags) + 4 * other;
+    if (!r)
+        r = put_word(fd, rules, tag, 0);
+    if (!r) {
+        ssize_t n = pwrite(fd, set->data, set->len, (off_t)(rules + buffer_at(other)));
+        r = n == (ssize_t)set->len ? 0 : n < 0 ? -errno : -ENOSPC;
+    }
     if (!r)
         r = put_word(fd, rules, offsetof(struct tb_rules_head, length) + 4 * other, (uint32_t)set->len);
-    if (!r)
-        r = put_word(fd, rules, offsetof(struct tb_rules_head, tags) + 4 * other,
-                     (uint32_t)((const struct tb_rules_set *)(const void *)set->data)->checksum);
     if (!r)
         r = put_word(fd, rules, offsetof(struct tb_rules_head, active), other);
     if (!r)
         r = put_word(fd, rules, offsetof(struct tb_rules_head, generation), head.generation + 1);
+    if (!r)
+        r = put_word(fd, rules, tag, (uint32_t)((const struct tb_rules_set *)(const void *)set->data)->checksum);
     close(fd);
     return r ? r : 1;
 }

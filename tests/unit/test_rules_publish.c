@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * rules_publish.c: rules come into force however often a writer was cut short in the middle, and two writers never mix.
+ * LDFLAGS: -Wl,--wrap=pwrite
+ */
+#include "rules_support.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "exporter/collect.h"
+#include "exporter/rules_publish.h"
+
+static int writes_left = -1; /* until one fails; -1: none does */
+
+ssize_t __real_pwrite(int fd, const void *bytes, size_t len, off_t at);
+ssize_t __wrap_pwrite(int fd, const void *bytes, size_t len, off_t at);
+ssize_t __wrap_pwrite(int fd, const void *bytes, size_t len, off_t at)
+{
+    if (writes_left == 0) {
+        errno = EIO;
+        return -1;
+    }
+    writes_left -= writes_left > 0;
+    return __real_pwrite(fd, bytes, len, at);
+}
+
+static const char *dirs[1];
+
+struct fixture {
+    char *dir;
+    struct tb_core *core;
+    struct tb_collector *collector;
+    struct tb_config *config;
+    struct tb_publisher *publisher;
+};
+
+static void use_config(struct fixture *f, const char *text)
+{
+    tb_publisher_free(f->publisher);
+    tb_config_free(f->config);
+    f->config = rules_config(text);
+    f->publisher = tb_publisher_new(f->config);
+}
+
+static struct fixture set_up(const char *text)
+{
+    struct fixture f = {.dir = support_dir(), .core = support_core()};
+    struct tb_identity id = support_identity("shop");
+    enum tb_inert why;
+    assert_int_equal(tb_region_open(f.core, f.dir, &id, &why), 0);
+    dirs[0] = f.dir;
+    struct tb_collect_options options = {.dirs = dirs, .dir_count = 1};
+    assert_int_equal(tb_collector_new(&options, &f.collector), 0);
+    use_config(&f, text);
+    return f;
+}
+
+static void publish(struct fixture *f)
+{
+    assert_int_equal(tb_collect(f->collector), 0);
+    tb_publish(f->publisher, tb_collector_snapshot(f->collector), dirs, 1);
+    if (!tb_rules_are_seen(f->core))
+        tb_rules_adopt(f->core);
+}
+
+static void tear_down(struct fixture *f)
+{
+    tb_publisher_free(f->publisher);
+    tb_config_free(f->config);
+    tb_collector_free(f->collector);
+    support_drop(f->core);
+    support_remove_dir(f->dir);
+}
+
+static void rules_cut_short_are_written_again(void **state)
+{
+    (void)state;
+    bool has_failed = true;
+    for (int cut = 0; has_failed; cut++) {
+        assert_in_range(cut, 0, 20);
+        struct fixture f = set_up("routes: {patterns: ['/orders/*']}");
+        publish(&f);
+        use_config(&f, "routes: {patterns: ['/orders/:old']}");
+        publish(&f);
+        use_config(&f, "routes: {patterns: ['/orders/*']}"); /* again: what the other buffer holds already */
+        writes_left = cut;
+        publish(&f);
+        writes_left = -1;
+        has_failed = tb_publisher_stats(f.publisher)->regions_failed;
+        publish(&f);
+        assert_string_equal(rules_ask(f.core, TB_METHOD_GET, "", "/orders/7", 200), "/orders/:rest");
+        uint32_t generation = f.core->rules->generation;
+        publish(&f);
+        assert_int_equal(f.core->rules->generation, generation); /* and then no more */
+        assert_int_equal(support_counter(f.core, TB_COUNTER_RULES_REFUSED), 0);
+        tear_down(&f);
+    }
+}
+
+static void one_writer_at_a_time(void **state)
+{
+    (void)state;
+    struct fixture f = set_up("routes: {patterns: ['/orders/*']}");
+    assert_int_equal(tb_collect(f.collector), 0);
+    int fd = open(tb_collector_snapshot(f.collector)->regions[0].path, O_RDWR | O_CLOEXEC);
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = TB_OFF_RULES, .l_len = 1};
+    assert_true(fd >= 0);
+    assert_int_equal(fcntl(fd, F_OFD_SETLK, &lock), 0);
+    publish(&f);
+    assert_int_equal(tb_publisher_stats(f.publisher)->regions_failed, 1);
+    assert_int_equal(f.core->rules->generation, 0);
+    close(fd);
+    publish(&f);
+    assert_int_equal(f.core->rules->generation, 1);
+    tear_down(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rules_cut_short_are_written_again),
+        cmocka_unit_test(one_writer_at_a_time),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
