@@ -381,10 +381,12 @@ static __attribute__((noinline)) uint32_t begin_unknown(struct tb_core *core, ui
                                                         struct tb_bytes path, uint64_t shape)
 {
     const struct tb_route_head *head = tb_learn_head(core);
-    bool has_rules = tb_load_acquire(&core->rules_view) != NULL;
     if (TB_UNLIKELY(path.len > TB_PATH_MAX))
         return begin_cut(core, method, host, path);
-    uint64_t plain = has_rules ? 0 : tb_shape_plain(core, head, path), hash = tb_route_path_hash(core, head, path);
+    uint64_t plain = tb_shape_plain(core, head, path), hash = tb_route_path_hash(core, head, path);
+    /* only now: what is kept under a new seed must be what the new rules say, and they come before their seed */
+    bool has_rules = tb_load_acquire(&core->rules_view) != NULL;
+    plain = has_rules ? 0 : plain;
     shape = has_rules ? 0 : plain ? plain : shape;
     uint32_t handle = plain ? tb_route_cached(core, plain) : 0;
     if (!handle)
