@@ -37,6 +37,8 @@ static inline char *tb_buffer_room(struct tb_buffer *b, size_t len)
 
 static inline void tb_put(struct tb_buffer *b, const char *text, size_t len)
 {
+    if (!len)
+        return; /* nothing may have no place yet */
     memcpy(tb_buffer_room(b, len), text, len);
     b->len += len;
 }

@@ -2,7 +2,7 @@
 /*
  * The paths of an OpenAPI file as patterns. The file is read event by event: descriptions may be large, and only the
  * keys of `paths`, `basePath` and the URLs of `servers` are wanted. JSON is read as the YAML that it is. Bounded: 32
- * MiB, and libyaml's nesting. Entry point: tb_openapi_read.
+ * MiB, and nesting. Entry point: tb_openapi_read.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -27,6 +27,7 @@ struct openapi {
         uint32_t line, column;
     } * paths;
     size_t path_count, path_space, operations;
+    unsigned depth;
     bool is_over, has_paths;
 };
 
@@ -45,6 +46,12 @@ static bool next(struct openapi *o, yaml_event_t *ret)
                                o->parser.problem ? o->parser.problem : "it cannot be read");
         complain(o, &o->parser.problem_mark, text);
         free(text);
+        return false;
+    }
+    o->depth = tb_yaml_depth(o->depth, ret);
+    if (o->depth > TB_YAML_DEPTH_MAX) {
+        complain(o, &ret->start_mark, "OpenAPI: nested deeper than 100: name an OpenAPI file");
+        yaml_event_delete(ret);
         return false;
     }
     return true;

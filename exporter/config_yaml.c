@@ -84,6 +84,28 @@ static void parse_error(struct tb_yaml *y, const yaml_parser_t *p)
                     p->problem ? p->problem : "it cannot be read");
 }
 
+/* Before anything is built: how deep is it? What is wrong otherwise is told when it is loaded. */
+static bool is_too_deep(struct tb_yaml *y, size_t len)
+{
+    yaml_parser_t parser;
+    yaml_event_t e;
+    unsigned depth = 0;
+    bool is_over = false;
+    if (!yaml_parser_initialize(&parser))
+        abort();
+    yaml_parser_set_input_string(&parser, (const unsigned char *)y->text, len);
+    while (!is_over && depth <= TB_YAML_DEPTH_MAX && yaml_parser_parse(&parser, &e)) {
+        depth = tb_yaml_depth(depth, &e);
+        is_over = e.type == YAML_STREAM_END_EVENT;
+        if (depth > TB_YAML_DEPTH_MAX)
+            tb_config_error(y->errors, y->file, e.start_mark.line + 1, e.start_mark.column + 1,
+                            "YAML: nested deeper than %u: name a configuration file", TB_YAML_DEPTH_MAX);
+        yaml_event_delete(&e);
+    }
+    yaml_parser_delete(&parser);
+    return depth > TB_YAML_DEPTH_MAX;
+}
+
 bool tb_yaml_open(struct tb_yaml *y, const char *file, struct tb_config_errors *errors)
 {
     size_t len = 0;
@@ -96,6 +118,8 @@ bool tb_yaml_open(struct tb_yaml *y, const char *file, struct tb_config_errors *
                         errno == EFBIG ? "name a configuration file" : "name a file that this user may read");
         return false;
     }
+    if (is_too_deep(y, len))
+        return false;
     if (!yaml_parser_initialize(&parser))
         abort();
     yaml_parser_set_input_string(&parser, (const unsigned char *)y->text, len);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * YAML with places: a document as libyaml has it, and the questions that a schema asks of it. Every complaint says
- * file, line and column. Bounded: the file's size, its nesting (by libyaml), and how much is looked at, so that aliases
+ * file, line and column. Bounded: the file's size, its nesting, and how much is looked at, so that aliases
  * of aliases end in an error instead of eating the machine.
  */
 #ifndef TB_CONFIG_YAML_H
@@ -13,6 +13,7 @@
 
 #define TB_CONFIG_BYTES_MAX ((size_t)1 << 20)
 #define TB_YAML_VISITS_MAX 50000u
+#define TB_YAML_DEPTH_MAX 100u /* libyaml's time grows with the square of it */
 
 struct tb_yaml {
     const char *file;
@@ -22,6 +23,14 @@ struct tb_yaml {
     unsigned visits;
     struct tb_config_errors *errors;
 };
+
+/* tb_yaml_depth - how deep a document is behind @event, which came at @depth. */
+static inline unsigned tb_yaml_depth(unsigned depth, const yaml_event_t *event)
+{
+    if (event->type == YAML_MAPPING_START_EVENT || event->type == YAML_SEQUENCE_START_EVENT)
+        return depth + 1;
+    return depth - (event->type == YAML_MAPPING_END_EVENT || event->type == YAML_SEQUENCE_END_EVENT);
+}
 
 /* tb_yaml_open - read @file. NULL root: it is empty. False: told. To be closed in any case. */
 bool tb_yaml_open(struct tb_yaml *y, const char *file, struct tb_config_errors *errors);

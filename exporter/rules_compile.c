@@ -151,6 +151,10 @@ static uint16_t label_of(struct compiler *c, const struct tb_pattern *p, const s
 static void add_pattern(struct compiler *c, const struct tb_pattern *p, bool is_own)
 {
     struct tb_pattern_parts parts;
+    if (c->entry_count > TB_RULES_ENTRIES_MAX) { /* only counted: they do not fit */
+        c->entry_count++;
+        return;
+    }
     const char *why = tb_pattern_parse(p->path, &parts);
     if (why) {
         complain(c, p, why);

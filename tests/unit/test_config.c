@@ -248,6 +248,31 @@ static void openapi_files_are_lists_of_patterns(void **state)
     }
 }
 
+/* What is deeper than anybody writes is refused at once: libyaml would take minutes for the whole of these. */
+static void depth_is_bounded(void **state)
+{
+    (void)state;
+    char *dir = support_dir(), *deep = malloc(1000000), *errors = NULL;
+    assert_non_null(deep);
+    memset(deep, '[', 999999);
+    deep[999999] = 0;
+    char *path = rules_file(dir, "c.yml", deep),
+         *want = tb_format("%s:1:101: YAML: nested deeper than 100: name", path);
+    assert_null(tb_config_load(path, &errors));
+    assert_memory_equal(errors, want, strlen(want));
+    free(errors);
+    free(path);
+    free(rules_file(dir, "api", deep));
+    path = rules_file(dir, "c.yml", "routes: {openapi: api}");
+    assert_null(tb_config_load(path, &errors));
+    assert_non_null(strstr(errors, "/api:1:"));
+    free(errors);
+    free(path);
+    free(want);
+    free(deep);
+    support_remove_dir(dir);
+}
+
 /* Any bytes: read or refused, never more. */
 static void hostile_files_are_read_or_refused(void **state)
 {
@@ -282,6 +307,7 @@ int main(void)
         cmocka_unit_test(aliases_are_values),
         cmocka_unit_test(a_file_comes_after_flags_and_variables),
         cmocka_unit_test(openapi_files_are_lists_of_patterns),
+        cmocka_unit_test(depth_is_bounded),
         cmocka_unit_test(hostile_files_are_read_or_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
