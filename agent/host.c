@@ -111,10 +111,11 @@ static bool is_allowed(const struct tb_core *core, const struct tb_rules_view *v
     const uint8_t *section = (const uint8_t *)core->rules;
     uint32_t count = tb_load_relaxed(&v->parts[TB_RULES_HOSTS].length), at = tb_load_relaxed(&v->at);
     uint64_t globs = (uint64_t)at + tb_load_relaxed(&v->parts[TB_RULES_HOSTS].offset);
-    for (uint32_t i = 0; i < count && globs + 2 * i + 2 <= TB_LEN_RULES; i++) {
+    uint32_t steps = TB_RULES_GLOB_STEPS;
+    for (uint32_t i = 0; i < count && steps && globs + 2 * i + 2 <= TB_LEN_RULES; i++) {
         uint16_t text;
         __builtin_memcpy(&text, section + globs + 2 * i, sizeof text);
-        if (tb_glob(tb_rules_text(section, v, text), host))
+        if (tb_glob_within(tb_rules_text(section, v, text), host, &steps))
             return true;
     }
     return count == 0;

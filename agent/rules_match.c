@@ -13,8 +13,17 @@
 
 bool tb_glob(struct tb_bytes glob, struct tb_bytes text)
 {
+    uint32_t steps = UINT32_MAX;
+    return tb_glob_within(glob, text, &steps);
+}
+
+bool tb_glob_within(struct tb_bytes glob, struct tb_bytes text, uint32_t *steps)
+{
     size_t g = 0, t = 0, star = SIZE_MAX, retry = 0;
     while (t < text.len) {
+        if (!*steps)
+            return false;
+        --*steps;
         uint8_t c = g < glob.len ? tb_load_relaxed(&glob.ptr[g]) : 0;
         if (g < glob.len && c == '*') {
             star = g++;
@@ -140,6 +149,7 @@ struct search {
     struct tb_bytes host;
     uint8_t method;
     uint32_t looks; /* left */
+    uint32_t steps; /* of globs, left */
 };
 
 static inline bool may_look(struct search *s)
@@ -155,7 +165,7 @@ static bool find_entry(struct search *s, uint32_t first, uint32_t count, struct 
         ret->is_conditional |= e.method || e.host;
         if (e.method && e.method != s->method + 1u)
             continue;
-        if (e.host && !tb_glob(tb_rules_text(s->section, s->view, e.host), s->host))
+        if (e.host && !tb_glob_within(tb_rules_text(s->section, s->view, e.host), s->host, &s->steps))
             continue;
         ret->entry = i;
         ret->is = e;
@@ -196,7 +206,7 @@ static uint32_t choose(struct search *s, const struct tb_rules_node *n, struct t
     uint32_t others = (uint32_t)n->globs + (n->params ? 1 : 0);
     for (uint32_t i = choice ? choice - 1 : 0; i < others && may_look(s); i++) {
         struct tb_rules_edge e = tb_rules_edge(s->section, s->view, (uint32_t)n->edges + n->literals + i);
-        if (i < n->globs && !tb_glob(tb_rules_text(s->section, s->view, e.text), text))
+        if (i < n->globs && !tb_glob_within(tb_rules_text(s->section, s->view, e.text), text, &s->steps))
             continue;
         *ret_node = e.node;
         return i + 2;
@@ -207,7 +217,7 @@ static uint32_t choose(struct search *s, const struct tb_rules_node *n, struct t
 bool tb_rules_match(const struct tb_core *core, const struct tb_rules_view *view, uint8_t method, struct tb_bytes host,
                     const struct tb_rules_path *path, struct tb_rules_match *ret)
 {
-    struct search s = {(const uint8_t *)core->rules, view, host, method, LOOKS_MAX};
+    struct search s = {(const uint8_t *)core->rules, view, host, method, LOOKS_MAX, TB_RULES_GLOB_STEPS};
     uint32_t at[TB_RULES_DEPTH_MAX + 2] = {0}, choice[TB_RULES_DEPTH_MAX + 2] = {0}, depth = 0;
     ret->is_conditional = false;
     ret->params = 0;

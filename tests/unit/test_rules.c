@@ -320,6 +320,19 @@ static void a_hostile_set_is_bounded(void **state)
     support_drop(core);
 }
 
+/* However many globs a set has, and whatever a client sends. */
+static void globs_are_bounded(void **state)
+{
+    (void)state;
+    struct tb_bytes glob = tb_bytes_str("*aaaaaaaab"), text = tb_bytes_str("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab");
+    uint32_t steps = 1000, few = 100;
+    assert_true(tb_glob_within(glob, text, &steps));
+    assert_true(steps < 900);
+    assert_false(tb_glob_within(glob, text, &few));
+    assert_int_equal(few, 0);
+    assert_false(tb_glob_within(tb_bytes_str("*"), text, &few));
+}
+
 static void a_set_that_contradicts_itself_changes_nothing(void **state)
 {
     (void)state;
@@ -654,6 +667,7 @@ int main(void)
         cmocka_unit_test(paths_as_routes_are_capped),
         cmocka_unit_test(the_most_specific_pattern_wins),
         cmocka_unit_test(a_hostile_set_is_bounded),
+        cmocka_unit_test(globs_are_bounded),
         cmocka_unit_test(a_set_that_contradicts_itself_changes_nothing),
         cmocka_unit_test(hosts_are_read_cut_anywhere),
         cmocka_unit_test(host_labels_are_allowed_and_capped),
