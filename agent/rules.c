@@ -94,7 +94,7 @@ bool tb_rules_read(const uint8_t *section, uint32_t at, uint32_t len, struct tb_
     ret->max_routes = set.max_routes;
     ret->max_series = set.max_series;
     ret->max_hosts = set.max_hosts;
-    ret->none = 0;
+    tb_store_relaxed(&ret->none, 0);
     for (uint32_t i = 0; i < TB_RULES_ENTRIES_MAX; i++)
         tb_store_relaxed(&ret->made[i], 0);
     return true;
@@ -104,7 +104,7 @@ bool tb_rules_read(const uint8_t *section, uint32_t at, uint32_t len, struct tb_
 static void use(struct tb_core *core, struct tb_rules_view *view, uint32_t generation)
 {
     tb_store_release(&core->rules_view, view);
-    tb_store_relaxed(&core->rules_word, (uint64_t)generation << 32);
+    tb_store_release(&core->rules_word, (uint64_t)generation << 32); /* the view first: tb_rules_ask */
     tb_route_reseed(core);
 }
 
@@ -176,17 +176,26 @@ static size_t write_label(const uint8_t *section, const struct tb_rules_view *v,
     return len;
 }
 
+/* The node that was made for an entry under these rules; 0 = none: the view may have served others since. */
+static uint32_t made_node(const uint32_t *made, uint32_t generation)
+{
+    uint32_t known = tb_load_relaxed(made);
+    return known >> 16 == (generation & 0xffff) ? known & 0xffff : 0;
+}
+
 struct tb_rules_answer tb_rules_ask(struct tb_core *core, uint8_t method, struct tb_bytes host, struct tb_bytes path,
                                     bool is_cut)
 {
     static const enum tb_rules_verdict otherwise[] = {TB_RULES_SAY_NOTHING, TB_RULES_SAY_PATH, TB_RULES_SAY_NODE};
+    /* before the view: what is found in a later one is not taken for an answer of this generation */
+    uint32_t generation = (uint32_t)(tb_load_acquire(&core->rules_word) >> 32);
     struct tb_rules_view *v = tb_load_acquire(&core->rules_view);
     const uint8_t *section = (const uint8_t *)core->rules;
     struct tb_rules_answer answer = {TB_RULES_SAY_NOTHING, 0, false};
     struct tb_rules_path cut;
     struct tb_rules_match m;
     char label[TB_RULES_LABEL_MAX];
-    uint16_t *made = NULL;
+    uint32_t *made = NULL;
     size_t len = 0;
 
     if (!v)
@@ -199,22 +208,22 @@ struct tb_rules_answer tb_rules_ask(struct tb_core *core, uint8_t method, struct
     } else if (is_found) {
         answer.verdict = TB_RULES_SAY_NODE;
         made = &v->made[m.entry % TB_RULES_ENTRIES_MAX];
-        if (!(answer.node = tb_load_relaxed(made)))
+        if (!(answer.node = made_node(made, generation)))
             len = write_label(section, v, &m, &cut, label);
     } else {
         answer.verdict = otherwise[tb_load_relaxed(&v->route) % 3u];
         if (answer.verdict == TB_RULES_SAY_NODE) {
             made = &v->none;
             tb_copy(label, "_none", len = 5);
-            answer.node = tb_load_relaxed(made);
+            answer.node = made_node(made, generation);
         }
     }
     /* the set may have been replaced, and its buffer written anew, while it was read: better none than a wrong one */
-    if (TB_UNLIKELY(tb_load_acquire(&core->rules->generation) != (uint32_t)(tb_load_relaxed(&core->rules_word) >> 32)))
+    if (TB_UNLIKELY(tb_load_acquire(&core->rules->generation) != generation))
         return (struct tb_rules_answer){TB_RULES_SAY_NOTHING, 0, false};
     if (answer.verdict == TB_RULES_SAY_NODE && !answer.node) {
         answer.node = tb_route_declare(core, tb_bytes(label, len));
-        tb_store_relaxed(made, (uint16_t)answer.node);
+        tb_store_relaxed(made, generation << 16 | answer.node);
     }
     return answer;
 }

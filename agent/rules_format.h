@@ -125,9 +125,9 @@ struct tb_rules_view {
     uint32_t flags;
     uint32_t max_routes, max_series, max_hosts;
     uint8_t route;
-    uint16_t none;                                 /* learner node of _none, 0 = not looked up yet */
+    uint32_t none;                                 /* as made, of _none */
     struct tb_rules_part parts[TB_RULES_SECTIONS]; /* inside the set; length in elements, TEXTS in bytes */
-    uint16_t made[TB_RULES_ENTRIES_MAX];           /* learner node of each entry, 0 = not looked up yet */
+    uint32_t made[TB_RULES_ENTRIES_MAX]; /* learner node of each entry; above it, low 16 bits of the generation */
 };
 
 #endif

@@ -9,6 +9,7 @@
 #include "exchange.h"
 #include "exporter/rules_publish.h"
 #include "route_learner.h"
+#include "route_rules.h"
 
 static const char shop[] = "routes:\n"
                            "  ignore: [/healthz, {path: /metrics, route: none}, {path: /admin/*, method: OPTIONS}]\n"
@@ -318,6 +319,46 @@ static void a_hostile_set_is_bounded(void **state)
     tb_buffer_free(&set);
     tb_config_free(c);
     support_drop(core);
+}
+
+/* New rules twice, while a thread makes the node of its answer. */
+static struct {
+    struct tb_core *core;
+    const char *texts[2];
+} meanwhile;
+
+static long syscall_meanwhile(long nr, long a, long b, long c, long d, long e, long f)
+{
+    struct tb_core *core = meanwhile.core;
+    meanwhile.core = NULL;
+    for (int i = 0; core && i < 2; i++)
+        rules_use(core, meanwhile.texts[i], "shop");
+    return support_syscall(nr, a, b, c, d, e, f);
+}
+
+static void an_answer_of_before_is_not_kept_for_new_rules(void **state)
+{
+    (void)state;
+    char *dir = support_dir(), text[120];
+    struct tb_core *core = support_core();
+    struct tb_identity id = support_identity("shop");
+    enum tb_inert why;
+    assert_int_equal(tb_region_open(core, dir, &id, &why), 0);
+    (void)rules_ask(core, TB_METHOD_GET, "", "/", 200);
+    meanwhile.texts[0] = "routes: {patterns: [/a/:between]}";
+    meanwhile.texts[1] = "routes: {patterns: [/a/:new]}";
+    meanwhile.core = core;
+    for (int i = 0; meanwhile.core; i++) {
+        assert_in_range(i, 0, 1000); /* somewhere a node or its text needs a page */
+        snprintf(text, sizeof text, "routes: {patterns: [{path: /a/:old, route: r%060d}]}", i);
+        rules_use(core, text, "shop");
+        core->env.syscall = syscall_meanwhile;
+        (void)tb_route_begin_at(core, TB_METHOD_GET, tb_bytes(NULL, 0), tb_bytes_str("/a/1"), false);
+        core->env.syscall = support_syscall;
+    }
+    assert_string_equal(rules_ask(core, TB_METHOD_GET, "", "/a/2", 200), "/a/:new");
+    support_drop(core);
+    support_remove_dir(dir);
 }
 
 /* However many globs a set has, and whatever a client sends. */
@@ -667,6 +708,7 @@ int main(void)
         cmocka_unit_test(paths_as_routes_are_capped),
         cmocka_unit_test(the_most_specific_pattern_wins),
         cmocka_unit_test(a_hostile_set_is_bounded),
+        cmocka_unit_test(an_answer_of_before_is_not_kept_for_new_rules),
         cmocka_unit_test(globs_are_bounded),
         cmocka_unit_test(a_set_that_contradicts_itself_changes_nothing),
         cmocka_unit_test(hosts_are_read_cut_anywhere),
