@@ -9,7 +9,7 @@
 #include "agent/rules.h"
 #include "rules_compile.h"
 
-#define VISITS_MAX 8192u
+#define VISITS_MAX 8192u /* of nodes and of edges: a set that fits has fewer */
 
 struct walk {
     const uint8_t *section;
@@ -73,7 +73,7 @@ static void visit(struct walk *w, uint32_t number, uint32_t depth)
                                                       .is_drop = (e.flags & TB_RULES_DROP) != 0};
     }
     uint32_t edges = (uint32_t)n.literals + n.globs + n.params;
-    for (uint32_t i = 0; depth < TB_RULES_DEPTH_MAX && i < edges && w->visits < VISITS_MAX; i++) {
+    for (uint32_t i = 0; depth < TB_RULES_DEPTH_MAX && i < edges && w->visits++ < VISITS_MAX; i++) {
         struct tb_rules_edge e = tb_rules_edge(w->section, &w->view, n.edges + i);
         w->literals[depth] = i < n.literals ? tb_rules_text(w->section, &w->view, e.text) : (struct tb_bytes){0};
         if (e.node)
