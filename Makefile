@@ -4,6 +4,8 @@
 # Quiet unless V=1. Tests are run by tests/run.py, which adds up what every suite reports.
 
 B ?= build
+# One name for one folder: what depends on what is noted under the name that the object was made by.
+override B := $(patsubst $(CURDIR)/%,%,$(abspath $(B)))
 SAN ?=
 V ?= 0
 CC ?= cc
