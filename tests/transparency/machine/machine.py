@@ -55,8 +55,8 @@ def install(root):
     (root / "etc/ld.so.preload").write_text("/" + str(library.relative_to(root)) + "\n")
 
 
-def work(base, where, is_loaded, steps):
-    """Does the work in a copy of @base. Returns the folder with what it left."""
+def work(base, where, is_loaded, revision, steps):
+    """Does the work in a copy of @base, on @revision of Tickbird's sources. Returns the folder with what it left."""
     shutil.rmtree(where, ignore_errors=True)
     for name in ("upper", "tmp", "root"):
         (where / name).mkdir(parents=True)
@@ -73,7 +73,7 @@ mount -t tmpfs tmpfs {root}/run
 ip link set lo up
 hostname machine
 mkdir -p {root}/root/tickbird
-git -C {TOP} archive HEAD | tar -x -C {root}/root/tickbird
+git -C {TOP} archive {revision} | tar -x -C {root}/root/tickbird
 cp {HERE}/work.sh {root}/root/work.sh
 """
     if is_loaded:
@@ -124,8 +124,9 @@ def main():
         sys.exit("machine.py: not root: a root file system cannot be made: run it as root")
     base = options.root.resolve() / "base"
     make_base(base)
-    plain = work(base, options.root.resolve() / "plain", False, options.steps)
-    loaded = work(base, options.root.resolve() / ("second" if options.twice else "loaded"), not options.twice, options.steps)
+    revision = run("git", "-C", TOP, "rev-parse", "HEAD", stdout=subprocess.PIPE, text=True).stdout.strip()
+    plain = work(base, options.root.resolve() / "plain", False, revision, options.steps)
+    loaded = work(base, options.root.resolve() / ("second" if options.twice else "loaded"), not options.twice, revision, options.steps)
     wrong = compare(plain, loaded)
     if not options.twice:
         is_loaded = (loaded.parent / "is_loaded").read_text().strip() != "0"
