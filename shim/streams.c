@@ -114,23 +114,27 @@ static long protect(uintptr_t from, uintptr_t to, long access)
     return tb_core.env.syscall(SYS_mprotect, (long)from, (long)(to - from), access, 0, 0, 0);
 }
 
-/* They lie side by side in the library that is loaded at @base. */
+/* Each thread stores, so that none goes on before it is done; the last to leave seals. Who comes when it is done stores
+ * nothing: so nobody stores while another seals. They lie side by side in the library that is loaded at @base. */
 static bool lead(void **narrow, void **wide, uintptr_t base)
 {
-    static uint32_t is_begun;
+    static uint32_t inside, is_done;
     void **first = narrow < wide ? narrow : wide, **last = narrow < wide ? wide : narrow;
     uintptr_t page = tb_core.env.page_size, from = (uintptr_t)&first[JUMP_SETBUF] & ~(page - 1);
     uintptr_t to = ((uintptr_t)&last[JUMP_CLOSE + 1] + page - 1) & ~(page - 1);
     if (!tb_elf_is_sealed(base, from, to, page))
         return false;
-    if (tb_swap_acq_rel(&is_begun, 1)) /* one that seals must not overtake another that stores */
-        return true;
-    if (protect(from, to, PROT_READ | PROT_WRITE))
-        return false;
-    set(narrow);
-    set(wide);
-    (void)protect(from, to, PROT_READ);
-    return true;
+    tb_fetch_add_acq_rel(&inside, 1);
+    bool is_led = tb_load_acquire(&is_done);
+    if (!is_led && protect(from, to, PROT_READ | PROT_WRITE) == 0) {
+        set(narrow);
+        set(wide);
+        tb_store_release(&is_done, 1);
+        is_led = true;
+    }
+    if (tb_fetch_add_acq_rel(&inside, (uint32_t)-1) == 1 && tb_load_acquire(&is_done))
+        (void)protect(from, to, PROT_READ);
+    return is_led;
 }
 
 static bool watch_glibc(void)
