@@ -321,6 +321,7 @@ def exporter_in_namespaces_of_its_own(test):
         time.sleep(0.02)  # some foldings' time; nothing depends on it
     assert test.scrape().total("tickbird_regions", state="live") == 1
     traffic(at, record)
+    test.settled(test.service, sum(record.values()))  # the client may have an answer before the server has counted it
     test.stop(child, signal.SIGKILL)
     harness.until(lambda: test.scrape().total("tickbird_regions", state="live") == 0, "the region is seen to be dead")
     scrape = test.scrape()
