@@ -19,39 +19,36 @@ static const uint8_t *bytes_at(const uint8_t *section, uint64_t offset, uint64_t
     return offset + len <= sizeof(struct tb_rules_head) + 2ull * TB_RULES_BUFFER ? section + offset : NULL;
 }
 
+/* @size bytes of an element, zeros where there is none. */
 static const uint8_t *element(const uint8_t *section, const struct tb_rules_view *v, enum tb_rules_section part,
                               uint32_t number, uint32_t size)
 {
+    static const uint8_t none[16];
     uint32_t at = tb_load_relaxed(&v->at), offset = tb_load_relaxed(&v->parts[part].offset);
     if (number >= tb_load_relaxed(&v->parts[part].length))
-        return NULL;
-    return bytes_at(section, (uint64_t)at + offset + (uint64_t)number * size, size);
+        return none;
+    const uint8_t *p = bytes_at(section, (uint64_t)at + offset + (uint64_t)number * size, size);
+    return p ? p : none;
 }
 
 struct tb_rules_node tb_rules_node(const uint8_t *section, const struct tb_rules_view *v, uint32_t number)
 {
-    struct tb_rules_node n = {0};
-    const uint8_t *p = element(section, v, TB_RULES_NODES, number, sizeof n);
-    if (p)
-        __builtin_memcpy(&n, p, sizeof n);
+    struct tb_rules_node n;
+    __builtin_memcpy(&n, element(section, v, TB_RULES_NODES, number, sizeof n), sizeof n);
     return n;
 }
 
 struct tb_rules_edge tb_rules_edge(const uint8_t *section, const struct tb_rules_view *v, uint32_t number)
 {
-    struct tb_rules_edge e = {0};
-    const uint8_t *p = element(section, v, TB_RULES_EDGES, number, sizeof e);
-    if (p)
-        __builtin_memcpy(&e, p, sizeof e);
+    struct tb_rules_edge e;
+    __builtin_memcpy(&e, element(section, v, TB_RULES_EDGES, number, sizeof e), sizeof e);
     return e;
 }
 
 struct tb_rules_entry tb_rules_entry(const uint8_t *section, const struct tb_rules_view *v, uint32_t number)
 {
-    struct tb_rules_entry e = {0};
-    const uint8_t *p = element(section, v, TB_RULES_ENTRIES, number, sizeof e);
-    if (p)
-        __builtin_memcpy(&e, p, sizeof e);
+    struct tb_rules_entry e;
+    __builtin_memcpy(&e, element(section, v, TB_RULES_ENTRIES, number, sizeof e), sizeof e);
     return e;
 }
 
