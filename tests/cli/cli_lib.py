@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests of the tickbird command share: a private region directory, the built programs, one line per test."""
+"""What the tests of the tickbird command share: a private region directory, the built programs, a small HTTP server, one
+line per test."""
 import contextlib
+import http.client
 import os
 import re
 import select
@@ -14,6 +16,7 @@ import traceback
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.join(ROOT, os.environ.get("B", "build"))
 TICKBIRD = os.path.join(BUILD, "tickbird")
+EXPORTER = os.path.join(BUILD, "tickbird-exporter")
 OBJECT = os.path.join(BUILD, "libtickbird.so")
 TIMEOUT = 30  # seconds for one command; a hang is a failure
 
@@ -116,6 +119,74 @@ def need(*programs):
     for program in programs:
         if not shutil.which(program):
             raise Skip(f"{program} is not installed")
+
+
+def need_object():
+    if not os.path.exists(OBJECT):
+        raise Skip("libtickbird.so is not built")
+
+
+def make_regions(s):
+    os.makedirs(s.regions, 0o700, exist_ok=True)
+
+
+def run_python(s, code, *flags, service="shop", env=None):
+    """A Python program under `tickbird run`, with pipes for what it reads and prints."""
+    need_object()
+    make_regions(s)
+    return s.start([TICKBIRD, "run", "--service", service, *flags, "--", "/usr/bin/python3", "-c", code], env=env,
+                   stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+
+# Prints its port. Answers paths that begin with /missing or /no with 404, /broken with 500, /held when it has read a line.
+# Ends when its input does.
+HTTP_SERVER = r"""
+import http.server, sys, threading
+held = threading.Event()
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1 # a response in one call, as fast servers send it
+    def do_GET(self):
+        if self.path == "/held":
+            print("holding", flush=True)
+            held.wait()
+        self.send_response(404 if self.path.startswith(("/missing", "/no")) else 500 if self.path == "/broken" else 200)
+        self.send_header("Content-Length", "2")
+        self.send_header("Cache-Control", "no-store")
+        self.end_headers()
+        self.wfile.write(b"ok")
+    do_POST = do_GET
+    def log_message(self, *args):
+        pass
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+server.daemon_threads = True
+print(server.server_port, flush=True)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+sys.stdin.readline()
+held.set()
+sys.stdin.read()
+"""
+
+
+class Server:
+    """HTTP_SERVER under `tickbird run`, and a client of it that keeps its connection."""
+
+    def __init__(self, s, service="shop", *flags):
+        self.process = run_python(s, HTTP_SERVER, *flags, service=service)
+        self.port = int(read_line(self.process.stdout))
+        self.client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+
+    def get(self, path, method="GET"):
+        """The status of the answer."""
+        self.client.request(method, path)
+        answer = self.client.getresponse()
+        check(answer.read() == b"ok")
+        return answer.status
+
+    def stop(self):
+        self.client.close()
+        self.process.kill()
+        self.process.wait()
 
 
 def main():

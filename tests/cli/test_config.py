@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 
-from cli_lib import BUILD, OBJECT, ROOT, Skip, TICKBIRD, check, main, test, wait_for
+from cli_lib import EXPORTER, ROOT, TICKBIRD, check, main, make_regions, need_object, test, wait_for
 
 
 def write(s, text, name="c.yml"):
@@ -52,9 +52,8 @@ def paths_can_be_tried_out_with_the_rules(s):
 
 @test
 def rules_that_run_left_are_removed_when_nothing_was_started_with_them(s):
-    if not os.path.exists(OBJECT):
-        raise Skip("libtickbird.so is not built")
-    os.makedirs(s.regions, 0o700)
+    need_object()
+    make_regions(s)
     config = write(s, "routes: {patterns: ['/items/:sku']}\n")
 
     def left(name=r"rules-\d+-[0-9a-f]{16}"):
@@ -70,7 +69,7 @@ def rules_that_run_left_are_removed_when_nothing_was_started_with_them(s):
     unused = age(write(s, "x", f"regions/rules-{os.getuid()}-0123456789abcdef"))
     other = age(write(s, "x", "regions/rules-of-mine"))
     young = write(s, "x", f"regions/rules-{os.getuid()}-00000000deadbeef")
-    s.start([os.path.join(BUILD, "tickbird-exporter"), "--web.listen-address", "127.0.0.1:0", "--fold-after", "50ms"],
+    s.start([EXPORTER, "--web.listen-address", "127.0.0.1:0", "--fold-after", "50ms"],
             stderr=subprocess.DEVNULL, env={"TICKBIRD_UNLINK_AFTER": "1h"})
     wait_for("the unused file goes", lambda: not os.path.exists(unused))
     check(os.path.exists(mine) and os.path.exists(other) and os.path.exists(young), os.listdir(s.regions))

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 
-from cli_lib import BUILD, ROOT, Skip, check, main, test
+from cli_lib import EXPORTER, ROOT, Skip, check, main, test
 
 CONFIGURATION = os.path.join(ROOT, "docs/configuration.md")
 BEGIN, END = "<!-- options: begin (tests/cli/test_docs.py --write) -->\n", "<!-- options: end -->"
@@ -64,10 +64,10 @@ def the_page_of_the_command_has_each_verb_and_option(s):
 
 @test
 def the_page_of_the_exporter_has_each_flag_and_variable(s):
-    if not os.access(os.path.join(BUILD, "tickbird-exporter"), os.X_OK):
+    if not os.access(EXPORTER, os.X_OK):
         raise Skip("tickbird-exporter is not built")
     text = page("tickbird-exporter.1")
-    help_text = s.run("--help", program=os.path.join(BUILD, "tickbird-exporter")).out
+    help_text = s.run("--help", program=EXPORTER).out
     check(flags_in(help_text) == flags_in(text), flags_in(help_text) ^ flags_in(text))
     for _, env, flag, _, default, _, sides in options():
         if "EXPORTER" in sides and flag:

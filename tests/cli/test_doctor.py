@@ -8,18 +8,14 @@ import socket
 import subprocess
 import sys
 
-from cli_lib import BUILD, OBJECT, Skip, check, main, need, one_line, read_line, test, wait_for
+from cli_lib import (BUILD, OBJECT, Skip, check, main, make_regions, need, need_object, one_line, read_line, run_python, test,
+                     wait_for)
 from elf_samples import EM_386, EM_AARCH64, EM_X86_64, elf32, elf64, go_note, interp
 
 X86_64 = os.uname().machine == "x86_64"
 # Listens, says so, and ends when its input does.
 LISTENER = ("import socket,sys; s=socket.create_server(('127.0.0.1',0)); print(s.getsockname()[1],flush=True);"
             "sys.stdin.read()")
-
-
-def need_object():
-    if not os.path.exists(OBJECT):
-        raise Skip("libtickbird.so is not built")
 
 
 def ask(s, *argv, code, words=(), program=None, **more):
@@ -31,10 +27,6 @@ def ask(s, *argv, code, words=(), program=None, **more):
     if code != 2:
         check(re.search(r"^  next +\S", done.out, re.M), "no next step:", done)
     return done
-
-
-def make_regions(s):
-    os.mkdir(s.regions, 0o700)
 
 
 @test
@@ -223,10 +215,7 @@ def no_process_is_wrong_usage(s):
 
 def started(s, script, env=None):
     """A Python program under `tickbird run`; returns it after its first line, which it gets too."""
-    need_object()
-    make_regions(s)
-    process = s.start([os.path.join(os.path.dirname(OBJECT), "tickbird"), "run", "--service", "patient", "--",
-                       "/usr/bin/python3", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env)
+    process = run_python(s, script, service="patient", env=env)
     return process, read_line(process.stdout)
 
 

@@ -11,45 +11,7 @@ import signal
 import subprocess
 import urllib.request
 
-from cli_lib import BUILD, OBJECT, Skip, TICKBIRD, check, main, need, one_line, read_line, test, wait_for
-
-SERVER = r"""
-import http.server, sys, threading
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    def do_GET(self):
-        self.send_response(200)
-        self.send_header("Content-Length", "2")
-        self.end_headers()
-        self.wfile.write(b"ok")
-    def log_message(self, *args):
-        pass
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-server.daemon_threads = True
-print(server.server_port, flush=True)
-threading.Thread(target=server.serve_forever, daemon=True).start()
-sys.stdin.read()
-"""
-EXPORTER = os.path.join(BUILD, "tickbird-exporter")
-
-
-class Server:
-    def __init__(self, s, service, requests):
-        if not os.path.exists(OBJECT):
-            raise Skip("libtickbird.so is not built")
-        os.makedirs(s.regions, 0o700, exist_ok=True)
-        self.process = s.start([TICKBIRD, "run", "--service", service, "--", "/usr/bin/python3", "-c", SERVER],
-                               stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        port = int(read_line(self.process.stdout))
-        for _ in range(requests):
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/a", timeout=20) as answer:
-                check(answer.read() == b"ok")
-
-    def stop(self, s):
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-        wait_for("its end", lambda: self.process.pid not in
-                 [p for e in json.loads(s.run("status", "--json").out)["programs"] for p in e["pids"]])
+from cli_lib import EXPORTER, Server, Skip, TICKBIRD, check, main, need, one_line, read_line, test, wait_for
 
 
 def totals(s):
@@ -58,12 +20,26 @@ def totals(s):
     return {e["service"]: e["count"] for e in json.loads(done.out)}
 
 
+def serving(s, service, requests):
+    """A server that has answered so many."""
+    server = Server(s, service)
+    for _ in range(requests):
+        check(server.get("/a") == 200)
+    return server
+
+
+def stop(s, server):
+    server.stop()
+    wait_for("its end", lambda: server.process.pid not in
+             [p for e in json.loads(s.run("status", "--json").out)["programs"] for p in e["pids"]])
+
+
 def dead(s, service, requests):
     """The last answer is counted a moment after the client has it: killed before that, the server would take it along."""
     before = totals(s).get(service, 0)
-    server = Server(s, service, requests)
+    server = serving(s, service, requests)
     wait_for("all are counted", lambda: totals(s).get(service, 0) == before + requests)
-    server.stop(s)
+    stop(s, server)
 
 
 class Exporter:
@@ -86,7 +62,7 @@ class Exporter:
 @test
 def a_service_that_is_gone_is_forgotten(s):
     dead(s, "old", 3)
-    other = Server(s, "kept", 2)
+    other = serving(s, "kept", 2)
     wait_for("both", lambda: totals(s) == {"old": 3, "kept": 2})
     done = s.run("forget", "old")
     check(done.code == 0 and done.out == "old: forgotten\n" and not done.err, done)
@@ -96,20 +72,20 @@ def a_service_that_is_gone_is_forgotten(s):
     check(done.code == 1 and "no such service" in one_line(done.err), done)
     dead(s, "old", 4)  # it begins at 0
     check(totals(s) == {"old": 4, "kept": 2}, totals(s))
-    other.stop(s)
+    stop(s, other)
     check(s.run("forget", "kept").code == 0 and totals(s) == {"old": 4}, totals(s))
 
 
 @test
 def a_service_that_records_is_refused(s):
-    server = Server(s, "shop", 2)
+    server = serving(s, "shop", 2)
     done = s.run("forget", "shop")
     check(done.code == 1 and "a program of it records" in one_line(done.err), done)
     exporter = Exporter(s)
     done = s.run("forget", "shop")
     check(done.code == 1 and "a program of it records" in one_line(done.err), done)
     wait_for("both requests", lambda: exporter.totals()[0] == {"shop": 2})
-    server.stop(s)
+    stop(s, server)
     check(totals(s) == {"shop": 2})
     for argv in (["forget"], ["forget", "a", "b"], ["forget", "shop", "--no-such"]):
         check(s.run(*argv).code == 2, argv)
@@ -118,7 +94,7 @@ def a_service_that_records_is_refused(s):
 @test
 def an_exporter_that_holds_the_ledger_obeys(s):
     dead(s, "old", 3)
-    kept = Server(s, "kept", 2)
+    kept = serving(s, "kept", 2)
     exporter = Exporter(s, "--fold-after", "1s")
     wait_for("both", lambda: exporter.totals()[0] == {"old": 3, "kept": 2})
     wait_for("it is folded", lambda: 'tickbird_exporter_folded_regions_total 1' in exporter.totals()[1])
@@ -129,7 +105,7 @@ def an_exporter_that_holds_the_ledger_obeys(s):
     check("tickbird_exporter_folded_regions_total 2" not in text and "tickbird_exporter_service_restarts_total 0" in text)
     check(not [n for n in os.listdir(s.env["TICKBIRD_STORAGE_PATH"]) if "forget" in n])
     # what it serves goes on, also over its own restart
-    kept.stop(s)
+    stop(s, kept)
     dead(s, "kept", 5)
     wait_for("seven", lambda: exporter.totals()[0] == {"kept": 7})
     exporter.process.send_signal(signal.SIGKILL)

@@ -1,30 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """`tickbird routes` of a running service: counts as the client has them, and how each route came to be."""
-import http.client
 import json
 import os
-import subprocess
 
-from cli_lib import OBJECT, Skip, TICKBIRD, check, main, read_line, test, wait_for
+from cli_lib import Server, check, main, test, wait_for
 
-SERVER = r"""
-import http.server, sys, threading
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    def do_GET(self):
-        self.send_response(404 if self.path.startswith("/no") else 200)
-        self.send_header("Content-Length", "2")
-        self.end_headers()
-        self.wfile.write(b"ok")
-    def log_message(self, *args):
-        pass
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-server.daemon_threads = True
-print(server.server_port, flush=True)
-threading.Thread(target=server.serve_forever, daemon=True).start()
-sys.stdin.read()
-"""
 OPENAPI = '{"openapi": "3.0.0", "info": {"title": "t", "version": "1"}, "paths": {"/pets/{pet}": {"get": {}}}}'
 CONFIG = """routes:
   ignore: [{path: /health, route: none}]
@@ -48,21 +29,12 @@ def put(s, name, text):
     return path
 
 
-def start(s, *flags):
-    if not os.path.exists(OBJECT):
-        raise Skip("libtickbird.so is not built")
-    os.makedirs(s.regions, 0o700, exist_ok=True)
-    process = s.start([TICKBIRD, "run", "--service", "shop", *flags, "--", "/usr/bin/python3", "-c", SERVER],
-                      stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    return process, int(read_line(process.stdout))
-
-
-def get(port, paths):
-    conn = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+def ask(s, paths, *flags):
+    """A server started with @flags, asked for @paths."""
+    server = Server(s, "shop", *flags)
     for path in paths:
-        conn.request("GET", path)
-        conn.getresponse().read()
-    conn.close()
+        server.get(path)
+    return server
 
 
 def routes(s, total, *flags):
@@ -86,9 +58,8 @@ def traffic():
 def each_route_says_how_it_came_to_be(s):
     put(s, "pets.json", OPENAPI)
     path = put(s, "c.yml", CONFIG)
-    _, port = start(s, "--config", path)
     counts, paths = traffic()
-    get(port, paths)
+    ask(s, paths, "--config", path)
     found = routes(s, len(paths))
     check({r: c for r, (c, _) in found.items()} == counts, found)
     check({r: f for r, (_, f) in found.items()} == EXPECTED, found)
@@ -101,8 +72,7 @@ def each_route_says_how_it_came_to_be(s):
 def a_file_is_named_only_where_its_rules_are_in_force(s):
     put(s, "pets.json", OPENAPI)
     path, other = put(s, "c.yml", CONFIG), put(s, "other.yml", CONFIG.replace("max_routes: 20", "max_routes: 21"))
-    _, port = start(s, "--config", path)
-    get(port, ["/items/a"])
+    ask(s, ["/items/a"], "--config", path)
     check(routes(s, 1, "--config", path) == {"/items/:sku": (1, f"pattern line 8 of {path}")})
     check(routes(s, 1, "--config", other) == {"/items/:sku": (1, "pattern line 8")})
     done = s.run("routes", "--config", put(s, "wrong.yml", "routes: {route: raw}\n"))
@@ -112,10 +82,9 @@ def a_file_is_named_only_where_its_rules_are_in_force(s):
 @test
 def words_judged_values_are_learned_and_what_is_past_the_cap_is_other(s):
     path = put(s, "c.yml", "routes: {max_routes: 3}\n")
-    _, port = start(s, "--config", path)
     names = ["zorblax", "quimby", "vantrell", "oskanor", "brivt", "lumquat", "drazzle", "pelvoni", "thrumic", "wexford"]
     paths = [f"/users/{n}/orders" for n in names] + ["/hello", "/api/items", "/api/prices", "/api/stores", "/api/carts"]
-    get(port, paths)
+    ask(s, paths, "--config", path)
     found = routes(s, len(paths))
     check(sum(c for c, _ in found.values()) == len(paths), found)
     check(found.get("_other", (0, ""))[1] == "_other" and found["/users/:name/orders"][1] == "learned", found)
@@ -123,13 +92,11 @@ def words_judged_values_are_learned_and_what_is_past_the_cap_is_other(s):
 
 @test
 def rules_that_are_gone_and_the_path_as_route_are_told(s):
-    first, port = start(s, "--config", put(s, "c.yml", "routes: {patterns: ['/items/:sku']}\n"))
-    get(port, ["/items/a"])
+    first = ask(s, ["/items/a"], "--config", put(s, "c.yml", "routes: {patterns: ['/items/:sku']}\n"))
     routes(s, 1)
-    first.stdin.close()
-    check(first.wait(timeout=20) == 0)
-    _, port = start(s, "--config", put(s, "d.yml", "routes: {route: path}\n"))
-    get(port, ["/items/a", "/x/7"])
+    first.process.stdin.close()
+    check(first.process.wait(timeout=20) == 0)
+    ask(s, ["/items/a", "/x/7"], "--config", put(s, "d.yml", "routes: {route: path}\n"))
     found = routes(s, 3)
     check(found == {"/items/:sku": (1, "pattern of before"), "/items/a": (1, "path"), "/x/7": (1, "path")}, found)
 

@@ -5,13 +5,8 @@ import os
 import stat
 import subprocess
 
-from cli_lib import OBJECT, Skip, TICKBIRD, check, main, need, one_line, test
+from cli_lib import OBJECT, Skip, TICKBIRD, check, main, need, need_object, one_line, test
 from elf_samples import EM_AARCH64, EM_X86_64, elf64, go_note, interp
-
-
-def need_object():
-    if not os.path.exists(OBJECT):
-        raise Skip("libtickbird.so is not built")
 
 
 def environment(scratch, *options, env=None):

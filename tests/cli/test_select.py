@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 
-from cli_lib import OBJECT, Skip, TICKBIRD, check, main, need, one_line, read_line, test, wait_for
+from cli_lib import OBJECT, Skip, check, main, make_regions, need, need_object, one_line, read_line, test
 
 PYTHON = os.path.realpath("/usr/bin/python3")
 LISTEN = "import socket; s = socket.socket(); s.listen(1)"
@@ -31,9 +31,8 @@ def regions(s):
 
 
 def environment(s, **more):
-    if not os.path.exists(OBJECT):
-        raise Skip("libtickbird.so is not built")
-    os.makedirs(s.regions, 0o700, exist_ok=True)
+    need_object()
+    make_regions(s)
     return {**s.env, "LD_PRELOAD": OBJECT, **more}
 
 

@@ -1,62 +1,12 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """`tickbird status`, `series`, `routes`, `top`, `on` and `off` on nothing, on live programs and on damaged regions."""
-import http.client
 import json
 import os
-import signal
 import struct
 import subprocess
 
-from cli_lib import OBJECT, Skip, TICKBIRD, check, main, one_line, read_line, test, wait_for
-
-SERVER = r"""
-import http.server, sys, threading
-held = threading.Event()
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    def do_GET(self):
-        status = {"/missing": 404, "/broken": 500}.get(self.path, 200)
-        if self.path == "/held":
-            print("holding", flush=True)
-            held.wait()
-        self.send_response(status)
-        self.send_header("Content-Length", "2")
-        self.end_headers()
-        self.wfile.write(b"ok")
-    do_POST = do_GET
-    def log_message(self, *args):
-        pass
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-server.daemon_threads = False
-print(server.server_port, flush=True)
-threading.Thread(target=server.serve_forever, daemon=True).start()
-sys.stdin.readline()
-held.set()
-sys.stdin.read()
-"""
-
-
-class Server:
-    def __init__(self, s, service="shop"):
-        if not os.path.exists(OBJECT):
-            raise Skip("libtickbird.so is not built")
-        os.makedirs(s.regions, 0o700, exist_ok=True)
-        self.process = s.start([TICKBIRD, "run", "--service", service, "--", "/usr/bin/python3", "-c", SERVER],
-                               stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self.port = int(read_line(self.process.stdout))
-        self.client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-
-    def get(self, path, method="GET"):
-        self.client.request(method, path)
-        answer = self.client.getresponse()
-        answer.read()
-        return answer.status
-
-    def stop(self):
-        self.client.close()
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
+from cli_lib import HTTP_SERVER, OBJECT, Server, Skip, TICKBIRD, check, main, one_line, read_line, run_python, test, wait_for
 
 
 def status(s, *argv):
@@ -237,7 +187,7 @@ def damaged_regions_are_named_with_the_reason(s):
 @test
 def a_program_that_listens_unobserved_is_not_passed_over(s):
     server = Server(s)
-    plain = s.start(["/usr/bin/python3", "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    plain = s.start(["/usr/bin/python3", "-c", HTTP_SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     read_line(plain.stdout)
     found = [l for l in status(s)["unobserved_listeners"] if plain.pid in l["pids"]]
     check(len(found) == 1 and found[0]["reason"] == "it was started without the preload", found)
@@ -267,9 +217,7 @@ sys.stdin.read()
 def what_a_process_does_beside_the_hooks_is_told(s):
     if subprocess.run(["/usr/bin/python3", "-c", RING + "; raise SystemExit(ring < 0)"], check=False).returncode:
         raise Skip("io_uring is not allowed here")
-    os.makedirs(s.regions, 0o700)
-    process = s.start([TICKBIRD, "run", "--service", "ring", "--", "/usr/bin/python3", "-c", RING_SERVER],
-                      stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process = run_python(s, RING_SERVER, service="ring")
     read_line(process.stdout)
     check(series(s) == {("ring", "GET", "/a", "200"): 1})
     losses = [(l["service"], l["counter"], l["reason"]) for l in status(s)["not_observed"]]

@@ -5,59 +5,20 @@ count, rights that are missing, and connections that live across it. The truth i
 import json
 import os
 import re
-import signal
 import socket
-import subprocess
 import threading
 
-from cli_lib import BUILD, OBJECT, Skip, TICKBIRD, check, main, need, one_line, read_line, test, wait_for
-
-SERVER = r"""
-import http.server, sys, threading
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    wbufsize = -1 # a response in one call, as fast servers send it
-    def do_GET(self):
-        self.send_response(404 if self.path == "/missing" else 200)
-        self.send_header("Content-Length", "2")
-        self.send_header("Cache-Control", "no-store")
-        self.end_headers()
-        self.wfile.write(b"ok")
-    def log_message(self, *args):
-        pass
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-server.daemon_threads = True
-print(server.server_port, flush=True)
-threading.Thread(target=server.serve_forever, daemon=True).start()
-sys.stdin.read()
-"""
-EXPORTER = os.path.join(BUILD, "tickbird-exporter")
+import cli_lib
+from cli_lib import EXPORTER, Skip, TICKBIRD, check, main, make_regions, need, need_object, one_line, test, wait_for
 
 
-def directory(s, mode=0o700):
-    if not os.path.exists(OBJECT):
-        raise Skip("libtickbird.so is not built")
-    os.makedirs(s.regions, exist_ok=True)
-    os.chmod(s.regions, mode)
-
-
-class Server:
-    def __init__(self, s, service="shop"):
-        directory(s)
-        self.process = s.start([TICKBIRD, "run", "--service", service, "--", "/usr/bin/python3", "-c", SERVER],
-                               stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self.port = int(read_line(self.process.stdout))
-
+class Server(cli_lib.Server):
     def connect(self):
         return socket.create_connection(("127.0.0.1", self.port), 20)
 
-    def get(self, *paths):
+    def ask(self, *paths):
         with self.connect() as c:
             return talk(c, *paths)
-
-    def stop(self):
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
 
 
 def talk(connection, *paths):
@@ -97,11 +58,12 @@ def markers(s):
 
 @test
 def programs_that_start_later_begin_switched_off(s):
-    directory(s)
+    need_object()
+    make_regions(s)
     done = s.run("off")
     check(done.code == 0 and "programs that start later begin switched off" in done.out and markers(s) == ["off"], done)
     one = Server(s, "one")
-    check(one.get("/a", "/b") == [200, 200])
+    check(one.ask("/a", "/b") == [200, 200])
     now = status(s)
     check([p["is_recording"] for p in now["programs"]] == [False] and not series(s), now)
     check(now["switched_off"][0]["service"] == "" and now["switched_off"][0]["since"].startswith("20"), now)
@@ -111,37 +73,39 @@ def programs_that_start_later_begin_switched_off(s):
     check(done.code == 1 and "everything in" in one_line(done.err), done)
     done = s.run("on")
     check(done.code == 0 and "one: switched on (1 process)" in done.out and markers(s) == [], done)
-    check(one.get("/a") == [200])
+    check(one.ask("/a") == [200])
     wait_for("the request", lambda: series(s) == {("one", "/a", "200"): 1})
     check(exported(s) == ["tickbird_switched_off_directories 0"], exported(s))
     two = Server(s, "two")
-    check(two.get("/c") == [200])
+    check(two.ask("/c") == [200])
     wait_for("both", lambda: series(s) == {("one", "/a", "200"): 1, ("two", "/c", "200"): 1})
 
 
 @test
 def one_service_alone_begins_switched_off(s):
-    directory(s)
+    need_object()
+    make_regions(s)
     done = s.run("off", "one")
     check(done.code == 0 and len(markers(s)) == 1, done)
     one, two = Server(s, "one"), Server(s, "two")
-    check(one.get("/a") == [200] and two.get("/a") == [200])
+    check(one.ask("/a") == [200] and two.ask("/a") == [200])
     wait_for("one of them", lambda: series(s) == {("two", "/a", "200"): 1})
     check("Switched off since 20" in s.run("status").out and "service one in" in s.run("status").out)
     check(exported(s)[0] == 'tickbird_switched_off{service="one"} 1', exported(s))
     # it outlives a restart, which adopts the region
     one.stop()
     again = Server(s, "one")
-    check(again.get("/a") == [200])
+    check(again.ask("/a") == [200])
     check([p["is_recording"] for p in status(s)["programs"] if p["service"] == "one"] == [False])
     check(s.run("on", "one").code == 0 and markers(s) == [])
-    check(again.get("/a") == [200])
+    check(again.ask("/a") == [200])
     wait_for("both", lambda: series(s) == {("one", "/a", "200"): 1, ("two", "/a", "200"): 1})
 
 
 @test
 def a_marker_keeps_its_time_and_off_may_be_said_twice(s):
-    directory(s)
+    need_object()
+    make_regions(s)
     check(s.run("off").code == 0)
     path = os.path.join(s.regions, "off")
     os.utime(path, (1700000000, 1700000000))
@@ -151,7 +115,8 @@ def a_marker_keeps_its_time_and_off_may_be_said_twice(s):
 
 @test
 def what_strangers_put_under_the_name_does_not_count(s):
-    directory(s)
+    need_object()
+    make_regions(s)
     path = os.path.join(s.regions, "off")
 
     def put(kind):
@@ -177,7 +142,7 @@ def what_strangers_put_under_the_name_does_not_count(s):
                                   (["owner"] if os.geteuid() == 0 else [])):
         put(kind)
         server = Server(s, f"s{number}")
-        check(server.get("/a") == [200])
+        check(server.ask("/a") == [200])
         wait_for(kind, lambda n=number: series(s).get((f"s{n}", "/a", "200")) == 1)
         check(not status(s)["switched_off"], kind)
         server.stop()
@@ -195,7 +160,7 @@ def without_the_right_it_says_what_is_untouched(s):
     if os.geteuid() != 0:
         raise Skip("needs root, to be somebody else")
     server = Server(s, "one")
-    check(server.get("/a") == [200])
+    check(server.ask("/a") == [200])
     os.chmod(s.path, 0o755)
     os.chmod(s.regions, 0o3777)
     region = next(n for n in os.listdir(s.regions) if n.startswith("tb1-"))
@@ -235,7 +200,7 @@ def connections_across_it_are_given_up_and_counted(s):
     # nothing crossed on the first while it was off: it goes on exactly; the others are silent to their end
     wait_for("eight", lambda: series(s) == {("shop", "/a", "200"): 7, ("shop", "_unmatched", "404"): 1})
     check(given_up(s) == 2, status(s)["not_observed"])
-    check(server.get("/a") == [200])
+    check(server.ask("/a") == [200])
     wait_for("nine", lambda: series(s) == {("shop", "/a", "200"): 8, ("shop", "_unmatched", "404"): 1})
     for connection in (at_rest, crossing, born):
         connection.close()
@@ -294,7 +259,7 @@ def under_load_totals_never_exceed_the_truth(s):
     check(0 < before[("shop", "/hello", "200")] < ok and 0 < before[("shop", "_unmatched", "404")] < missing, before, ok)
     check(given_up(s) >= was_off, status(s)["not_observed"])
     for _ in range(20):
-        check(server.get("/hello", "/missing", "/hello") == [200, 404, 200])
+        check(server.ask("/hello", "/missing", "/hello") == [200, 404, 200])
     expected = {key: before[key] + (40 if key[2] == "200" else 20) for key in before}
     wait_for("the exact counts of new connections", lambda: series(s) == expected)
 
