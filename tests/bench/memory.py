@@ -5,27 +5,12 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "servers"))
 import client  # noqa: E402  pylint: disable=wrong-import-position
+import cost  # noqa: E402  pylint: disable=wrong-import-position
 import harness  # noqa: E402  pylint: disable=wrong-import-position
 import servers  # noqa: E402  pylint: disable=wrong-import-position
 
 CONNECTIONS = 1200  # the packaged nginx.conf allows 768 for each of two workers
 PAGE = 4096
-
-
-def region_bytes(test):
-    return sum(f.stat().st_blocks * 512 for f in test.region_dir.iterdir())
-
-
-def private_bytes(pid):
-    """Private pages of a process, without the region, which is shared."""
-    total, in_region = 0, False
-    for line in open(f"/proc/{pid}/smaps", encoding="utf-8", errors="replace"):
-        words = line.split()
-        if "-" in words[0] and not words[0].endswith(":"):
-            in_region = "/dev/shm/" in line
-        elif words[0] in ("Private_Clean:", "Private_Dirty:") and not in_region:
-            total += int(words[1]) * 1024
-    return total
 
 
 def ask(conn, path):
@@ -40,16 +25,16 @@ def nginx(preload):
     try:
         site = servers.SET_UPS["nginx_static"](test)
         if preload:
-            print("region_bytes_silent", region_bytes(test))
+            print("region_bytes_silent", cost.region_bytes(test))
         warm = [client.Conn(site.address) for _ in range(8)]
         for conn in warm:
             ask(conn, "/hello")
         workers = harness.process_tree(test.processes[-1].pid)[1:]
-        before = {pid: private_bytes(pid) for pid in workers}
+        before = {pid: cost.private_bytes(pid) for pid in workers}
         conns = [client.Conn(site.address) for _ in range(CONNECTIONS)]
         for conn in conns:
             ask(conn, "/hello")
-        after = {pid: private_bytes(pid) for pid in workers}
+        after = {pid: cost.private_bytes(pid) for pid in workers}
         for conn in conns + warm:
             conn.close()
         return max(before.values()), sum(after.values()) - sum(before.values()), len(workers)
@@ -78,7 +63,7 @@ def series():
                         conn = client.Conn(site.address)
             conn.close()
             counts.append(len(test.settled(test.service, sent).counts(test.service)))
-            used.append(region_bytes(test))
+            used.append(cost.region_bytes(test))
         print("region_bytes_per_series", round((used[1] - used[0]) / (counts[1] - counts[0])),
               f"{used[0]} bytes with {counts[0]} series, {used[1]} with {counts[1]}")
     finally:

@@ -20,6 +20,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "servers"))
 sys.dont_write_bytecode = True
 import client  # noqa: E402  pylint: disable=wrong-import-position
+import cost  # noqa: E402  pylint: disable=wrong-import-position
 import harness  # noqa: E402  pylint: disable=wrong-import-position
 import scale  # noqa: E402  pylint: disable=wrong-import-position
 import servers  # noqa: E402  pylint: disable=wrong-import-position
@@ -282,14 +283,6 @@ def own_calls_of(lines):
     return own
 
 
-def cpu_ns(pids):
-    total = 0
-    for pid in pids:
-        for task in os.listdir(f"/proc/{pid}/task"):
-            total += int(open(f"/proc/{pid}/task/{task}/schedstat", encoding="utf-8").read().split()[0])
-    return total
-
-
 def bench_cpu():
     """CPU time per request of nginx, with over without, in alternating pairs."""
     tests = {}
@@ -308,9 +301,9 @@ def bench_cpu():
             used = {}
             for preload in random.sample([False, True], 2):
                 test = tests[preload]
-                before = cpu_ns(test.pids)
+                before = cost.cpu_ns(test.pids)
                 drive(test.address, batch, data)
-                used[preload] = cpu_ns(test.pids) - before
+                used[preload] = cost.cpu_ns(test.pids) - before
             ratios.append(math.log(used[True] / used[False]))
             if len(ratios) >= 20:
                 half = 1.984 * statistics.stdev(ratios) / math.sqrt(len(ratios))

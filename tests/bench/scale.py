@@ -5,7 +5,6 @@ sum that the exporter serves is exactly what the clients received.
 Cost of a request is counted in instructions (callgrind) where it can be: added by the object, few against many. What
 callgrind cannot hold (1,000 processes, 100,000 connections) is measured by what the exporter spends and by memory.
 """
-import os
 import pathlib
 import re
 import statistics
@@ -16,6 +15,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "servers"))
 sys.path.insert(0, str(HERE.parent / "chaos"))
 import chaos  # noqa: E402  pylint: disable=wrong-import-position
+import cost  # noqa: E402  pylint: disable=wrong-import-position
 import harness  # noqa: E402  pylint: disable=wrong-import-position
 
 CLIENTS = harness.BUILD / "tests" / "bench" / "clients"
@@ -48,10 +48,6 @@ def all_ask(groups, turns):
     for group in groups:
         group.wait()
     return sum(g.answers for g in groups)
-
-
-def cpu_ns(pid):
-    return sum(int(pathlib.Path(f"/proc/{pid}/task/{t}/schedstat").read_text().split()[0]) for t in os.listdir(f"/proc/{pid}/task"))
 
 
 def check_total(test, expected, what):
@@ -124,10 +120,10 @@ def instructions():
 def scrape_cost(test, times=20):
     pid = test.processes[-1].pid
     test.scrape()
-    before = cpu_ns(pid)
+    before = cost.cpu_ns([pid])
     for _ in range(times):
         test.scrape()
-    return (cpu_ns(pid) - before) / times
+    return (cost.cpu_ns([pid]) - before) / times
 
 
 def programs(count, services):
@@ -142,11 +138,11 @@ def programs(count, services):
         chaos.start_exporter(test)
         scrape = check_total(test, answers, f"{count} programs")
         assert len(scrape.values("http_requests_in_flight")) == services
-        cost = scrape_cost(test)
-        pages = sum(f.stat().st_blocks * 512 for f in test.region_dir.iterdir())
+        spent = scrape_cost(test)
+        pages = cost.region_bytes(test)
         for group in groups:
             group.close()
-        return cost, pages, answers
+        return spent, pages, answers
     finally:
         test.close()
 
@@ -160,29 +156,18 @@ def processes():
 
 # --- 100,000 connections
 
-def private_bytes(pid):
-    total, in_region = 0, False
-    for line in open(f"/proc/{pid}/smaps", encoding="utf-8", errors="replace"):
-        words = line.split()
-        if "-" in words[0] and not words[0].endswith(":"):
-            in_region = "/dev/shm/" in line
-        elif words[0] in ("Private_Clean:", "Private_Dirty:") and not in_region:
-            total += int(words[1]) * 1024
-    return total
-
-
 def connections(preload, count, each):
     test = harness.Test("scale")
     test.is_bare = not preload
     groups = []
     try:
         small = [chaos.start_small(test, "read", "epoll") for _ in range(-(-count // each))]
-        before = sum(private_bytes(child.pid) for child, _ in small)
+        before = sum(cost.private_bytes(child.pid) for child, _ in small)
         groups = [Clients(at[1], each) for _, at in small]
         for group in groups:
             group.wait()
         all_ask(groups, 1)
-        after = sum(private_bytes(child.pid) for child, _ in small)
+        after = sum(cost.private_bytes(child.pid) for child, _ in small)
         answers = all_ask(groups, 2)
         if preload:
             chaos.start_exporter(test)
