@@ -5,7 +5,7 @@ import os
 from suitelib import results
 from suitelib.recipe import Recipe
 
-DIRS = "sapi/cli/tests sapi/fpm/tests ext/sockets/tests ext/pcntl/tests ext/posix/tests ext/curl/tests ext/standard/tests/http ext/standard/tests/network ext/standard/tests/streams ext/standard/tests/general_functions/proc*"
+DIRS = "sapi/cli/tests sapi/fpm/tests ext/sockets/tests ext/pcntl/tests ext/posix/tests ext/curl/tests ext/standard/tests/http ext/standard/tests/network ext/standard/tests/streams ext/standard/tests/general_functions/proc*.phpt"
 QUICK = "sapi/cli/tests ext/standard/tests/http"
 
 RECIPE = Recipe(
