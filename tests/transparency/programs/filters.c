@@ -16,16 +16,6 @@
 
 static int pair[2];
 
-static void serve(int times)
-{
-    int own[2];
-    tp_tcp_pair(own);
-    for (int i = 0; i < times; i++)
-        tp_exchange(own);
-    close(own[0]);
-    close(own[1]);
-}
-
 /* @listed numbers get one answer, all others another. */
 static void filter(const int *numbers, size_t count, unsigned listed, unsigned others, bool by_syscall)
 {
@@ -153,7 +143,7 @@ static void own_filter_first(void)
         pid_t child = fork();
         if (child == 0) {
             filter(serve_calls, COUNT(serve_calls), SECCOMP_RET_ALLOW, SECCOMP_RET_KILL_PROCESS, way);
-            serve(50);
+            tp_serve(50);
             _exit(4);
         }
         tp_reap("filtered first", child);
@@ -205,7 +195,7 @@ static void each_call_kills(void)
 
 static void serve_only(void)
 {
-    serve(20);
+    tp_serve(20);
     tp_say_fds("open");
     int status;
     SHOW(waitpid(-1, &status, WNOHANG | __WALL));
@@ -266,24 +256,24 @@ static void no_counter(void)
     SHOW(prctl(PR_SET_TSC, PR_TSC_SIGSEGV, 0, 0, 0));
     for (int i = 0; i < 10; i++)
         tp_exchange(pair);
-    serve(5);
+    tp_serve(5);
     pid_t child = fork();
     if (child == 0) {
         tp_exchange(pair);
-        serve(3);
+        tp_serve(3);
         _exit(0);
     }
     tp_reap("child", child);
     SHOW(prctl(PR_SET_TSC, PR_TSC_ENABLE, 0, 0, 0));
-    serve(3);
+    tp_serve(3);
 }
 
 static void no_counter_by_number(void)
 {
     SHOW(syscall(SYS_prctl, PR_SET_TSC, PR_TSC_SIGSEGV, 0, 0, 0));
-    serve(5);
+    tp_serve(5);
     SHOW(syscall(SYS_prctl, PR_SET_TSC, PR_TSC_ENABLE, 0, 0, 0));
-    serve(5);
+    tp_serve(5);
 }
 
 static pthread_barrier_t barrier;
@@ -292,7 +282,7 @@ static void *without_counter(void *arg)
     SHOW(prctl(PR_SET_TSC, PR_TSC_SIGSEGV, 0, 0, 0));
     pthread_barrier_wait(&barrier);
     pthread_barrier_wait(&barrier); /* main has set and enabled its own meanwhile */
-    serve(10);
+    tp_serve(10);
     return arg;
 }
 
@@ -301,10 +291,10 @@ static void no_counter_in_one_thread(void)
     pthread_t thread;
     MUST(!pthread_barrier_init(&barrier, NULL, 2) && !pthread_create(&thread, NULL, without_counter, NULL));
     pthread_barrier_wait(&barrier);
-    serve(3);
+    tp_serve(3);
     SHOW(prctl(PR_SET_TSC, PR_TSC_SIGSEGV, 0, 0, 0));
     SHOW(prctl(PR_SET_TSC, PR_TSC_ENABLE, 0, 0, 0));
-    serve(3);
+    tp_serve(3);
     pthread_barrier_wait(&barrier);
     MUST(!pthread_join(thread, NULL));
     int state = 0;

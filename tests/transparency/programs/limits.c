@@ -21,16 +21,6 @@ static void limit(int what, rlim_t soft)
     MUST(!setrlimit(what, &r));
 }
 
-static void serve(int times)
-{
-    int own[2];
-    tp_tcp_pair(own);
-    for (int i = 0; i < times; i++)
-        tp_exchange(own);
-    close(own[0]);
-    close(own[1]);
-}
-
 /* The whole of this program again, after whatever was limited. */
 static void again(const char *name)
 {
@@ -45,7 +35,7 @@ static void again(const char *name)
 
 static void all_limits(void)
 {
-    serve(3);
+    tp_serve(3);
     for (int i = 0; i < RLIM_NLIMITS; i++) {
         struct rlimit r = {0, 0};
         SHOW(getrlimit((__rlimit_resource_t)i, &r));
@@ -67,9 +57,9 @@ static void count_pieces(void)
 
 static void little_address_space(void)
 {
-    serve(2);
+    tp_serve(2);
     limit(RLIMIT_AS, 256 << 20);
-    serve(2);
+    tp_serve(2);
     count_pieces();
 }
 
@@ -86,19 +76,19 @@ static void little_address_space_from_the_start(void)
 static void little_data(void)
 {
     limit(RLIMIT_DATA, 64 << 20);
-    serve(2);
+    tp_serve(2);
     count_pieces();
 }
 
 static void serve_and_count(void)
 {
-    serve(2);
+    tp_serve(2);
     count_pieces();
 }
 
 static void serve_only(void)
 {
-    serve(20);
+    tp_serve(20);
     tp_say_fds("open");
 }
 
@@ -118,7 +108,7 @@ static void no_file_size(void)
     pid_t child = fork();
     if (child == 0) {
         limit(RLIMIT_FSIZE, 0);
-        serve(2);
+        tp_serve(2);
         int file = open("f", O_RDWR | O_CREAT, 0600);
         signal(SIGXFSZ, SIG_IGN);
         SHOW(write(file, "x", 1));
@@ -182,7 +172,7 @@ static void locked_memory(void)
         own[0].effective &= ~(1u << CAP_IPC_LOCK);
         MUST(!syscall(SYS_capset, &head, own));
         SHOW(mlockall(MCL_FUTURE));
-        serve(3);
+        tp_serve(3);
         int n = 0;
         while (n < 100 && mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED)
             n++;
@@ -192,7 +182,7 @@ static void locked_memory(void)
         _exit(0);
     tp_reap("child", child);
     SHOW(mlockall(MCL_CURRENT | MCL_FUTURE));
-    serve(3);
+    tp_serve(3);
     SHOW(munlockall());
 }
 
@@ -211,7 +201,7 @@ static void other_users(void)
         SHOW(seteuid(0));
         SHOW(setresuid(65534, 65534, 65534));
         tp_exchange(pair);
-        serve(3);
+        tp_serve(3);
         SHOW(setuid(0));
         say("%d %d %d %d\n", getuid(), geteuid(), getgid(), getegid());
         SHOW(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0));
@@ -229,7 +219,7 @@ static void no_new_privileges(void)
     SHOW(syscall(SYS_capset, &head, none));
     tp_exchange(pair);
     SHOW(setuid(5));
-    serve(3);
+    tp_serve(3);
     again("serve_only");
 }
 
@@ -240,7 +230,7 @@ static void other_root(void)
     SHOW(chroot("empty"));
     SHOW(chdir("/"));
     tp_exchange(pair);
-    serve(3);
+    tp_serve(3);
     SHOW(open("/dev/null", O_RDONLY));
     SHOW(execl("/bin/true", "true", (char *)NULL));
 }
@@ -248,7 +238,7 @@ static void other_root(void)
 static void other_root_before_anything(void)
 {
     MUST(!mkdir("empty", 0700) && !chroot("empty") && !chdir("/"));
-    serve(3);
+    tp_serve(3);
     tp_say_fds("open");
 }
 
@@ -256,10 +246,10 @@ static void no_environment(void)
 {
     extern char **environ;
     SHOW(clearenv());
-    serve(3);
+    tp_serve(3);
     say("environment: %d\n", environ && *environ);
     MUST(!setenv("A", "1", 1));
-    serve(3);
+    tp_serve(3);
     pid_t child = fork();
     if (child == 0)
         execl("/usr/bin/env", "env", (char *)NULL);
@@ -274,7 +264,7 @@ static void environment(void)
     FILE *f = fopen("/proc/self/environ", "r");
     size_t len = fread(was, 1, sizeof(was), f), n = 0;
     fclose(f);
-    serve(3);
+    tp_serve(3);
     for (char **e = environ; *e; e++) {
         n += (size_t)snprintf(is + n, sizeof(is) - n, "%s", *e) + 1;
         if (strncmp(*e, "LD_PRELOAD=", 11) && strncmp(*e, "TICKBIRD_DIR=", 13) && strncmp(*e, "HOME=", 5) &&
@@ -293,7 +283,7 @@ static void status(void)
     char line[256];
     tp_pair(pair);
     tp_exchange(pair);
-    serve(5);
+    tp_serve(5);
     FILE *f = fopen("/proc/self/status", "r");
     while (fgets(line, sizeof(line), f))
         for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
@@ -371,7 +361,7 @@ static void spaces(void)
             if (inner == 0) {
                 tp_exchange(pair);
                 if (all[i].flag != CLONE_NEWNET)
-                    serve(2);
+                    tp_serve(2);
                 again("fds_only");
             }
             tp_reap("inner", inner);

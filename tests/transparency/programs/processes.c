@@ -11,16 +11,6 @@
 
 static int pair[2];
 
-static void serve(int times)
-{
-    int own[2];
-    tp_tcp_pair(own);
-    for (int i = 0; i < times; i++)
-        tp_exchange(own);
-    close(own[0]);
-    close(own[1]);
-}
-
 /* The child closes, moves and opens what it wants, then becomes another program or ends; the parent has it all still.
  */
 static void vfork_children(void)
@@ -59,7 +49,7 @@ static void vfork_children(void)
         tp_say_fds("open");
         tp_exchange(pair);
     }
-    serve(3);
+    tp_serve(3);
 }
 
 static void spawned(void)
@@ -142,7 +132,7 @@ static void clones(void)
                               : syscall(SYS_fork);
         if (child == 0) {
             tp_exchange(pair);
-            serve(3);
+            tp_serve(3);
             _exit(i);
         }
         tp_reap("by number", (pid_t)child);
@@ -162,7 +152,7 @@ static void daemons(void)
     if (child == 0) {
         MUST(!daemon(1, 1));
         tp_exchange(pair);
-        serve(2);
+        tp_serve(2);
         MUST(write(ends[1], "daemon served", 13) == 13);
         _exit(0);
     }

@@ -18,16 +18,6 @@ static struct sockaddr_un busy_address;
 static socklen_t busy_len = sizeof(busy_address);
 static char buf[1 << 16];
 
-static void serve(int times)
-{
-    int own[2];
-    tp_tcp_pair(own);
-    for (int i = 0; i < times; i++)
-        tp_exchange(own);
-    close(own[0]);
-    close(own[1]);
-}
-
 /* ---- cancellation ---- */
 
 static volatile int blocked_tid, cleaned;
@@ -230,7 +220,7 @@ static void cancelled_before(void)
 
 static void *life(void *arg)
 {
-    serve((int)(intptr_t)arg);
+    tp_serve((int)(intptr_t)arg);
     return arg;
 }
 
@@ -309,7 +299,7 @@ static void forks_in_the_middle(void)
     for (int i = 0; i < 40; i++) {
         pid_t child = fork();
         if (child == 0) {
-            serve(3);
+            tp_serve(3);
             _exit(i);
         }
         int status;

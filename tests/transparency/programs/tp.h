@@ -120,6 +120,17 @@ static inline void tp_tcp_pair(int pair[2])
     close(listener);
 }
 
+/* So many exchanges on a TCP connection of its own. */
+static inline void tp_serve(int times)
+{
+    int own[2];
+    tp_tcp_pair(own);
+    for (int i = 0; i < times; i++)
+        tp_exchange(own);
+    close(own[0]);
+    close(own[1]);
+}
+
 static inline void tp_pair(int pair[2])
 {
     if (tp_is_awake)
@@ -176,13 +187,8 @@ static inline int tp_main(int argc, char **argv, const struct tp_case *cases, si
         if (strcmp(argv[1], cases[i].name))
             continue;
         tp_is_awake = !strcmp(argv[2], "awake");
-        if (tp_is_awake) {
-            int pair[2];
-            tp_tcp_pair(pair);
-            tp_exchange(pair);
-            close(pair[0]);
-            close(pair[1]);
-        }
+        if (tp_is_awake)
+            tp_serve(1);
         cases[i].run();
         return 0;
     }
