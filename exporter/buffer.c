@@ -73,13 +73,13 @@ void tb_buffer_grow(struct tb_buffer *b, size_t more)
     b->space = space;
 }
 
-void tb_put_u64(struct tb_buffer *b, uint64_t n)
+char *tb_write_long(char *to, uint64_t n)
 {
     static const char pairs[] =
         "00010203040506070809101112131415161718192021222324252627282930313233343536373839404142434445464748"
         "49505152535455565758596061626364656667686970717273747576777879808182838485868788899091929394959697"
         "9899";
-    char digits[20]; /* of 2^64 - 1 */
+    char digits[TB_U64_MAX];
     size_t at = sizeof digits;
     while (n >= 100) {
         at -= 2;
@@ -92,18 +92,26 @@ void tb_put_u64(struct tb_buffer *b, uint64_t n)
     } else {
         digits[--at] = (char)('0' + n);
     }
-    tb_put(b, digits + at, sizeof digits - at);
+    memcpy(to, digits + at, sizeof digits - at);
+    return to + (sizeof digits - at);
 }
 
-void tb_put_seconds(struct tb_buffer *b, uint64_t ns)
+void tb_put_u64(struct tb_buffer *b, uint64_t n)
 {
-    uint32_t rest = (uint32_t)(ns % 1000000000u);
-    tb_put_u64(b, ns / 1000000000u);
+    char *to = tb_buffer_room(b, TB_U64_MAX);
+    b->len += (size_t)(tb_write_u64(to, n) - to);
+}
+
+void tb_put_decimal(struct tb_buffer *b, uint64_t n, unsigned decimals)
+{
+    static const uint32_t powers[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000};
+    uint32_t rest = (uint32_t)(n % powers[decimals]);
+    tb_put_u64(b, n / powers[decimals]);
     if (!rest)
         return;
     char text[10] = ".";
-    size_t len = 10;
-    for (size_t i = 9; i > 0; i--, rest /= 10)
+    size_t len = decimals + 1;
+    for (size_t i = decimals; i > 0; i--, rest /= 10)
         text[i] = (char)('0' + rest % 10);
     while (text[len - 1] == '0')
         len--;

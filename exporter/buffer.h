@@ -48,9 +48,24 @@ static inline void tb_puts(struct tb_buffer *b, const char *text)
     tb_put(b, text, strlen(text));
 }
 
+#define TB_U64_MAX 20u /* digits of 2^64 - 1 */
+char *tb_write_long(char *to, uint64_t n);
+/* tb_write_u64 - @n in decimal at @to, which has room for TB_U64_MAX. Returns its end. */
+static inline char *tb_write_u64(char *to, uint64_t n)
+{
+    if (n >= 10)
+        return tb_write_long(to, n);
+    *to = (char)('0' + n);
+    return to + 1;
+}
+
 void tb_put_u64(struct tb_buffer *b, uint64_t n);
-/* tb_put_seconds - @ns as seconds, exact, without trailing zeros: 0.0025, 3, 1.5. */
-void tb_put_seconds(struct tb_buffer *b, uint64_t ns);
+/* tb_put_decimal - @n times 10^-@decimals (at most 9), exact, without trailing zeros: 0.0025, 3, 1.5. */
+void tb_put_decimal(struct tb_buffer *b, uint64_t n, unsigned decimals);
+static inline void tb_put_seconds(struct tb_buffer *b, uint64_t ns)
+{
+    tb_put_decimal(b, ns, 9);
+}
 /* tb_put_escaped - a label value: backslash, quote and line feed escaped. */
 void tb_put_escaped(struct tb_buffer *b, const char *text, size_t len);
 

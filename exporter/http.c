@@ -95,7 +95,7 @@ static enum MHD_Result answer_scrape(struct tb_http *h, struct connection *c, st
             c->is_scrape = true;
             h->scrapes++;
         }
-        r = queue(mhd, code, TB_CONTENT_TYPE_TEXT, NULL, NULL, response);
+        r = queue(mhd, code, tb_encoding_text.content_type, NULL, NULL, response);
     }
     h->options.scraped(h->options.arg, code);
     return r;

@@ -17,6 +17,7 @@
 #include "boot.h"
 #include "buffer.h"
 #include "collect.h"
+#include "families.h"
 #include "fold.h"
 #include "forget.h"
 #include "http.h"
@@ -76,9 +77,12 @@ static int collect_and_render(struct exporter *e, struct tb_buffer *out)
     e->has_collected = true;
     tb_unobserved_scan(e->unobserved, start_ns, e->http ? SCAN_NS : SCAN_ONCE_NS, tb_collector_snapshot(e->collector));
     publish_rules(e);
-    tb_render_prometheus(tb_collector_snapshot(e->collector), out);
-    tb_self_render(&e->self, e->collector, e->ledger, out);
-    tb_reload_render(&e->reload, out);
+    struct tb_exposition x = {0};
+    tb_expose_snapshot(&x, tb_collector_snapshot(e->collector), tb_metrics_default);
+    tb_self_expose(&x, &e->self, e->collector, e->ledger, tb_metrics_default);
+    tb_reload_expose(&x, &e->reload, tb_metrics_default);
+    tb_render(&tb_encoding_text, &x, out);
+    tb_exposition_free(&x);
     e->self.duration_sum_ns += tb_clock_ns(CLOCK_MONOTONIC) - start_ns;
     e->self.duration_count++;
     e->self.bytes += out->len;

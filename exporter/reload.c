@@ -9,7 +9,7 @@
 
 #include "boot.h"
 #include "log.h"
-#include "render.h"
+#include "self.h"
 
 static uint64_t mix(uint64_t h, uint64_t word)
 {
@@ -95,23 +95,15 @@ void tb_reload_again(struct tb_reload *r, bool is_asked)
     free(errors);
 }
 
-void tb_reload_render(const struct tb_reload *r, struct tb_buffer *out)
+void tb_reload_expose(struct tb_exposition *x, const struct tb_reload *r, const struct tb_metric *metrics)
 {
     const struct tb_publish_stats none = {0}, *now = r->publisher ? tb_publisher_stats(r->publisher) : &none;
+    const uint64_t start = tb_self_started_ns();
     if (!r->config)
         return;
-    tb_render_head(out, "tickbird_exporter_config_last_reload_successful", "gauge",
-                   "1 if the configuration file was right when it was last read; if not, the rules of before hold.");
-    tb_render_sample(out, "tickbird_exporter_config_last_reload_successful", "", r->is_successful);
-    tb_render_head(out, "tickbird_exporter_config_last_reload_success_timestamp_seconds", "gauge",
-                   "When the configuration in force was read, in seconds since 1970.");
-    tb_render_seconds(out, "tickbird_exporter_config_last_reload_success_timestamp_seconds", "", r->success_ns);
-    tb_render_head(out, "tickbird_exporter_rules_written_total", "counter", "Regions that were given new rules.");
-    tb_render_sample(out, "tickbird_exporter_rules_written_total", "", r->written + now->regions_written);
-    tb_render_head(out, "tickbird_exporter_rules_write_failures_total", "counter",
-                   "Times that rules could not be written into a region.");
-    tb_render_sample(out, "tickbird_exporter_rules_write_failures_total", "", r->failed + now->regions_failed);
-    tb_render_head(out, "tickbird_exporter_rules_unwritable_directories", "gauge",
-                   "Region directories where no rules can be left for programs yet to start.");
-    tb_render_sample(out, "tickbird_exporter_rules_unwritable_directories", "", now->directories_failed);
+    tb_expose_single(x, &metrics[TB_M_RELOAD_OK], r->is_successful, 0);
+    tb_expose_single(x, &metrics[TB_M_RELOAD_TIME], r->success_ns, 0);
+    tb_expose_single(x, &metrics[TB_M_RULES_WRITTEN], r->written + now->regions_written, start);
+    tb_expose_single(x, &metrics[TB_M_RULES_FAILURES], r->failed + now->regions_failed, start);
+    tb_expose_single(x, &metrics[TB_M_RULES_DIRECTORIES], now->directories_failed, 0);
 }

@@ -6,6 +6,7 @@
 #ifndef TB_RELOAD_H
 #define TB_RELOAD_H
 
+#include "exposition.h"
 #include "rules_publish.h"
 
 struct tb_reload {
@@ -24,7 +25,7 @@ void tb_reload_free(struct tb_reload *r);
 /* tb_reload_again - read the file again; @is_asked: even when it looks as before. */
 void tb_reload_again(struct tb_reload *r, bool is_asked);
 
-/* tb_reload_render - the metrics of it. */
-void tb_reload_render(const struct tb_reload *r, struct tb_buffer *out);
+/* tb_reload_expose - append the metrics of it; none without a file. @metrics as in families.h. */
+void tb_reload_expose(struct tb_exposition *x, const struct tb_reload *r, const struct tb_metric *metrics);
 
 #endif

@@ -1,22 +1,52 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Snapshot -> exposition. Pure: no I/O, no clock, nothing remembered; one function per format. */
+/*
+ * Exposition -> bytes of a format. Pure: no I/O, no clock. A format is a struct tb_encoding, one file each; an encoder
+ * goes through an exposition piece by piece, so that neither text nor compressed bytes are ever held as a whole.
+ */
 #ifndef TB_RENDER_H
 #define TB_RENDER_H
 
 #include "buffer.h"
-#include "snapshot.h"
+#include "exposition.h"
 
-#define TB_CONTENT_TYPE_TEXT "text/plain; version=0.0.4; charset=utf-8"
+struct tb_encoder;
+
+/* A format. Each function appends to @out what one record gives; the record is in e->reader. */
+struct tb_encoding {
+    const char *content_type; /* without escaping= */
+    void (*family)(struct tb_encoder *e, struct tb_buffer *out);
+    void (*bounds)(struct tb_encoder *e);
+    void (*value)(struct tb_encoder *e, struct tb_buffer *out);
+    void (*summary)(struct tb_encoder *e, struct tb_buffer *out);
+    void (*histogram)(struct tb_encoder *e, struct tb_buffer *out);
+    void (*end)(struct tb_encoder *e, struct tb_buffer *out); /* NULL = nothing */
+};
+
+extern const struct tb_encoding tb_encoding_text; /* Prometheus text 0.0.4 and 1.0.0 */
+
+/* A piece of text that is made once and copied for many samples. */
+struct tb_piece {
+    size_t len;
+    char text[40];
+};
+
+/* The state of one response. No memory of its own. The exposition must stay until the last byte. */
+struct tb_encoder {
+    const struct tb_encoding *encoding;
+    struct tb_reader reader;
+    bool is_done;
+    struct tb_piece le[TB_BOUNDS_MAX + 1]; /* of the bounds in force, as the format has them; the last is +Inf */
+};
+
+void tb_encoder_start(struct tb_encoder *e, const struct tb_encoding *encoding, const struct tb_exposition *x);
 
 /*
- * tb_render_prometheus - append the snapshot in the Prometheus text format, version 0.0.4.
- * @s  finished (tb_snapshot_finish), hence sorted
+ * tb_encoder_next - append the next records to @out until it holds @enough bytes or all is rendered. It ends at the end
+ * of a record, hence some KiB later at most. Returns false when nothing is left.
  */
-void tb_render_prometheus(const struct tb_snapshot *s, struct tb_buffer *out);
+bool tb_encoder_next(struct tb_encoder *e, struct tb_buffer *out, size_t enough);
 
-/* For other writers of the same format (self.c). */
-void tb_render_head(struct tb_buffer *out, const char *family, const char *type, const char *help);
-void tb_render_sample(struct tb_buffer *out, const char *name, const char *labels, uint64_t value);
-void tb_render_seconds(struct tb_buffer *out, const char *name, const char *labels, uint64_t ns);
+/* tb_render - all of it at once. */
+void tb_render(const struct tb_encoding *encoding, const struct tb_exposition *x, struct tb_buffer *out);
 
 #endif

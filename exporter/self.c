@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #include "boot.h"
-#include "render.h"
 
 #ifndef TB_REVISION
 #define TB_REVISION "unknown"
@@ -30,18 +29,6 @@ void tb_self_count_scrape(struct tb_self *self, unsigned code)
             return;
         }
     }
-}
-
-static void put_metric(struct tb_buffer *out, const char *name, const char *type, const char *help, uint64_t value)
-{
-    tb_render_head(out, name, type, help);
-    tb_render_sample(out, name, "", value);
-}
-
-static void put_seconds_metric(struct tb_buffer *out, const char *name, const char *type, const char *help, uint64_t ns)
-{
-    tb_render_head(out, name, type, help);
-    tb_render_seconds(out, name, "", ns);
 }
 
 /* A small procfs file; "" when it cannot be read. */
@@ -75,25 +62,27 @@ static uint64_t count_open_fds(void)
     return n - 1; /* the directory's own */
 }
 
-static void put_limits(struct tb_buffer *out)
+static void expose_limits(struct tb_exposition *x, const struct tb_metric *metrics)
 {
     struct rlimit files, memory;
     uint64_t fds = count_open_fds();
     if (fds)
-        put_metric(out, "process_open_fds", "gauge", "Number of open file descriptors.", fds);
+        tb_expose_single(x, &metrics[TB_M_OPEN_FDS], fds, 0);
     if (getrlimit(RLIMIT_NOFILE, &files) == 0)
-        put_metric(out, "process_max_fds", "gauge", "Maximum number of open file descriptors.", files.rlim_cur);
+        tb_expose_single(x, &metrics[TB_M_MAX_FDS], files.rlim_cur, 0);
     if (getrlimit(RLIMIT_AS, &memory) == 0)
-        put_metric(out, "process_virtual_memory_max_bytes", "gauge", "Maximum amount of virtual memory in bytes.",
-                   memory.rlim_cur);
+        tb_expose_single(x, &metrics[TB_M_VIRTUAL_MAX], memory.rlim_cur, 0);
 }
 
-/* When this process started, ns since 1970; 0 = unknown. Read once: a clock that is set later must not move it. */
-static uint64_t start_time_ns(const char *stat)
+uint64_t tb_self_started_ns(void)
 {
-    static uint64_t start_ns;
+    static uint64_t start_ns; /* read once: a clock that is set later must not move it */
+    char stat[1024];
     long ticks = sysconf(_SC_CLK_TCK);
-    if (!start_ns && *stat && ticks > 0) {
+    if (start_ns || ticks <= 0)
+        return start_ns;
+    read_text("/proc/self/stat", stat, sizeof stat);
+    if (*stat) {
         uint64_t since_boot_ns = stat_field(stat, 22) * (1000000000u / (uint64_t)ticks);
         start_ns = tb_clock_ns(CLOCK_REALTIME) - tb_clock_ns(CLOCK_BOOTTIME) + since_boot_ns;
         start_ns -= start_ns % 10000000u; /* ticks are no finer */
@@ -125,70 +114,57 @@ static bool read_network(uint64_t *ret_in, uint64_t *ret_out)
     return found == 2;
 }
 
-static void put_process(struct tb_buffer *out)
+static void expose_process(struct tb_exposition *x, const struct tb_metric *metrics)
 {
     char stat[1024];
     uint64_t in = 0, sent = 0;
     read_text("/proc/self/stat", stat, sizeof stat);
-    put_seconds_metric(out, "process_cpu_seconds_total", "counter", "Total user and system CPU time spent in seconds.",
-                       tb_clock_ns(CLOCK_PROCESS_CPUTIME_ID));
-    put_limits(out);
+    tb_expose_single(x, &metrics[TB_M_CPU], tb_clock_ns(CLOCK_PROCESS_CPUTIME_ID), tb_self_started_ns());
+    expose_limits(x, metrics);
     if (*stat) {
-        put_metric(out, "process_virtual_memory_bytes", "gauge", "Virtual memory size in bytes.", stat_field(stat, 23));
-        put_metric(out, "process_resident_memory_bytes", "gauge", "Resident memory size in bytes.",
-                   stat_field(stat, 24) * (uint64_t)sysconf(_SC_PAGESIZE));
-        put_seconds_metric(out, "process_start_time_seconds", "gauge",
-                           "Start time of the process since unix epoch in seconds.", start_time_ns(stat));
+        tb_expose_single(x, &metrics[TB_M_VIRTUAL], stat_field(stat, 23), 0);
+        tb_expose_single(x, &metrics[TB_M_RESIDENT], stat_field(stat, 24) * (uint64_t)sysconf(_SC_PAGESIZE), 0);
+        tb_expose_single(x, &metrics[TB_M_START_TIME], tb_self_started_ns(), 0);
     }
     if (read_network(&in, &sent)) {
-        put_metric(out, "process_network_receive_bytes_total", "counter",
-                   "Number of bytes received by the process over the network.", in);
-        put_metric(out, "process_network_transmit_bytes_total", "counter",
-                   "Number of bytes sent by the process over the network.", sent);
+        tb_expose_single(x, &metrics[TB_M_RECEIVED], in, 0);
+        tb_expose_single(x, &metrics[TB_M_SENT], sent, 0);
     }
 }
 
-static void put_ledger(const struct tb_collector *collector, const struct tb_ledger *l, struct tb_buffer *out)
+static void expose_ledger(struct tb_exposition *x, const struct tb_collector *collector, const struct tb_ledger *l,
+                          const struct tb_metric *metrics)
 {
+    const uint64_t start = tb_self_started_ns();
     const struct tb_collect_stats *stats = tb_collector_stats(collector);
-    put_metric(out, "tickbird_exporter_ledger_writable", "gauge",
-               "1 if this exporter folds dead regions into the ledger, 0 if it only reads.", tb_ledger_is_writer(l));
-    put_metric(out, "tickbird_exporter_ledger_writes_total", "counter", "Times that the ledger was written.",
-               l ? l->writes : 0);
-    put_metric(out, "tickbird_exporter_ledger_write_failures_total", "counter",
-               "Times that the ledger could not be written.", l ? l->write_failures : 0);
-    put_metric(out, "tickbird_exporter_ledger_damaged_total", "counter", "Ledgers found damaged and set aside.",
-               l ? l->corrupt : 0);
-    put_metric(out, "tickbird_exporter_folded_regions_total", "counter",
-               "Dead regions whose totals moved into the ledger.", stats->folded_regions);
-    put_metric(out, "tickbird_exporter_fold_failures_total", "counter",
-               "Dead regions that could not be folded; they stay.", stats->fold_failures);
-    put_metric(out, "tickbird_exporter_unlinked_regions_total", "counter", "Files of long unused regions removed.",
-               stats->unlinked_regions);
-    put_metric(out, "tickbird_exporter_lost_regions_total", "counter",
-               "Regions that were served and then gone or unreadable without having been folded.", stats->lost_regions);
-    put_metric(out, "tickbird_exporter_service_restarts_total", "counter",
-               "Services whose totals began at 0 again, since a region of theirs was lost.", stats->service_restarts);
+    tb_expose_single(x, &metrics[TB_M_LEDGER_WRITABLE], tb_ledger_is_writer(l), 0);
+    tb_expose_single(x, &metrics[TB_M_LEDGER_WRITES], l ? l->writes : 0, start);
+    tb_expose_single(x, &metrics[TB_M_LEDGER_FAILURES], l ? l->write_failures : 0, start);
+    tb_expose_single(x, &metrics[TB_M_LEDGER_DAMAGED], l ? l->corrupt : 0, start);
+    tb_expose_single(x, &metrics[TB_M_FOLDED], stats->folded_regions, start);
+    tb_expose_single(x, &metrics[TB_M_FOLD_FAILURES], stats->fold_failures, start);
+    tb_expose_single(x, &metrics[TB_M_UNLINKED], stats->unlinked_regions, start);
+    tb_expose_single(x, &metrics[TB_M_LOST_REGIONS], stats->lost_regions, start);
+    tb_expose_single(x, &metrics[TB_M_RESTARTS], stats->service_restarts, start);
 }
 
-void tb_self_render(const struct tb_self *self, const struct tb_collector *collector, const struct tb_ledger *ledger,
-                    struct tb_buffer *out)
+void tb_self_expose(struct tb_exposition *x, const struct tb_self *self, const struct tb_collector *collector,
+                    const struct tb_ledger *ledger, const struct tb_metric *metrics)
 {
-    tb_render_head(out, "tickbird_exporter_build_info", "gauge", "Version, revision and compiler of this exporter.");
-    tb_render_sample(out, "tickbird_exporter_build_info",
-                     "version=\"" TB_VERSION "\",revision=\"" TB_REVISION "\",compiler=\"" __VERSION__ "\"", 1);
-    tb_render_head(out, "tickbird_exporter_scrapes_total", "counter",
-                   "Scrapes answered before this one, by status code.");
-    for (size_t i = 0; i < TB_SELF_CODES && self->scrapes[i].code; i++) {
-        char labels[24];
-        snprintf(labels, sizeof labels, "code=\"%u\"", self->scrapes[i].code);
-        tb_render_sample(out, "tickbird_exporter_scrapes_total", labels, self->scrapes[i].count);
+    const uint64_t start = tb_self_started_ns();
+    if (tb_expose_family(x, &metrics[TB_M_BUILD_INFO]))
+        tb_expose_value(
+            x, tb_labels("version=\"" TB_VERSION "\",revision=\"" TB_REVISION "\",compiler=\"" __VERSION__ "\""), 1, 0);
+    if (tb_expose_family(x, &metrics[TB_M_SCRAPES])) {
+        for (size_t i = 0; i < TB_SELF_CODES && self->scrapes[i].code; i++) {
+            char labels[24];
+            snprintf(labels, sizeof labels, "code=\"%u\"", self->scrapes[i].code);
+            tb_expose_value(x, tb_labels(labels), self->scrapes[i].count, start);
+        }
     }
-    tb_render_head(out, "tickbird_exporter_scrape_duration_seconds", "summary",
-                   "Time to collect and render, of the scrapes before this one.");
-    tb_render_seconds(out, "tickbird_exporter_scrape_duration_seconds_sum", "", self->duration_sum_ns);
-    tb_render_sample(out, "tickbird_exporter_scrape_duration_seconds_count", "", self->duration_count);
-    put_metric(out, "tickbird_exporter_scrape_bytes_total", "counter", "Bytes of exposition rendered.", self->bytes);
-    put_ledger(collector, ledger, out);
-    put_process(out);
+    if (tb_expose_family(x, &metrics[TB_M_SCRAPE_DURATION]))
+        tb_expose_summary(x, tb_labels(""), self->duration_count, self->duration_sum_ns, start);
+    tb_expose_single(x, &metrics[TB_M_SCRAPE_BYTES], self->bytes, start);
+    expose_ledger(x, collector, ledger, metrics);
+    expose_process(x, metrics);
 }

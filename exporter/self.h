@@ -3,8 +3,8 @@
 #ifndef TB_SELF_H
 #define TB_SELF_H
 
-#include "buffer.h"
 #include "collect.h"
+#include "exposition.h"
 #include "ledger.h"
 
 #define TB_SELF_CODES 8u
@@ -22,8 +22,12 @@ struct tb_self {
 
 void tb_self_count_scrape(struct tb_self *self, unsigned code);
 
-/* tb_self_render - append all of it in the text format. @ledger may be NULL. */
-void tb_self_render(const struct tb_self *self, const struct tb_collector *collector, const struct tb_ledger *ledger,
-                    struct tb_buffer *out);
+/* tb_self_expose - append all of it. @ledger may be NULL; @metrics as in families.h. */
+void tb_self_expose(struct tb_exposition *x, const struct tb_self *self, const struct tb_collector *collector,
+                    const struct tb_ledger *ledger, const struct tb_metric *metrics);
+
+/* tb_self_started_ns - when this process started: the time from which its counters count. CLOCK_REALTIME; 0 = unknown.
+ */
+uint64_t tb_self_started_ns(void);
 
 #endif

@@ -13,7 +13,7 @@
 #include "exporter/buffer.h"
 #include "exporter/ledger_file.c"
 #include "exporter/log.h"
-#include "exporter/render.h"
+#include "tests/unit/rendered.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -25,7 +25,7 @@ static void load(const char *bytes, size_t len)
     if (load_bytes(&l, s, bytes, len) == 0) {
         struct tb_buffer out = {0};
         tb_snapshot_finish(s);
-        tb_render_prometheus(s, &out);
+        rendered(s, &out);
         out.len = 0;
         write_records(&out, &l, s);
         tb_buffer_free(&out);

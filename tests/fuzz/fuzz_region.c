@@ -13,7 +13,7 @@
 #include "agent/region.h"
 #include "agent/series.h"
 #include "exporter/region_read.h"
-#include "exporter/render.h"
+#include "tests/unit/rendered.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -75,7 +75,7 @@ static void read_region(const uint8_t *bytes, size_t len)
     tb_region_read_series(s, r->service, &copy, &cache, TB_READ_TOTAL, &r->series_skipped);
     tb_snapshot_finish(s);
     struct tb_buffer out = {0};
-    tb_render_prometheus(s, &out);
+    rendered(s, &out);
     tb_buffer_free(&out);
     tb_slot_cache_free(&cache);
     tb_snapshot_free(s);

@@ -18,9 +18,9 @@
 #include <unistd.h>
 
 #include "exporter/buffer.h"
-#include "exporter/render.h"
 #include "exporter/self.h"
 #include "exporter/snapshot.h"
+#include "rendered.h"
 
 static const struct tb_snap_key get_200 = {TB_FAMILY_REQUESTS, TB_ROLE_SERVER, TB_METHOD_GET, 0, 200, "/a", "", ""};
 
@@ -39,7 +39,7 @@ static char *render(struct tb_snapshot *s)
     struct tb_buffer b = {0};
     tb_snapshot_begin(s, UINT64_C(1700000000000000000));
     tb_snapshot_finish(s);
-    tb_render_prometheus(s, &b);
+    rendered(s, &b);
     tb_put(&b, "", 1);
     assert_int_equal(strlen(b.data) + 1, b.len);
     return b.data;
@@ -401,7 +401,7 @@ static void unobserved_programs_are_one_sample_each(void **state)
     tb_snapshot_unobserved(s, "a\"b\\\n\xff", "go");
     tb_snapshot_unobserved(s, "sshd", "not_preloaded");
     tb_snapshot_unobserved(s, "sshd", "static");
-    tb_render_prometheus(s, &b);
+    rendered(s, &b);
     tb_put(&b, "", 1);
     char *text = b.data;
     assert_non_null(strstr(text, "tickbird_unobservable{service=\"quiet\",reason=\"io_uring\"} 1\n"
@@ -438,8 +438,11 @@ static char *whole_scrape(void)
     assert_int_equal(tb_collector_new(&(struct tb_collect_options){.dirs = nowhere, .dir_count = 1}, &collector), 0);
     tb_self_count_scrape(&self, 200);
     tb_self_count_scrape(&self, 503);
+    struct tb_exposition x = {0};
+    tb_self_expose(&x, &self, collector, NULL, tb_metrics_default);
     tb_puts(&b, text);
-    tb_self_render(&self, collector, NULL, &b);
+    tb_render(&tb_encoding_text, &x, &b);
+    tb_exposition_free(&x);
     tb_put(&b, "", 1);
     tb_collector_free(collector);
     free(text);

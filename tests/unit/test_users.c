@@ -17,9 +17,9 @@
 #include "exporter/collect.h"
 #include "exporter/fold.h"
 #include "exporter/ledger.h"
-#include "exporter/render.h"
 #include "exporter/users.h"
 #include "maker.h"
+#include "rendered.h"
 
 #define ALICE 4001u
 #define BOB 4002u
@@ -103,7 +103,7 @@ static void a_second_user_counts_apart(void **state)
     assert_int_equal(requests(s, "shop@4002"), 1000);
     assert_int_equal(apart(s, "shop"), 1);
     struct tb_buffer text = {0};
-    tb_render_prometheus(s, &text);
+    rendered(s, &text);
     tb_put(&text, "", 1);
     assert_non_null(strstr(text.data, "\ntickbird_regions_set_apart{service=\"shop\"} 1\n"));
     assert_non_null(strstr(text.data, "\nhttp_requests_total{service=\"shop@4002\",method=\"GET\""));
@@ -230,7 +230,7 @@ static void nothing_that_drives_a_terminal_gets_out(void **state)
     struct tb_core *core = maker_start(dir, "a\x1b[2J\x07\xc2\x9b\x7f\nb\"\\");
     struct tb_buffer text = {0};
     maker_get(core, "/\x1b]0;t\x07\r", 200, 1);
-    tb_render_prometheus(collect(), &text);
+    rendered(collect(), &text);
     tb_put(&text, "", 1);
     for (const unsigned char *p = (const unsigned char *)text.data; *p; p++)
         assert_false((*p < 0x20 && *p != '\n') || *p == 0x7f || (*p == 0xc2 && p[1] < 0xa0));

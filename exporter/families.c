@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One walk over the snapshot, the same for every format. Families in a fixed order, all samples of one together, each
+ * announced even when it has no sample yet. A series' label text was rendered when the series was made.
+ */
+#include "families.h"
+
+#include <stdlib.h>
+
+#include "agent/methods.h"
+
+static struct tb_labels labels_of(const struct tb_snap_series *e)
+{
+    return (struct tb_labels){e->labels, e->labels_len};
+}
+
+static struct tb_labels service_labels(const struct tb_snap_service *e)
+{
+    return (struct tb_labels){e->label, e->label_len};
+}
+
+/* --- series ----------------------------------------------------------------------------------------------------------
+ */
+
+/* The series of one family and role; they lie together. */
+struct range {
+    struct tb_snap_series *const *from, *const *to;
+};
+
+static struct range find_range(const struct tb_snapshot *s, enum tb_family family, enum tb_role role)
+{
+    size_t i = 0, end;
+    if (!s->series_count)
+        return (struct range){NULL, NULL};
+    while (i < s->series_count && (s->series[i]->key.family != family || s->series[i]->key.role != role))
+        i++;
+    for (end = i; end < s->series_count && s->series[end]->key.family == family && s->series[end]->key.role == role;
+         end++)
+        ;
+    return (struct range){s->series + i, s->series + end};
+}
+
+/* Same service, method, route (and target)? Then they lie side by side, by status. */
+static bool is_same_group(const struct tb_snap_series *a, const struct tb_snap_series *b)
+{
+    return a->service == b->service && a->key.method == b->key.method && strcmp(a->key.route, b->key.route) == 0 &&
+           strcmp(a->key.target, b->key.target) == 0;
+}
+
+/* Text of labels being put together; its memory is used again and again. */
+static struct tb_labels in_scratch(const struct tb_buffer *scratch)
+{
+    return (struct tb_labels){scratch->data, scratch->len};
+}
+
+/*
+ * Where no request failed yet, a 5xx series at 0: error ratios then have a value before the first error. It takes no
+ * slot anywhere and has no histogram.
+ */
+static void expose_no_error(struct tb_exposition *x, struct tb_buffer *scratch, const struct tb_snap_series *like)
+{
+    const size_t tail = sizeof "status=\"200\"" - 1;
+    scratch->len = 0;
+    tb_put(scratch, like->labels, like->labels_len - tail);
+    tb_puts(scratch, "status=\"500\"");
+    tb_expose_value(x, in_scratch(scratch), 0, like->created_ns);
+}
+
+static void expose_requests(struct tb_exposition *x, struct range r, const struct tb_metric *m)
+{
+    struct tb_buffer scratch = {0};
+    if (!tb_expose_family(x, m))
+        return;
+    for (struct tb_snap_series *const *p = r.from; p < r.to;) {
+        const struct tb_snap_series *first = *p, *served = NULL;
+        bool has_500 = false;
+        for (; p < r.to && is_same_group(first, *p); p++) {
+            if (!(*p)->is_served)
+                continue;
+            served = *p;
+            has_500 |= served->key.status == 500;
+            tb_expose_value(x, labels_of(served), served->count, served->created_ns);
+        }
+        if (served && !has_500)
+            expose_no_error(x, &scratch, served);
+    }
+    tb_buffer_free(&scratch);
+}
+
+static void expose_counts(struct tb_exposition *x, struct range r, const struct tb_metric *m)
+{
+    if (!tb_expose_family(x, m))
+        return;
+    for (struct tb_snap_series *const *p = r.from; p < r.to; p++)
+        if ((*p)->is_served)
+            tb_expose_value(x, labels_of(*p), (*p)->count, (*p)->created_ns);
+}
+
+static void expose_incomplete(struct tb_exposition *x, struct range r, const struct tb_metric *m)
+{
+    if (!tb_expose_family(x, m))
+        return;
+    for (struct tb_snap_series *const *p = r.from; p < r.to; p++)
+        if ((*p)->total.incomplete)
+            tb_expose_value(x, labels_of(*p), (*p)->total.incomplete, (*p)->created_ns);
+}
+
+static void expose_histograms(struct tb_exposition *x, struct range r, const struct tb_metric *m)
+{
+    if (!tb_expose_family(x, m))
+        return;
+    for (struct tb_snap_series *const *p = r.from; p < r.to; p++) {
+        const struct tb_snap_series *e = *p;
+        uint64_t buckets[TB_BOUNDS_MAX + 1];
+        if (!e->is_served || !tb_values_classic(&e->total, e->key.bound_set, buckets))
+            continue;
+        struct tb_exposed_histogram h = {.buckets = buckets, .created_ns = e->created_ns};
+        h.bound_count = tb_histogram_bounds(e->key.bound_set, &h.bounds);
+        h.sum = tb_values_sum_ns(&e->total, e->key.bound_set);
+        tb_expose_histogram(x, labels_of(e), &h);
+    }
+}
+
+static void expose_first_byte(struct tb_exposition *x, struct range r, const struct tb_metric *m)
+{
+    if (!tb_expose_family(x, m))
+        return;
+    for (struct tb_snap_series *const *p = r.from; p < r.to; p++)
+        if ((*p)->is_served)
+            tb_expose_summary(x, labels_of(*p), (*p)->count - (*p)->total.untimed, (*p)->total.first_byte_ns,
+                              (*p)->created_ns);
+}
+
+/* --- services --------------------------------------------------------------------------------------------------------
+ */
+
+/* Labels of a service with one more, in @scratch, which is overwritten. */
+static struct tb_labels with_label(struct tb_buffer *scratch, struct tb_labels service, const char *name,
+                                   const char *value)
+{
+    scratch->len = 0;
+    tb_put(scratch, service.text, service.len);
+    tb_puts(scratch, ",");
+    tb_puts(scratch, name);
+    tb_puts(scratch, "=\"");
+    tb_put_escaped(scratch, value, strlen(value));
+    tb_puts(scratch, "\"");
+    return in_scratch(scratch);
+}
+
+static void expose_in_flight(struct tb_exposition *x, const struct tb_snapshot *s, const struct tb_metric *metrics)
+{
+    if (tb_expose_family(x, &metrics[TB_M_IN_FLIGHT]))
+        for (size_t i = 0; i < s->service_count; i++)
+            tb_expose_value(x, service_labels(s->services[i]), s->services[i]->in_flight, 0);
+    if (tb_expose_family(x, &metrics[TB_M_OLDEST]))
+        for (size_t i = 0; i < s->service_count; i++)
+            tb_expose_value(x, service_labels(s->services[i]), s->services[i]->oldest_ns, 0);
+}
+
+struct counter_row {
+    const char *family, *reason, *help;
+};
+static const struct counter_row counter_rows[TB_COUNTER_COUNT] = {
+#define COUNTER(id, family, reason, help) {"tickbird_" family, reason, help},
+#include "agent/counters.def"
+#undef COUNTER
+};
+
+/* The counters of the family whose first row is @first. */
+static void expose_counter(struct tb_exposition *x, const struct tb_snap_service *e, size_t first,
+                           struct tb_buffer *scratch)
+{
+    for (size_t row = first; row < TB_COUNTER_COUNT; row++) {
+        struct tb_labels labels = service_labels(e);
+        if (strcmp(counter_rows[row].family, counter_rows[first].family) != 0)
+            continue;
+        if (*counter_rows[row].reason)
+            labels = with_label(scratch, labels, "reason", counter_rows[row].reason);
+        tb_expose_value(x, labels, e->counters[row], e->created_ns);
+    }
+}
+
+/* counters.def is append-only, so the rows of one family need not lie together: each family where its first row is. */
+static void expose_counters(struct tb_exposition *x, const struct tb_snapshot *s)
+{
+    struct tb_buffer scratch = {0};
+    for (size_t c = 0; c < TB_COUNTER_COUNT; c++) {
+        struct tb_metric m = {counter_rows[c].family, "", counter_rows[c].help, TB_METRIC_COUNTER, 0};
+        bool is_first = true;
+        for (size_t before = 0; before < c; before++)
+            is_first &= strcmp(counter_rows[before].family, m.name) != 0;
+        if (!is_first || !tb_expose_family(x, &m))
+            continue;
+        for (size_t i = 0; i < s->service_count; i++)
+            expose_counter(x, s->services[i], c, &scratch);
+    }
+    tb_buffer_free(&scratch);
+}
+
+/* What processes say of themselves, then what was found from outside; a reason that both give, once. */
+static bool is_told(const struct tb_snapshot *s, const struct tb_snap_unobserved *u)
+{
+    for (size_t i = 0; i < s->service_count; i++)
+        for (unsigned bit = 0; bit < 64 && strcmp(s->services[i]->name, u->name) == 0; bit++)
+            if (s->services[i]->unobservable >> bit & 1 && strcmp(tb_unobservable_name(bit), u->reason) == 0)
+                return true;
+    return false;
+}
+
+static void expose_unobservable(struct tb_exposition *x, const struct tb_snapshot *s, const struct tb_metric *m,
+                                struct tb_buffer *scratch)
+{
+    if (!tb_expose_family(x, m))
+        return;
+    for (size_t i = 0; i < s->service_count; i++)
+        for (unsigned bit = 0; bit < 64; bit++)
+            if (s->services[i]->unobservable >> bit & 1)
+                tb_expose_value(
+                    x, with_label(scratch, service_labels(s->services[i]), "reason", tb_unobservable_name(bit)), 1, 0);
+    for (size_t i = 0; i < s->unobserved_count; i++) {
+        const struct tb_snap_unobserved *u = &s->unobserved[i];
+        if (!is_told(s, u))
+            tb_expose_value(x, with_label(scratch, tb_labels(u->label), "reason", u->reason), 1, 0);
+    }
+}
+
+static void expose_switched_off(struct tb_exposition *x, const struct tb_snapshot *s, const struct tb_metric *metrics)
+{
+    uint64_t all_off = 0;
+    if (tb_expose_family(x, &metrics[TB_M_SWITCHED_OFF]))
+        for (size_t i = 0; i < s->service_count; i++)
+            if (s->services[i]->is_off)
+                tb_expose_value(x, service_labels(s->services[i]), 1, 0);
+    for (size_t i = 0; i < s->marker_count; i++)
+        all_off += !s->markers[i].marker.service[0];
+    tb_expose_single(x, &metrics[TB_M_DIRECTORIES_OFF], all_off, 0);
+}
+
+static void expose_versions(struct tb_exposition *x, const struct tb_snapshot *s, const struct tb_metric *m,
+                            struct tb_buffer *scratch)
+{
+    if (!tb_expose_family(x, m))
+        return;
+    for (size_t i = 0; i < s->service_count; i++) {
+        const struct tb_snap_service *e = s->services[i];
+        for (size_t v = 0; v < 4 && e->agent_versions[v][0]; v++) {
+            char *version = tb_label_clean(e->agent_versions[v], strlen(e->agent_versions[v]));
+            tb_expose_value(x, with_label(scratch, service_labels(e), "version", version), 1, 0);
+            free(version);
+        }
+    }
+}
+
+static void expose_agents(struct tb_exposition *x, const struct tb_snapshot *s, const struct tb_metric *metrics)
+{
+    struct tb_buffer scratch = {0};
+    if (tb_expose_family(x, &metrics[TB_M_PROCESSES]))
+        for (size_t i = 0; i < s->service_count; i++)
+            tb_expose_value(x, service_labels(s->services[i]), s->services[i]->processes, 0);
+    if (tb_expose_family(x, &metrics[TB_M_SERVICE_CREATED]))
+        for (size_t i = 0; i < s->service_count; i++)
+            tb_expose_value(x, service_labels(s->services[i]), s->services[i]->created_ns, 0);
+    if (tb_expose_family(x, &metrics[TB_M_SET_APART]))
+        for (size_t i = 0; i < s->service_count; i++)
+            if (s->services[i]->apart)
+                tb_expose_value(x, service_labels(s->services[i]), s->services[i]->apart, 0);
+    expose_unobservable(x, s, &metrics[TB_M_UNOBSERVABLE], &scratch);
+    expose_switched_off(x, s, metrics);
+    expose_versions(x, s, &metrics[TB_M_AGENT_INFO], &scratch);
+    tb_buffer_free(&scratch);
+}
+
+/* --- regions ---------------------------------------------------------------------------------------------------------
+ */
+
+static void expose_regions(struct tb_exposition *x, const struct tb_snapshot *s, const struct tb_metric *metrics)
+{
+    static const char *const states[] = {"state=\"live\"", "state=\"dead\"", "state=\"folding\"", "state=\"free\""};
+    uint64_t by_state[4] = {0}, unreadable[TB_UNREADABLE_COUNT] = {0}, skipped = 0;
+    for (size_t i = 0; i < s->region_count; i++) {
+        const struct tb_snap_region *r = &s->regions[i];
+        unreadable[r->unreadable] += r->unreadable == TB_UNREADABLE_QUOTA ? r->left_out : 1;
+        if (r->unreadable)
+            continue;
+        by_state[r->state == TB_REGION_FOLDING ? 2 : r->state == TB_REGION_FREE ? 3 : r->is_live ? 0 : 1]++;
+        skipped += r->series_skipped;
+    }
+    if (tb_expose_family(x, &metrics[TB_M_REGIONS]))
+        for (size_t i = 0; i < 4; i++)
+            tb_expose_value(x, tb_labels(states[i]), by_state[i], 0);
+    if (tb_expose_family(x, &metrics[TB_M_UNREADABLE])) {
+        for (size_t i = TB_READABLE + 1; i < TB_UNREADABLE_COUNT; i++) {
+            char *labels = tb_format("reason=\"%s\"", tb_unreadable_name((enum tb_unreadable)i));
+            tb_expose_value(x, tb_labels(labels), unreadable[i], 0);
+            free(labels);
+        }
+    }
+    tb_expose_single(x, &metrics[TB_M_SERIES], s->series_count, 0);
+    tb_expose_single(x, &metrics[TB_M_SKIPPED_SERIES], skipped, 0);
+}
+
+void tb_expose_snapshot(struct tb_exposition *x, const struct tb_snapshot *s, const struct tb_metric *metrics)
+{
+    struct range served = find_range(s, TB_FAMILY_REQUESTS, TB_ROLE_SERVER);
+    expose_requests(x, served, &metrics[TB_M_REQUESTS]);
+    expose_histograms(x, served, &metrics[TB_M_DURATION]);
+    expose_first_byte(x, served, &metrics[TB_M_FIRST_BYTE]);
+    expose_incomplete(x, served, &metrics[TB_M_INCOMPLETE]);
+    expose_counts(x, find_range(s, TB_FAMILY_ABORTED, TB_ROLE_SERVER), &metrics[TB_M_ABORTED]);
+    expose_histograms(x, find_range(s, TB_FAMILY_STREAM, TB_ROLE_SERVER), &metrics[TB_M_STREAM]);
+    expose_in_flight(x, s, metrics);
+    expose_agents(x, s, metrics);
+    expose_counters(x, s);
+    expose_regions(x, s, metrics);
+}

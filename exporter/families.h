@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Snapshot -> exposition: which families there are, in which order, with which samples. Pure: no I/O, no clock. */
+#ifndef TB_FAMILIES_H
+#define TB_FAMILIES_H
+
+#include "exposition.h"
+#include "snapshot.h"
+
+/*
+ * tb_expose_snapshot - append every family of @s.
+ * @s        finished (tb_snapshot_finish), hence sorted
+ * @metrics  TB_METRIC_COUNT of them, by tb_metric_id
+ */
+void tb_expose_snapshot(struct tb_exposition *x, const struct tb_snapshot *s, const struct tb_metric *metrics);
+
+#endif

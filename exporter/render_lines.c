@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Lines of the text formats (render_text.h). Histograms are nearly all of a scrape: a line begins with the same bytes
+ * as the one above it, so it is a copy of those, a prepared `le` and a number; there is one check for room a histogram.
+ */
+#include "render_text.h"
+
+void tb_text_name(struct tb_buffer *out, const char *name, const char *suffix, struct tb_labels labels)
+{
+    tb_puts(out, name);
+    tb_puts(out, suffix);
+    if (labels.len) {
+        tb_put(out, "{", 1);
+        tb_put(out, labels.text, labels.len);
+        tb_put(out, "}", 1);
+    }
+    tb_put(out, " ", 1);
+}
+
+void tb_text_bound(struct tb_buffer *out, uint64_t bound, unsigned decimals, bool has_point)
+{
+    char digits[TB_U64_MAX];
+    size_t len = (size_t)(tb_write_u64(digits, bound) - digits);
+    if (bound && len + 4 <= decimals) { /* below 0.0001 */
+        unsigned exponent = decimals + 1 - (unsigned)len;
+        while (digits[len - 1] == '0')
+            len--;
+        tb_put(out, digits, 1);
+        if (len > 1)
+            tb_put(out, ".", 1);
+        tb_put(out, digits + 1, len - 1);
+        tb_put(out, exponent < 10 ? "e-0" : "e-", exponent < 10 ? 3 : 2);
+        tb_put_u64(out, exponent);
+        return;
+    }
+    size_t start = out->len;
+    tb_put_decimal(out, bound, decimals);
+    if (has_point && !memchr(out->data + start, '.', out->len - start))
+        tb_put(out, ".0", 2);
+}
+
+void tb_text_bounds(struct tb_encoder *e, bool has_point)
+{
+    struct tb_buffer b = {0};
+    for (size_t i = 0; i <= e->reader.bound_count; i++) {
+        struct tb_piece *le = &e->le[i];
+        b.len = 0;
+        tb_puts(&b, ",le=\"");
+        if (i < e->reader.bound_count)
+            tb_text_bound(&b, e->reader.bounds[i], e->reader.metric.decimals, has_point);
+        else
+            tb_puts(&b, "+Inf");
+        tb_puts(&b, "\"} ");
+        le->len = b.len;
+        memcpy(le->text, b.data, b.len); /* 20 digits and a point at most */
+    }
+    tb_buffer_free(&b);
+}
+
+void tb_text_time(struct tb_buffer *out, uint64_t ns)
+{
+    tb_put_decimal(out, ns / 1000000, 3);
+}
+
+void tb_text_exemplar(struct tb_buffer *out, const struct tb_metric *m, const struct tb_exposed_exemplar *exemplar)
+{
+    tb_puts(out, " # {");
+    tb_put(out, exemplar->labels.text, exemplar->labels.len);
+    tb_puts(out, "} ");
+    tb_put_decimal(out, exemplar->value, m->decimals);
+    if (exemplar->time_ns) {
+        tb_put(out, " ", 1);
+        tb_text_time(out, exemplar->time_ns);
+    }
+}
+
+static char *copy(char *to, const char *from, size_t len)
+{
+    memcpy(to, from, len);
+    return to + len;
+}
+
+/* The beginning of all bucket lines of a histogram; *@out has room for it. */
+static size_t put_prefix(struct tb_buffer *out, const char *name, struct tb_labels labels)
+{
+    char *start = out->data + out->len, *to = start;
+    to = copy(to, name, strlen(name));
+    to = copy(to, "_bucket{", 8);
+    if (labels.len)
+        to = copy(to, labels.text, labels.len);
+    return (size_t)(to - start);
+}
+
+void tb_text_histogram(struct tb_encoder *e, struct tb_buffer *out, bool has_exemplars)
+{
+    const struct tb_reader *r = &e->reader;
+    const struct tb_exposed_histogram *h = &r->histogram;
+    const struct tb_exposed_exemplar *exemplar = h->exemplars, *last = exemplar + h->exemplar_count;
+    const size_t comma = r->labels.len == 0; /* there is no label that `le` would follow */
+    const size_t line_max = strlen(r->metric.name) + 8 + r->labels.len + sizeof e->le[0].text + TB_U64_MAX + 1;
+    uint64_t count = 0;
+    tb_buffer_room(out, line_max * (h->bound_count + 2));
+    const size_t prefix_len = put_prefix(out, r->metric.name, r->labels);
+    size_t line_at = out->len;
+    for (size_t i = 0; i <= h->bound_count; i++) {
+        char *to = out->data + line_at + prefix_len;
+        memcpy(to, e->le[i].text + comma, sizeof e->le[i].text - 1); /* a fixed length: a few moves */
+        to = tb_write_u64(to + e->le[i].len - comma, count += h->buckets[i]);
+        out->len = (size_t)(to - out->data);
+        if (exemplar < last && exemplar->bucket == i) {
+            if (has_exemplars)
+                tb_text_exemplar(out, &r->metric, exemplar);
+            tb_buffer_room(out, line_max * (h->bound_count + 2 - i));
+            exemplar++;
+        }
+        out->data[out->len++] = '\n';
+        if (i < h->bound_count)
+            memcpy(out->data + out->len, out->data + line_at, prefix_len); /* of the next line */
+        line_at = out->len;
+    }
+    tb_text_name(out, r->metric.name, "_sum", r->labels);
+    tb_put_decimal(out, h->sum, r->metric.decimals);
+    tb_put(out, "\n", 1);
+    tb_text_name(out, r->metric.name, "_count", r->labels);
+    tb_put_u64(out, count);
+    tb_put(out, "\n", 1);
+}
