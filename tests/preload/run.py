@@ -9,6 +9,7 @@ import resource
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -134,6 +135,11 @@ class Connection:
         return self.response()
 
     def close(self):
+        self.s.close()
+
+    def reset(self):
+        """Leave at once: the kernel sends RST."""
+        self.s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.s.close()
 
 
@@ -505,8 +511,7 @@ def reset_before_the_answer_is_the_clients_doing(directory, random_):
     for _ in range(4):
         c = server.connect(record)
         c.send("GET", "/slow")
-        c.s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        c.close()
+        c.reset()
     compare(directory, record, aborted={("GET", "_unmatched", 1): 4})
 
 
@@ -635,8 +640,7 @@ def reset_by_the_client_in_the_middle_of_a_response(directory, random_):
         while b"\r\n\r\n" not in c.buffer:
             c.more()
         record[("GET", "/large", 200)] += 1
-        c.s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        c.close()
+        c.reset()
     seen = compare(directory, record, aborted={})
     # the kernel may have taken the whole body from the server before the reset came
     assert seen["incomplete"].get(("GET", "/large", 200), 0) <= 4

@@ -5,7 +5,6 @@ The region is compared exactly with what the client saw."""
 import collections
 import os
 import shutil
-import socket
 import subprocess
 import sys
 
@@ -89,8 +88,7 @@ def reset_before_the_answer(directory, random_, program, style, model):
     for _ in range(3):
         c = server.connect(record)
         c.send("GET", "/reset")
-        c.s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        c.close()
+        c.reset()
     compare(directory, record, aborted={("GET", "_unmatched", 1): 3})
 
 
