@@ -77,24 +77,30 @@ server {{
     return sites.app(address, ["sse", "until_close"], max_head=7000)
 
 
-def nginx_fastcgi(test):
+def start_php_fpm(test, service, children, settings):
+    """A pool of so many children, with more @settings of it. Returns the process and the path of its socket."""
     php_fpm = harness.which("php-fpm8.2", "php-fpm8.3", "php-fpm8.4", "php-fpm8.1", "php-fpm")
-    address = (test.ip, test.port())
     socket = test.dir / "fpm.sock"
-    # a copy: its workers are another user, who may have no way into the source tree
-    app = test.write("app.php", (sites.APPS / "app.php").read_text(encoding="utf-8"))
     user = "user = www-data\ngroup = www-data\nlisten.owner = www-data\nlisten.group = www-data\n" if os.getuid() == 0 else ""
     conf = test.write("fpm.conf", f"""[global]
 error_log = {test.dir}/fpm.log
 daemonize = no
 [www]
 {user}listen = {socket}
-listen.backlog = 512
 pm = static
-pm.max_children = 4
+pm.max_children = {children}
+{settings}
 """)
-    fpm = test.start([php_fpm, "-n", "-y", conf, "-F"], service=test.service + "_fpm")
+    child = test.start([php_fpm, "-n", "-y", conf, "-F"], service=service)
     harness.until(socket.exists, "php-fpm listens")
+    return child, socket
+
+
+def nginx_fastcgi(test):
+    address = (test.ip, test.port())
+    # a copy: its workers are another user, who may have no way into the source tree
+    app = test.write("app.php", (sites.APPS / "app.php").read_text(encoding="utf-8"))
+    fpm, socket = start_php_fpm(test, test.service + "_fpm", 4, "listen.backlog = 512")
     child = start_nginx(test, f"""
 server {{
     listen {address[0]}:{address[1]} backlog=512;

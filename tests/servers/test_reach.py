@@ -252,28 +252,15 @@ def erlang(test):
 def php_fpm_clear_env(test):
     """FastCGI is no HTTP: what the pool's workers, whose environment is cleared, ask of others shows that they record. The
     region and the settings must not hang on the environment."""
-    fpm = harness.which("php-fpm8.2", "php-fpm8.3", "php-fpm8.4", "php-fpm8.1", "php-fpm")
     upstream = sites.python_upstream(test)
     address = (test.ip, test.port())
-    socket = test.dir / "fpm.sock"
     app = test.write("ask.php", f"""<?php
 if (getenv('TICKBIRD_DIR') !== false || getenv('LD_PRELOAD') !== false) {{ http_response_code(500); exit; }}
 $fd = fsockopen('{upstream[0]}', {upstream[1]});
 fwrite($fd, "GET /hello HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n\\r\\n");
 echo strlen(stream_get_contents($fd));
 """)
-    user = "user = www-data\ngroup = www-data\nlisten.owner = www-data\nlisten.group = www-data\n" if os.getuid() == 0 else ""
-    conf = test.write("fpm.conf", f"""[global]
-error_log = {test.dir}/fpm.log
-daemonize = no
-[www]
-{user}listen = {socket}
-pm = static
-pm.max_children = 3
-clear_env = yes
-""")
-    test.start([fpm, "-n", "-y", conf, "-F"], service="pool")
-    harness.until(socket.exists, "php-fpm listens")
+    _, socket = servers.start_php_fpm(test, "pool", 3, "clear_env = yes")
     child = servers.start_nginx(test, f"""
 server {{
     listen {address[0]}:{address[1]};
