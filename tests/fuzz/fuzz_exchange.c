@@ -24,6 +24,8 @@
 #include "route_cache.h"
 #include "series.h"
 
+#include "tests/unit/lone_core.h"
+
 #define ROUTES 4096u
 #define LOG_MAX 4096u
 
@@ -41,27 +43,12 @@ struct log {
     uint64_t counters[TB_COUNTER_COUNT];
 };
 
-static struct tb_core core;
-static struct tb_rules_head rules;
-static struct tb_route_head route_head;
-static struct tb_owner owners[2];
-static uint64_t counters[TB_COUNTERS_MAX];
-static struct tb_inflight inflight[64];
-static uint64_t clock_ns;
 static uint32_t routes[ROUTES], routes_used;
 static struct log *log_in_use;
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 uint32_t __wrap_tb_route_begin(struct tb_core *, uint8_t, struct tb_bytes, bool);
-uint32_t __wrap_tb_route_end(struct tb_core *, uint32_t, uint8_t, uint16_t);
 void __wrap_tb_series_observe(struct tb_core *, const struct tb_series_key *, const struct tb_observation *);
-bool __wrap_tb_owner_claim(struct tb_core *);
-uint16_t __wrap_tb_inflight_claim(struct tb_core *, uint64_t, uint32_t, uint32_t, uint8_t);
-
-static uint64_t read_clock(void)
-{
-    return clock_ns;
-}
 
 /* A number for each request; a path that is known opens the shortest way for the next one. */
 uint32_t __wrap_tb_route_begin(struct tb_core *k, uint8_t method, struct tb_bytes path, bool is_cut)
@@ -82,12 +69,6 @@ uint32_t __wrap_tb_route_begin(struct tb_core *k, uint8_t method, struct tb_byte
     return routes_used;
 }
 
-uint32_t __wrap_tb_route_end(struct tb_core *k, uint32_t handle, uint8_t method, uint16_t status)
-{
-    (void)k, (void)method, (void)status;
-    return handle + 1000000;
-}
-
 void __wrap_tb_series_observe(struct tb_core *k, const struct tb_series_key *key, const struct tb_observation *o)
 {
     (void)k;
@@ -102,45 +83,14 @@ void __wrap_tb_series_observe(struct tb_core *k, const struct tb_series_key *key
     c->o.tx_bytes = o->tx_bytes;
     c->o.is_timed = o->is_timed;
     c->o.is_incomplete = o->is_incomplete;
-    c->is_other = key->route == TB_STR_OTHER || key->route == 1000000;
-    c->route_hash = key->route > 1000000 ? routes[key->route - 1000000] : 0;
+    c->is_other = key->route == TB_STR_OTHER || key->route == LONE_LABEL;
+    c->route_hash = key->route > LONE_LABEL ? routes[key->route - LONE_LABEL] : 0;
     c->key.route = 0; /* a number of this run alone */
-}
-
-bool __wrap_tb_owner_claim(struct tb_core *k)
-{
-    k->owner = &owners[1];
-    k->owner_slot = 1;
-    return true;
-}
-
-uint16_t __wrap_tb_inflight_claim(struct tb_core *k, uint64_t start_ns, uint32_t hint, uint32_t route, uint8_t method)
-{
-    (void)hint, (void)route, (void)method;
-    for (uint16_t i = 0; i < 64; i++) {
-        uint64_t none = 0;
-        if (tb_cas_acq_rel(&k->inflight[i].start_ns, &none, tb_inflight_word(start_ns, 1))) {
-            k->inflight[i].owner = 1;
-            return (uint16_t)(i + 1);
-        }
-    }
-    return 0;
 }
 
 static void fresh(struct log *log)
 {
-    memset(&core, 0, offsetof(struct tb_core, path_blocks));
-    memset(owners, 0, sizeof(owners));
-    memset(counters, 0, sizeof(counters));
-    memset(inflight, 0, sizeof(inflight));
-    core.base = (uint8_t *)&core;
-    core.counters = counters;
-    core.owners = owners;
-    core.inflight = inflight;
-    core.rules = &rules;
-    core.route_head = &route_head;
-    core.env.monotonic_ns = read_clock;
-    clock_ns = 1000;
+    lone_core_reset();
     routes_used = 0;
     log->used = 0;
     log_in_use = log;
@@ -199,11 +149,8 @@ static void run(struct log *log, const uint8_t *p, size_t size, uint32_t cuts, b
     if (!tb_exchange_close(&core, &c, TB_CLOSE_LOCAL))
         abort();
     memcpy(log->counters, counters, sizeof(log->counters));
-    for (int i = 0; i < 64; i++)
-        if (inflight[i].start_ns)
-            abort(); /* left in flight */
-    if (owners[1].in_flight || core.path_taken || core.queue_taken[0] || core.queue_taken[1])
-        abort(); /* left in a pool */
+    if (lone_core_left())
+        abort();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

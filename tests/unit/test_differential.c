@@ -27,6 +27,8 @@
 #include "route_cache.h"
 #include "series.h"
 
+#include "lone_core.h"
+
 #define STREAMS 6000
 #define EVENTS_MAX 24
 #define EVENT_BYTES 8192
@@ -43,13 +45,6 @@ struct event {
 static struct event events[EVENTS_MAX];
 static size_t events_used;
 
-static struct tb_core core;
-static struct tb_rules_head rules;
-static struct tb_route_head route_head;
-static struct tb_owner owners[2];
-static uint64_t counters[TB_COUNTERS_MAX];
-static struct tb_inflight inflight[64];
-static uint64_t clock_ns;
 static char routes[ROUTES][48];
 static uint32_t routes_used;
 static char counted[LOG_BYTES];
@@ -65,16 +60,8 @@ static uint32_t random_below(uint32_t n)
 
 #define PICK(array) array[random_below(sizeof(array) / sizeof(array[0]))]
 
-static uint64_t read_clock(void)
-{
-    return clock_ns;
-}
-
 uint32_t __wrap_tb_route_begin(struct tb_core *, uint8_t, struct tb_bytes, bool);
-uint32_t __wrap_tb_route_end(struct tb_core *, uint32_t, uint8_t, uint16_t);
 void __wrap_tb_series_observe(struct tb_core *, const struct tb_series_key *, const struct tb_observation *);
-bool __wrap_tb_owner_claim(struct tb_core *);
-uint16_t __wrap_tb_inflight_claim(struct tb_core *, uint64_t, uint32_t, uint32_t, uint8_t);
 
 uint32_t __wrap_tb_route_begin(struct tb_core *k, uint8_t method, struct tb_bytes path, bool is_cut)
 {
@@ -92,22 +79,14 @@ uint32_t __wrap_tb_route_begin(struct tb_core *k, uint8_t method, struct tb_byte
     return routes_used;
 }
 
-uint32_t __wrap_tb_route_end(struct tb_core *k, uint32_t handle, uint8_t method, uint16_t status)
-{
-    (void)k;
-    (void)method;
-    (void)status;
-    return handle + 1000000;
-}
-
 void __wrap_tb_series_observe(struct tb_core *k, const struct tb_series_key *key, const struct tb_observation *o)
 {
     const char *route = "_unmatched";
     (void)k;
-    if (key->route == TB_STR_OTHER || key->route == 1000000)
+    if (key->route == TB_STR_OTHER || key->route == LONE_LABEL)
         route = "_other";
-    else if (key->route > 1000000)
-        route = routes[key->route - 1000000];
+    else if (key->route > LONE_LABEL)
+        route = routes[key->route - LONE_LABEL];
     counted_len += (size_t)snprintf(
         counted + counted_len, LOG_BYTES - counted_len, "%u.%u %s %s %u in %llu ns, first %llu, rx %llu, tx %llu%s%s\n",
         key->family, key->role, tb_method_name(key->method), route, key->status, (unsigned long long)o->duration_ns,
@@ -116,42 +95,9 @@ void __wrap_tb_series_observe(struct tb_core *k, const struct tb_series_key *key
     assert_true(counted_len < LOG_BYTES);
 }
 
-bool __wrap_tb_owner_claim(struct tb_core *k)
-{
-    k->owner = &owners[1];
-    k->owner_slot = 1;
-    return true;
-}
-
-uint16_t __wrap_tb_inflight_claim(struct tb_core *k, uint64_t start_ns, uint32_t hint, uint32_t route, uint8_t method)
-{
-    (void)hint;
-    (void)route;
-    (void)method;
-    for (uint16_t i = 0; i < 64; i++) {
-        uint64_t none = 0;
-        if (tb_cas_acq_rel(&k->inflight[i].start_ns, &none, tb_inflight_word(start_ns, 1))) {
-            k->inflight[i].owner = 1;
-            return (uint16_t)(i + 1);
-        }
-    }
-    return 0;
-}
-
 static void fresh(void)
 {
-    memset(&core, 0, offsetof(struct tb_core, path_blocks));
-    memset(owners, 0, sizeof(owners));
-    memset(counters, 0, sizeof(counters));
-    memset(inflight, 0, sizeof(inflight));
-    core.base = (uint8_t *)&core;
-    core.counters = counters;
-    core.owners = owners;
-    core.inflight = inflight;
-    core.rules = &rules;
-    core.route_head = &route_head;
-    core.env.monotonic_ns = read_clock;
-    clock_ns = 1000;
+    lone_core_reset();
     routes_used = 0;
     counted_len = 0;
     counted[0] = 0;
@@ -479,10 +425,7 @@ static const char *count_stream(enum way way)
         if (counters[i])
             counted_len += (size_t)snprintf(counted + counted_len, LOG_BYTES - counted_len, "counter %d: %u\n", i,
                                             (unsigned)counters[i]);
-    assert_int_equal(owners[1].in_flight, 0);
-    for (int i = 0; i < 64; i++)
-        assert_int_equal(inflight[i].start_ns, 0);
-    assert_int_equal(core.path_taken | core.queue_taken[0] | core.queue_taken[1], 0);
+    assert_null(lone_core_left());
     return counted;
 }
 

@@ -29,12 +29,7 @@
 #include "series.h"
 #include "vectors.h"
 
-static struct tb_core core;
-static struct tb_rules_head rules;
-static struct tb_owner owners[2];
-static uint64_t counters[TB_COUNTERS_MAX];
-static struct tb_inflight inflight[64];
-static uint64_t clock_ns, clock_reads;
+#include "lone_core.h"
 
 static char routes[70000][24];
 static uint32_t routes_used;
@@ -42,17 +37,8 @@ static char lines[70000][64];
 static size_t lines_used;
 static struct tb_observation last_observation;
 
-static uint64_t read_clock(void)
-{
-    tb_add_relaxed(&clock_reads, 1);
-    return clock_ns;
-}
-
 uint32_t __wrap_tb_route_begin(struct tb_core *, uint8_t, struct tb_bytes, bool);
-uint32_t __wrap_tb_route_end(struct tb_core *, uint32_t, uint8_t, uint16_t);
 void __wrap_tb_series_observe(struct tb_core *, const struct tb_series_key *, const struct tb_observation *);
-bool __wrap_tb_owner_claim(struct tb_core *);
-uint16_t __wrap_tb_inflight_claim(struct tb_core *, uint64_t, uint32_t, uint32_t, uint8_t);
 
 uint32_t __wrap_tb_route_begin(struct tb_core *k, uint8_t method, struct tb_bytes path, bool is_cut)
 {
@@ -64,14 +50,6 @@ uint32_t __wrap_tb_route_begin(struct tb_core *k, uint8_t method, struct tb_byte
     return routes_used;
 }
 
-uint32_t __wrap_tb_route_end(struct tb_core *k, uint32_t handle, uint8_t method, uint16_t status)
-{
-    (void)k;
-    (void)method;
-    (void)status;
-    return handle + 1000000;
-}
-
 void __wrap_tb_series_observe(struct tb_core *k, const struct tb_series_key *key, const struct tb_observation *o)
 {
     static const char *const reasons[] = {"?", "client_closed", "server_closed", "incomplete_request",
@@ -81,10 +59,10 @@ void __wrap_tb_series_observe(struct tb_core *k, const struct tb_series_key *key
     const char *client = key->role == TB_ROLE_CLIENT ? "client " : "";
 
     (void)k;
-    if (key->route == TB_STR_OTHER || key->route == 1000000)
+    if (key->route == TB_STR_OTHER || key->route == LONE_LABEL)
         route = "_other";
-    else if (key->route > 1000000)
-        route = routes[key->route - 1000000];
+    else if (key->route > LONE_LABEL)
+        route = routes[key->route - LONE_LABEL];
     last_observation = *o;
     if (key->family == TB_FAMILY_STREAM)
         snprintf(line, sizeof(lines[0]), "%sstream %u\n", client, key->status);
@@ -96,40 +74,9 @@ void __wrap_tb_series_observe(struct tb_core *k, const struct tb_series_key *key
                  o->is_incomplete ? " incomplete" : "");
 }
 
-bool __wrap_tb_owner_claim(struct tb_core *k)
-{
-    k->owner = &owners[0];
-    k->owner_slot = 0;
-    return true;
-}
-
-uint16_t __wrap_tb_inflight_claim(struct tb_core *k, uint64_t start_ns, uint32_t hint, uint32_t route, uint8_t method)
-{
-    (void)hint;
-    (void)route;
-    (void)method;
-    for (uint16_t i = 0; i < 64; i++) {
-        uint64_t none = 0;
-        if (tb_cas_acq_rel(&k->inflight[i].start_ns, &none, tb_inflight_word(start_ns, 0)))
-            return (uint16_t)(i + 1);
-    }
-    return 0;
-}
-
 static void fresh(void)
 {
-    memset(&core, 0, offsetof(struct tb_core, path_blocks));
-    memset(owners, 0, sizeof(owners));
-    memset(counters, 0, sizeof(counters));
-    memset(inflight, 0, sizeof(inflight));
-    core.base = (uint8_t *)&core;
-    core.counters = counters;
-    core.owners = owners;
-    core.inflight = inflight;
-    core.rules = &rules;
-    core.env.monotonic_ns = read_clock;
-    clock_ns = 1000;
-    clock_reads = 0;
+    lone_core_reset();
     lines_used = 0;
     routes_used = 0;
 }
@@ -211,14 +158,8 @@ static const char *run(const struct vector *v, enum way way, size_t at)
             assert_true(tb_exchange_close(&core, &c, TB_CLOSE_LOCAL));
         }
     }
-    if (owners[0].in_flight != 0)
-        return "in_flight is not back at 0";
-    for (int i = 0; i < 64; i++)
-        if (inflight[i].start_ns)
-            return "an in-flight entry was left";
-    if (core.path_taken || core.queue_taken[0] || core.queue_taken[1])
-        return "a pool block was left";
-    return counted();
+    const char *left = lone_core_left();
+    return left ? left : counted();
 }
 
 #define EACH(v) for (const struct vector *v = vectors; v < vectors + sizeof(vectors) / sizeof(vectors[0]); v++)
@@ -384,7 +325,7 @@ static void no_clock_counts_untimed(void **state)
     SEND(&c, OK_EMPTY);
     assert_false(last_observation.is_timed);
     assert_string_equal(counted(), "GET / 200\n");
-    assert_int_equal(owners[0].in_flight, 0);
+    assert_int_equal(owner->in_flight, 0);
 }
 
 static void long_pipelines_are_all_counted(void **state)
@@ -398,13 +339,13 @@ static void long_pipelines_are_all_counted(void **state)
     for (int round = 0; round < 30; round++) {
         for (int i = 0; i < 4000; i++)
             RECEIVE(&c, "GET /x HTTP/1.1\r\n\r\n");
-        assert_int_equal(owners[0].in_flight, round == 0 ? 1 + 128 * TB_QUEUE_PER_BLOCK : owners[0].in_flight);
+        assert_int_equal(owner->in_flight, round == 0 ? 1 + 128 * TB_QUEUE_PER_BLOCK : owner->in_flight);
         lines_used = 0;
         routes_used = 0;
         for (int i = 0; i < 4000; i++)
             SEND(&c, OK_EMPTY);
         assert_int_equal(lines_used, 4000);
-        assert_int_equal(owners[0].in_flight, 0);
+        assert_int_equal(owner->in_flight, 0);
     }
     for (int i = 0; i < 200; i++)
         RECEIVE(&c, "HEAD /x HTTP/1.1\r\n\r\nGET /y HTTP/1.1\r\n\r\n");
@@ -436,7 +377,7 @@ static void more_than_65536_requests_keep_their_order_in_a_queue_that_never_empt
             routes_used = routes_used > 60000 ? 10 : routes_used;
         routes_used %= 60000;
     }
-    assert_int_equal(owners[0].in_flight, 2);
+    assert_int_equal(owner->in_flight, 2);
     tb_exchange_close(&core, &c, TB_CLOSE_LOCAL);
 }
 
@@ -504,7 +445,7 @@ static void two_threads_on_one_half_give_up_and_say_so(void **state)
     assert_false(tb_exchange_close(&core, &c, TB_CLOSE_LOCAL));
     c.request_busy = 0;
     assert_true(tb_exchange_close(&core, &c, TB_CLOSE_LOCAL));
-    assert_int_equal(owners[0].in_flight, 0);
+    assert_int_equal(owner->in_flight, 0);
     assert_string_equal(counted(), "");
 }
 
@@ -568,7 +509,7 @@ static void one_thread_receives_while_another_answers(void **state)
     assert_int_equal(lines_used, PIPELINED + 1);
     for (size_t i = 1; i < lines_used; i++)
         assert_true(strstr(lines[i], i % 2 ? "GET /x 200" : "HEAD /y 204") != NULL);
-    assert_int_equal(owners[0].in_flight, 0);
+    assert_int_equal(owner->in_flight, 0);
     tb_exchange_close(&core, &c, TB_CLOSE_LOCAL);
 }
 
@@ -577,7 +518,7 @@ static void as_parent(uint32_t forks)
 {
     core.birth_generation = 0;
     core.fork_generation = forks;
-    core.owner = &owners[0];
+    core.owner = owner;
 }
 static void as_child(uint32_t fork)
 {
@@ -597,10 +538,10 @@ static void an_exchange_open_at_a_fork_is_counted_by_one_side(void **state)
     as_parent(1);
     tb_exchange_close(&core, &parent, TB_CLOSE_LOCAL);
     as_child(1);
-    assert_int_equal(owners[0].in_flight, 1);
+    assert_int_equal(owner->in_flight, 1);
     assert_string_equal(counted(), "");
     SEND(&child, OK_EMPTY);
-    assert_int_equal(owners[0].in_flight, 0);
+    assert_int_equal(owner->in_flight, 0);
     tb_exchange_close(&core, &child, TB_CLOSE_LOCAL);
     assert_string_equal(counted(), "GET /f 200\n");
 
@@ -614,7 +555,7 @@ static void an_exchange_open_at_a_fork_is_counted_by_one_side(void **state)
     as_child(1);
     tb_exchange_close(&core, &child, TB_CLOSE_LOCAL);
     assert_string_equal(counted(), "abort GET /f server_closed\n");
-    assert_int_equal(owners[0].in_flight, 0);
+    assert_int_equal(owner->in_flight, 0);
 }
 
 static void children_that_leave_an_open_exchange_take_nothing_from_its_server(void **state)
@@ -632,11 +573,11 @@ static void children_that_leave_an_open_exchange_take_nothing_from_its_server(vo
             tb_exchange_close(&core, &child, TB_CLOSE_LOCAL);
         }
         as_parent(forks);
-        assert_int_equal(owners[0].in_flight, 1);
+        assert_int_equal(owner->in_flight, 1);
         SEND(&parent, OK_EMPTY);
         tb_exchange_close(&core, &parent, TB_CLOSE_LOCAL);
         assert_string_equal(counted(), "GET /f 200\n");
-        assert_int_equal(owners[0].in_flight, 0);
+        assert_int_equal(owner->in_flight, 0);
     }
 }
 
@@ -658,11 +599,11 @@ static void an_exchange_that_no_process_answers_is_aborted_once(void **state)
             else
                 as_child(i < turn ? i + 1 : i);
             assert_string_equal(counted(), "");
-            assert_int_equal(owners[0].in_flight, 1);
+            assert_int_equal(owner->in_flight, 1);
             tb_exchange_close(&core, &c, TB_CLOSE_LOCAL);
         }
         assert_string_equal(counted(), "abort GET /f server_closed\n");
-        assert_int_equal(owners[0].in_flight, 0);
+        assert_int_equal(owner->in_flight, 0);
         assert_int_equal(inflight[0].start_ns, 0);
     }
 }
@@ -714,9 +655,9 @@ static void giving_up_in_a_child_leaves_the_parents_exchange_alone(void **state)
     assert_true(tb_exchange_is_done(&child));
     tb_exchange_close(&core, &child, TB_CLOSE_LOCAL);
     as_parent(1);
-    assert_int_equal(owners[0].in_flight, 1);
+    assert_int_equal(owner->in_flight, 1);
     SEND(&parent, OK_EMPTY);
-    assert_int_equal(owners[0].in_flight, 0);
+    assert_int_equal(owner->in_flight, 0);
     assert_string_equal(counted(), "GET /f 200\n");
     tb_exchange_close(&core, &parent, TB_CLOSE_LOCAL);
 }
@@ -754,7 +695,7 @@ static void what_lives_on_elsewhere_is_no_abort(void **state)
     RECEIVE(&c, "GET /passed HTTP/1.1\r\nHo");
     tb_exchange_close(&core, &c, TB_CLOSE_FORGET);
     assert_string_equal(counted(), "");
-    assert_int_equal(owners[0].in_flight, 0);
+    assert_int_equal(owner->in_flight, 0);
 }
 
 static void switched_off_counts_nothing_and_never_resumes_in_the_middle(void **state)
@@ -773,7 +714,7 @@ static void switched_off_counts_nothing_and_never_resumes_in_the_middle(void **s
     SEND(&c, OK_EMPTY);
     tb_exchange_close(&core, &c, TB_CLOSE_LOCAL);
     assert_int_equal(counters[TB_COUNTER_GIVEUP_OFF], 1);
-    assert_int_equal(owners[0].in_flight, 0);
+    assert_int_equal(owner->in_flight, 0);
     RECEIVE(&d, "GET /3 HTTP/1.1\r\n\r\n");
     SEND(&d, OK_EMPTY);
     assert_string_equal(counted(), "GET /3 200\n");
@@ -804,7 +745,7 @@ static void what_ends_or_begins_while_switched_off_is_given_up(void **state)
     SEND(&born, OK_EMPTY);
     tb_exchange_close(&core, &born, TB_CLOSE_LOCAL);
     assert_string_equal(counted(), "GET /2 200\n");
-    assert_int_equal(owners[0].in_flight, 0);
+    assert_int_equal(owner->in_flight, 0);
 }
 
 static void only_http_looks_like_http(void **state)
