@@ -49,7 +49,7 @@ void tb_config_read_options(struct tb_yaml *y, yaml_node_t *node, struct tb_conf
         if (o.id == TB_OPTION_COUNT)
             tb_yaml_error(y, key, "%s: unknown key of %s: write a flag without its dashes, see docs/configuration.md",
                           name, what);
-        else if (tb_option_row(o.id)->type == TB_TYPE_LIST)
+        else if (tb_option_is_list(tb_option_row(o.id)))
             tb_yaml_each(y, value, option_value, &o);
         else
             option_value(y, value, &o);

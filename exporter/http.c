@@ -1,137 +1,113 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * libmicrohttpd glue. The library parses and frames; here are the pages, the refusals that it leaves to its user (two
- * ways of framing one body, methods), and deadlines: its own time-out counts idle time only, so that a client that
- * sends or takes a byte now and then would be kept for ever.
+ * libmicrohttpd glue (http.h). The library parses and frames; here connections are accepted from any number of sockets,
+ * what it leaves to its user is refused (two ways of framing one body, methods), and requests go to their page.
+ *
+ * Facts of the library that shape this (0.9.75): an answer queued in the handler's first call closes the connection,
+ * one in a later call keeps it; its time-out counts idle time only.
  */
 #include "http.h"
 
 #include <errno.h>
-#include <microhttpd.h>
-#include <netdb.h>
-#include <netinet/in.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "boot.h"
 #include "log.h"
-#include "render.h"
 
-#define CONNECTIONS_MAX 512u
-#define SCRAPES_MAX 40u /* answers under way at once; each holds its text until it is sent */
-#define SECOND_NS UINT64_C(1000000000)
-#define HEADER_NS (60 * SECOND_NS)      /* from connecting, or from the request line, to the end of the head */
-#define RESPONSE_NS (60 * SECOND_NS)    /* from the head to the response's last byte */
-#define KEEP_ALIVE_NS (600 * SECOND_NS) /* from a response to the next request line */
-
-struct connection {
-    struct tb_http *http;
-    struct connection *next, *prev;
-    MHD_socket fd;
-    uint64_t deadline_ns; /* CLOCK_MONOTONIC */
-    bool is_scrape;       /* holds a scrape's text */
-};
+#define ACCEPTED_AT_ONCE 16 /* of one socket, before the others and those connected have their turn */
+#define GOING_MAX 64u       /* connections shut down that the library has not closed yet */
+#define UNLIMITED 4000u     /* connections, when there is no limit: what the limit of open files allows anyway */
 
 struct tb_http {
     struct tb_http_options options;
-    char *landing_page;
+    struct tb_listeners listeners;
     struct MHD_Daemon *daemon;
-    uint16_t port;
-    struct connection *connections;
-    unsigned scrapes; /* under way */
-    uint64_t swept_ns;
+    struct tb_guard guard;
+    int epoll_fd; /* the listeners and the library's own */
+    int spare_fd; /* given up for a moment to turn clients away when descriptors run out */
 };
-
-static uint64_t now_ns(void)
-{
-    return tb_clock_ns(CLOCK_MONOTONIC);
-}
 
 /* --- answers ---------------------------------------------------------------------------------------------------------
  */
 
-static enum MHD_Result queue(struct MHD_Connection *mhd, unsigned code, const char *type, const char *extra_name,
-                             const char *extra_value, struct MHD_Response *response)
+static void queue(struct tb_http_request *r, unsigned code, const char *type, struct MHD_Response *response,
+                  const char *const *headers)
 {
+    r->code = code;
+    r->result = MHD_NO;
     if (!response)
-        return MHD_NO;
+        return;
     MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
     MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
-    if (extra_name)
-        MHD_add_response_header(response, extra_name, extra_value);
-    enum MHD_Result r = MHD_queue_response(mhd, code, response);
+    for (; headers && headers[0]; headers += 2)
+        MHD_add_response_header(response, headers[0], headers[1]);
+    r->result = MHD_queue_response(r->mhd, code, response);
     MHD_destroy_response(response);
-    return r;
 }
 
-static enum MHD_Result answer_text(struct MHD_Connection *mhd, unsigned code, const char *text, const char *extra_name,
-                                   const char *extra_value)
+void tb_http_answer_static(struct tb_http_request *r, unsigned code, const char *type, const char *body, size_t len,
+                           const char *const *headers)
 {
-    struct MHD_Response *response =
-        MHD_create_response_from_buffer(strlen(text), (void *)(uintptr_t)text, MHD_RESPMEM_PERSISTENT);
-    return queue(mhd, code, "text/plain; charset=utf-8", extra_name, extra_value, response);
+    queue(r, code, type, MHD_create_response_from_buffer(len, (void *)(uintptr_t)body, MHD_RESPMEM_PERSISTENT),
+          headers);
 }
 
-static enum MHD_Result answer_scrape(struct tb_http *h, struct connection *c, struct MHD_Connection *mhd)
+void tb_http_answer_text(struct tb_http_request *r, unsigned code, const char *text, const char *const *headers)
 {
-    struct tb_buffer out = {0};
-    unsigned code = MHD_HTTP_OK;
-    enum MHD_Result r;
-    if (h->scrapes >= SCRAPES_MAX) {
-        code = MHD_HTTP_SERVICE_UNAVAILABLE;
-        r = answer_text(mhd, code, "too many scrapes at once\n", "Retry-After", "1");
-    } else if (h->options.scrape(h->options.arg, &out) < 0) {
-        code = MHD_HTTP_INTERNAL_SERVER_ERROR;
-        tb_buffer_free(&out);
-        r = answer_text(mhd, code, "the regions could not be read; see the exporter's log\n", NULL, NULL);
-    } else {
-        struct MHD_Response *response = MHD_create_response_from_buffer(out.len, out.data, MHD_RESPMEM_MUST_FREE);
-        if (!response)
-            tb_buffer_free(&out);
-        else if (c && !c->is_scrape) {
-            c->is_scrape = true;
-            h->scrapes++;
-        }
-        r = queue(mhd, code, tb_encoding_text.content_type, NULL, NULL, response);
-    }
-    h->options.scraped(h->options.arg, code);
-    return r;
+    queue(r, code, "text/plain; charset=utf-8",
+          MHD_create_response_from_buffer(strlen(text), (void *)(uintptr_t)text, MHD_RESPMEM_MUST_COPY), headers);
 }
 
-static char *make_landing_page(const char *telemetry_path)
+void tb_http_answer_buffer(struct tb_http_request *r, unsigned code, const char *type, struct tb_buffer *body,
+                           const char *const *headers)
 {
-    struct tb_buffer b = {0};
-    tb_puts(
-        &b,
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>Tickbird exporter</title></head>\n"
-        "<body>\n<h1>Tickbird exporter</h1>\n<p>HTTP metrics of unmodified servers. Version " TB_VERSION
-        ".</p>\n<ul>\n<li><a href=\"");
-    for (const char *p = telemetry_path; *p; p++) {
-        const char *entity = *p == '&' ? "&amp;" : *p == '<' ? "&lt;" : *p == '"' ? "&quot;" : NULL;
-        if (entity)
-            tb_puts(&b, entity);
-        else
-            tb_put(&b, p, 1);
-    }
-    tb_puts(&b, "\">Metrics</a></li>\n<li><a href=\"/-/healthy\">Health</a></li>\n"
-                "<li><a href=\"/-/ready\">Readiness</a></li>\n</ul>\n</body>\n</html>\n");
-    tb_put(&b, "", 1);
-    return b.data;
-}
-
-static enum MHD_Result answer_landing(struct tb_http *h, struct MHD_Connection *mhd)
-{
-    struct MHD_Response *response =
-        MHD_create_response_from_buffer(strlen(h->landing_page), h->landing_page, MHD_RESPMEM_PERSISTENT);
-    return queue(mhd, MHD_HTTP_OK, "text/html; charset=utf-8", "Content-Security-Policy", "default-src 'none'",
-                 response);
+    struct MHD_Response *response = MHD_create_response_from_buffer(body->len, body->data, MHD_RESPMEM_MUST_FREE);
+    if (!response)
+        tb_buffer_free(body);
+    *body = (struct tb_buffer){0};
+    queue(r, code, type, response, headers);
 }
 
 /* --- requests --------------------------------------------------------------------------------------------------------
  */
+
+const char *tb_http_header(const struct tb_http_request *r, const char *name)
+{
+    return MHD_lookup_connection_value(r->mhd, MHD_HEADER_KIND, name);
+}
+
+struct arguments {
+    const char *name;
+    const char **values;
+    size_t count, max;
+    bool are_too_many;
+};
+
+static enum MHD_Result look_at_argument(void *arg, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    struct arguments *a = arg;
+    (void)kind;
+    if (strcmp(name, a->name) != 0)
+        return MHD_YES;
+    if (a->count < a->max)
+        a->values[a->count++] = value ? value : "";
+    else
+        a->are_too_many = true;
+    return MHD_YES;
+}
+
+bool tb_http_arguments(const struct tb_http_request *r, const char *name, const char **ret, size_t max,
+                       size_t *ret_count)
+{
+    struct arguments a = {name, ret, 0, max, false};
+    MHD_get_connection_values(r->mhd, MHD_GET_ARGUMENT_KIND, look_at_argument, &a);
+    *ret_count = a.count;
+    return !a.are_too_many;
+}
 
 struct framing {
     unsigned lengths, encodings;
@@ -156,223 +132,139 @@ static enum MHD_Result look_at_header(void *arg, enum MHD_ValueKind kind, const 
     return MHD_YES;
 }
 
-/*
- * What is refused as soon as the head is known. Queued in the handler's first call, which makes the library close the
- * connection: right for all of these, since what follows on it cannot be trusted or is not wanted.
- * Returns true when an answer was queued, with its result.
- */
-static bool refuse(struct MHD_Connection *mhd, const char *method, enum MHD_Result *ret)
+static const struct tb_http_page *find_page(const struct tb_http *h, const char *path)
 {
-    struct framing f = {0};
-    MHD_get_connection_values(mhd, MHD_HEADER_KIND, look_at_header, &f);
-    if ((f.lengths && f.encodings) || f.differ)
-        *ret =
-            answer_text(mhd, MHD_HTTP_BAD_REQUEST, "the length of the request is ambiguous\n", "Connection", "close");
-    else if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
-        *ret = answer_text(mhd, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD\n", MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
-    else if (f.has_body || f.encodings)
-        *ret = answer_text(mhd, MHD_HTTP_CONTENT_TOO_LARGE, "no request body is expected\n", "Connection", "close");
-    else
-        return false;
-    return true;
+    for (size_t i = 0; i < h->options.page_count; i++)
+        if (strcmp(h->options.pages[i].path, path) == 0)
+            return &h->options.pages[i];
+    return NULL;
 }
 
-static struct connection *connection_of(struct MHD_Connection *mhd)
+static bool is_any(const char *method, const char *a, const char *b)
+{
+    return strcmp(method, a) == 0 || strcmp(method, b) == 0;
+}
+
+/*
+ * What is refused as soon as the head is known: in the handler's first call, so that the connection ends. Right for all
+ * of these, since what follows on it cannot be trusted or is not wanted. True: an answer was queued.
+ */
+static bool refuse(struct tb_http_request *r, const struct tb_http_page *page, const char *method)
+{
+    static const char *const close_it[] = {"Connection", "close", NULL};
+    static const char *const to_read[] = {MHD_HTTP_HEADER_ALLOW, "GET, HEAD", NULL};
+    static const char *const to_write[] = {MHD_HTTP_HEADER_ALLOW, "POST, PUT", NULL};
+    enum tb_http_methods allowed = page ? page->methods : TB_HTTP_READ;
+    enum tb_http_methods asked = is_any(method, MHD_HTTP_METHOD_GET, MHD_HTTP_METHOD_HEAD)   ? TB_HTTP_READ
+                                 : is_any(method, MHD_HTTP_METHOD_POST, MHD_HTTP_METHOD_PUT) ? TB_HTTP_WRITE
+                                                                                             : 0;
+    struct framing f = {0};
+    MHD_get_connection_values(r->mhd, MHD_HEADER_KIND, look_at_header, &f);
+    if ((f.lengths && f.encodings) || f.differ) {
+        r->guard->refused[TB_REFUSED_FRAMING]++;
+        tb_http_answer_text(r, MHD_HTTP_BAD_REQUEST, "the length of the request is ambiguous\n", close_it);
+    } else if (asked != allowed) {
+        r->guard->refused[TB_REFUSED_METHOD]++;
+        tb_http_answer_text(r, MHD_HTTP_METHOD_NOT_ALLOWED,
+                            allowed == TB_HTTP_READ ? "only GET and HEAD\n" : "only POST and PUT\n",
+                            allowed == TB_HTTP_READ ? to_read : to_write);
+    } else if (f.has_body || f.encodings) {
+        r->guard->refused[TB_REFUSED_BODY]++;
+        tb_http_answer_text(r, MHD_HTTP_CONTENT_TOO_LARGE, "no request body is expected\n", close_it);
+    }
+    return r->code;
+}
+
+static struct tb_client *client_of(struct MHD_Connection *mhd)
 {
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-    return info ? info->socket_context : NULL;
-}
-
-static enum MHD_Result route(struct tb_http *h, struct MHD_Connection *mhd, const char *url)
-{
-    if (strcmp(url, h->options.telemetry_path) == 0)
-        return answer_scrape(h, connection_of(mhd), mhd);
-    if (strcmp(url, "/") == 0)
-        return answer_landing(h, mhd);
-    if (strcmp(url, "/-/healthy") == 0)
-        return answer_text(mhd, MHD_HTTP_OK, "Tickbird exporter is healthy.\n", NULL, NULL);
-    if (strcmp(url, "/-/ready") == 0)
-        return h->options.is_ready(h->options.arg)
-                   ? answer_text(mhd, MHD_HTTP_OK, "Tickbird exporter is ready.\n", NULL, NULL)
-                   : answer_text(mhd, MHD_HTTP_SERVICE_UNAVAILABLE, "Tickbird exporter is not ready.\n", NULL, NULL);
-    return answer_text(mhd, MHD_HTTP_NOT_FOUND, "not found\n", NULL, NULL);
+    return info->socket_context;
 }
 
 static enum MHD_Result handle(void *arg, struct MHD_Connection *mhd, const char *url, const char *method,
                               const char *version, const char *body, size_t *body_len, void **request)
 {
     struct tb_http *h = arg;
-    enum MHD_Result r;
+    struct tb_http_request r = {
+        .http = h, .mhd = mhd, .guard = &h->guard, .client = client_of(mhd), .path = url, .arg = h->options.arg};
+    const struct tb_http_page *page = find_page(h, url);
     (void)version, (void)body;
     if (!*request) {
-        struct connection *c = connection_of(mhd);
-        if (c)
-            c->deadline_ns = now_ns() + RESPONSE_NS;
         *request = h;
-        /* The library keeps a connection only when the answer is queued in a later call. */
-        return refuse(mhd, method, &r) ? r : MHD_YES;
+        tb_guard_asked(r.client);
+        return refuse(&r, page, method) ? r.result : MHD_YES;
     }
     if (*body_len) {
         *body_len = 0;
         return MHD_YES;
     }
-    return route(h, mhd, url);
+    if (page)
+        page->answer(&r);
+    else
+        tb_http_answer_text(&r, MHD_HTTP_NOT_FOUND, "not found\n", NULL);
+    return r.result;
 }
 
 static void on_completed(void *arg, struct MHD_Connection *mhd, void **request, enum MHD_RequestTerminationCode how)
 {
     struct tb_http *h = arg;
-    struct connection *c = connection_of(mhd);
     (void)how;
     *request = NULL;
-    if (!c)
-        return;
-    c->deadline_ns = now_ns() + KEEP_ALIVE_NS;
-    if (c->is_scrape)
-        h->scrapes--;
-    c->is_scrape = false;
+    tb_guard_finish(&h->guard, client_of(mhd));
 }
 
 /* The request line is complete: a kept connection has begun its next request. Returns what *request starts as. */
 static void *on_request_line(void *arg, const char *uri, struct MHD_Connection *mhd)
 {
-    struct connection *c = connection_of(mhd);
     (void)arg, (void)uri;
-    if (c && c->deadline_ns > now_ns() + HEADER_NS)
-        c->deadline_ns = now_ns() + HEADER_NS;
+    tb_guard_line(client_of(mhd));
     return NULL;
 }
+
+/* --- connections -----------------------------------------------------------------------------------------------------
+ */
 
 static void on_connection(void *arg, struct MHD_Connection *mhd, void **context,
                           enum MHD_ConnectionNotificationCode what)
 {
     struct tb_http *h = arg;
-    struct connection *c = *context;
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
         const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
-        c = tb_alloc(sizeof *c);
-        c->http = h;
-        c->fd = info ? info->connect_fd : MHD_INVALID_SOCKET;
-        c->deadline_ns = now_ns() + HEADER_NS;
-        c->next = h->connections;
-        if (c->next)
-            c->next->prev = c;
-        h->connections = c;
-        *context = c;
-    } else if (c) {
-        if (c->is_scrape)
-            h->scrapes--;
-        if (c->prev)
-            c->prev->next = c->next;
-        else
-            h->connections = c->next;
-        if (c->next)
-            c->next->prev = c->prev;
-        free(c);
+        *context = tb_guard_add(&h->guard, info->connect_fd);
+    } else {
+        tb_guard_remove(&h->guard, *context);
         *context = NULL;
     }
 }
 
-/* Closing belongs to the library: a socket shut down looks to it like a client that left. */
-static void sweep(struct tb_http *h)
+/* Out of descriptors: with none to spare the client would stay in the queue, and wake us again and again. */
+static void turn_away(struct tb_http *h, int listener)
 {
-    uint64_t now = now_ns();
-    if (now - h->swept_ns < SECOND_NS)
-        return;
-    h->swept_ns = now;
-    for (struct connection *c = h->connections; c; c = c->next)
-        if (c->fd != MHD_INVALID_SOCKET && now > c->deadline_ns)
-            shutdown(c->fd, SHUT_RDWR);
-}
-
-/* --- listening -------------------------------------------------------------------------------------------------------
- */
-
-static int listen_on(int family, const struct sockaddr *address, socklen_t len)
-{
-    int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), on = 1, off = 0;
-    if (fd < 0)
-        return -errno;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (family == AF_INET6)
-        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
-    if (bind(fd, address, len) < 0 || listen(fd, 128) < 0) {
-        int r = -errno;
+    close(h->spare_fd);
+    int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    if (fd >= 0)
         close(fd);
-        return r;
+    h->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    h->guard.refused[TB_REFUSED_CONNECTIONS]++;
+}
+
+static void accept_from(struct tb_http *h, int listener)
+{
+    for (int i = 0; i < ACCEPTED_AT_ONCE; i++) {
+        struct sockaddr_storage from = {0};
+        socklen_t len = sizeof from;
+        int fd = accept4(listener, (struct sockaddr *)&from, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS))
+            turn_away(h, listener);
+        if (fd < 0 && errno != ECONNABORTED && errno != EINTR)
+            return;
+        if (fd < 0)
+            continue;
+        if (tb_guard_admit(&h->guard))
+            MHD_add_connection(h->daemon, fd, (struct sockaddr *)&from, len); /* closes it when it fails */
+        else
+            close(fd);
     }
-    return fd;
-}
-
-static int listen_everywhere(uint16_t port)
-{
-    struct sockaddr_in6 any6 = {.sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = IN6ADDR_ANY_INIT};
-    struct sockaddr_in any4 = {.sin_family = AF_INET, .sin_port = htons(port)};
-    int fd = listen_on(AF_INET6, (const struct sockaddr *)&any6, sizeof any6);
-    if (fd == -EAFNOSUPPORT || fd == -EADDRNOTAVAIL) /* no IPv6 here */
-        fd = listen_on(AF_INET, (const struct sockaddr *)&any4, sizeof any4);
-    return fd;
-}
-
-static bool parse_port(const char *text, uint16_t *ret)
-{
-    char *end;
-    unsigned long n = strtoul(text, &end, 10);
-    if (*text < '0' || *text > '9' || *end || n > UINT16_MAX)
-        return false;
-    *ret = (uint16_t)n;
-    return true;
-}
-
-/* Descriptor or -errno; *ret_error is set then. */
-static int open_listener(const char *address, char **ret_error)
-{
-    const char *colon = strrchr(address, ':');
-    uint16_t port;
-    if (!colon || !parse_port(colon + 1, &port)) {
-        *ret_error =
-            tb_format("--web.listen-address: \"%s\" has no port: give HOST:PORT, :PORT or [IPV6]:PORT", address);
-        return -EINVAL;
-    }
-    int fd = -EADDRNOTAVAIL;
-    size_t len = (size_t)(colon - address);
-    if (len == 0) {
-        fd = listen_everywhere(port);
-    } else {
-        bool is_bracketed = len > 2 && address[0] == '[' && address[len - 1] == ']';
-        char *host = is_bracketed ? tb_strndup(address + 1, len - 2) : tb_strndup(address, len);
-        struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV}, *found = NULL;
-        int why = getaddrinfo(host, colon + 1, &hints, &found);
-        free(host);
-        if (why) {
-            *ret_error =
-                tb_format("--web.listen-address %s: %s: name an address of this machine", address, gai_strerror(why));
-            return -EADDRNOTAVAIL;
-        }
-        for (struct addrinfo *a = found; a && fd < 0; a = a->ai_next)
-            fd = listen_on(a->ai_family, a->ai_addr, a->ai_addrlen);
-        freeaddrinfo(found);
-    }
-    if (fd < 0)
-        *ret_error = tb_format("--web.listen-address %s: %s: %s", address, strerror(-fd),
-                               fd == -EADDRINUSE ? "stop what listens there, or choose another port"
-                               : fd == -EACCES   ? "choose a port above 1023, or start with the right to bind it"
-                                                 : "name an address of this machine");
-    return fd;
-}
-
-static uint16_t port_of(int fd)
-{
-    struct sockaddr_storage address = {0};
-    socklen_t len = sizeof address;
-    uint16_t port = 0;
-    if (getsockname(fd, (struct sockaddr *)&address, &len) < 0)
-        return 0;
-    if (address.ss_family == AF_INET6)
-        port = ((struct sockaddr_in6 *)&address)->sin6_port;
-    else if (address.ss_family == AF_INET)
-        port = ((struct sockaddr_in *)&address)->sin_port;
-    return ntohs(port);
 }
 
 static void on_library_message(void *arg, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
@@ -385,29 +277,46 @@ static void on_library_message(void *arg, const char *format, va_list args)
     tb_log(TB_LOG_DEBUG, "http library", "message", text, NULL);
 }
 
-int tb_http_start(const struct tb_http_options *options, struct tb_http **ret, char **ret_error)
+static bool watch(struct tb_http *h, int fd, uint64_t number)
 {
-    int fd = open_listener(options->address, ret_error);
-    if (fd < 0)
-        return fd;
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = number};
+    return epoll_ctl(h->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+static bool start_daemon(struct tb_http *h)
+{
+    unsigned limit = (h->options.connections_max ? h->options.connections_max : UNLIMITED) + GOING_MAX;
+    h->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_ERROR_LOG | MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL, handle, h,
+                                 MHD_OPTION_EXTERNAL_LOGGER, on_library_message, NULL, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+                                 MHD_OPTION_CONNECTION_LIMIT, limit, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
+                                 MHD_OPTION_URI_LOG_CALLBACK, on_request_line, h, MHD_OPTION_NOTIFY_CONNECTION,
+                                 on_connection, h, MHD_OPTION_END);
+    if (!h->daemon)
+        return false;
+    const union MHD_DaemonInfo *info = MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+    return info && watch(h, info->epoll_fd, h->listeners.count);
+}
+
+int tb_http_start(const struct tb_http_options *options, struct tb_listeners *listeners, struct tb_http **ret,
+                  char **ret_error)
+{
     struct tb_http *h = tb_alloc(sizeof *h);
     h->options = *options;
-    h->options.telemetry_path = tb_strndup(options->telemetry_path, strlen(options->telemetry_path));
-    h->options.address = NULL;
-    h->landing_page = make_landing_page(options->telemetry_path);
-    h->port = port_of(fd);
-    h->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_ERROR_LOG, 0, NULL, NULL, handle, h,
-                                 MHD_OPTION_EXTERNAL_LOGGER, on_library_message, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
-                                 MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
-                                 MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(KEEP_ALIVE_NS / SECOND_NS),
-                                 MHD_OPTION_NOTIFY_COMPLETED, on_completed, h, MHD_OPTION_URI_LOG_CALLBACK,
-                                 on_request_line, h, MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_END);
-    if (!h->daemon) {
+    h->guard.connections_max = options->connections_max;
+    h->guard.scrapes_max = options->scrapes_max;
+    h->listeners = *listeners;
+    h->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    h->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    bool is_good = h->epoll_fd >= 0 && start_daemon(h);
+    for (size_t i = 0; is_good && i < h->listeners.count; i++)
+        is_good = watch(h, h->listeners.fds[i], i);
+    if (!is_good) {
         *ret_error = tb_format("http: the library did not start: raise the limit of open files");
-        close(fd);
+        h->listeners = (struct tb_listeners){0};
         tb_http_stop(h);
         return -EIO;
     }
+    *listeners = (struct tb_listeners){0};
     *ret = h;
     return 0;
 }
@@ -418,33 +327,38 @@ void tb_http_stop(struct tb_http *h)
         return;
     if (h->daemon)
         MHD_stop_daemon(h->daemon);
-    free((void *)(uintptr_t)h->options.telemetry_path);
-    free(h->landing_page);
+    tb_listeners_close(&h->listeners);
+    if (h->epoll_fd >= 0)
+        close(h->epoll_fd);
+    if (h->spare_fd >= 0)
+        close(h->spare_fd);
     free(h);
-}
-
-uint16_t tb_http_port(const struct tb_http *h)
-{
-    return h->port;
 }
 
 int tb_http_fd(const struct tb_http *h)
 {
-    const union MHD_DaemonInfo *info = MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD);
-    return info ? info->epoll_fd : -1;
+    return h->epoll_fd;
+}
+
+const struct tb_guard *tb_http_guard(const struct tb_http *h)
+{
+    return &h->guard;
 }
 
 int tb_http_timeout_ms(const struct tb_http *h)
 {
     MHD_UNSIGNED_LONG_LONG ms;
-    bool has_timeout = MHD_get_timeout(h->daemon, &ms) == MHD_YES;
-    if (!h->connections)
-        return has_timeout && ms < 60000 ? (int)ms : -1;
-    return has_timeout && ms < 1000 ? (int)ms : 1000; /* deadlines are looked at once a second */
+    bool has_work = MHD_get_timeout(h->daemon, &ms) == MHD_YES && ms == 0;
+    return has_work ? 0 : h->guard.clients ? 1000 : -1; /* deadlines are looked at once a second */
 }
 
 void tb_http_run(struct tb_http *h)
 {
-    sweep(h);
+    struct epoll_event events[16];
+    tb_guard_sweep(&h->guard);
+    int count = epoll_wait(h->epoll_fd, events, 16, 0);
+    for (int i = 0; i < count; i++)
+        if (events[i].data.u64 < h->listeners.count)
+            accept_from(h, h->listeners.fds[events[i].data.u64]);
     MHD_run(h->daemon);
 }

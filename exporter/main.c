@@ -20,7 +20,7 @@
 #include "families.h"
 #include "fold.h"
 #include "forget.h"
-#include "http.h"
+#include "http_pages.h"
 #include "ledger.h"
 #include "log.h"
 #include "options.h"
@@ -39,6 +39,8 @@ struct exporter {
     struct tb_options options;
     struct tb_ledger *ledger; /* NULL: --once without a place for it */
     struct tb_collector *collector;
+    struct tb_listeners listeners; /* until they are served on */
+    struct tb_pages *pages;
     struct tb_http *http;
     struct tb_self self;
     struct tb_fold_options fold;
@@ -89,8 +91,9 @@ static int collect_and_render(struct exporter *e, struct tb_buffer *out)
     return 0;
 }
 
-static int on_scrape(void *arg, struct tb_buffer *out)
+static int on_scrape(void *arg, const struct tb_scrape_ask *ask, struct tb_buffer *out)
 {
+    (void)ask;
     return collect_and_render(arg, out);
 }
 
@@ -186,29 +189,49 @@ static int open_collector(struct exporter *e, char **ret_error)
     return r;
 }
 
+static int open_listeners(struct exporter *e, char **ret_error)
+{
+    if (tb_option_is_on(&e->options, TB_OPTION_SYSTEMD_SOCKET))
+        return tb_listeners_inherit(&e->listeners, ret_error);
+    return tb_listeners_open((const char *const *)e->options.values[TB_OPTION_LISTEN_ADDRESS].items,
+                             e->options.values[TB_OPTION_LISTEN_ADDRESS].count, &e->listeners, ret_error);
+}
+
+static void say_where(const struct exporter *e, const char *path)
+{
+    for (size_t i = 0; i < e->listeners.count; i++) {
+        char *address = tb_listener_name(e->listeners.fds[i]), port[8];
+        snprintf(port, sizeof port, "%u", tb_listener_port(e->listeners.fds[i]));
+        tb_log(TB_LOG_INFO, "listening", "address", address, "port", port, "path", path, "version", TB_VERSION, NULL);
+        free(address);
+    }
+}
+
 static int start_http(struct exporter *e, char **ret_error)
 {
-    struct tb_http_options options = {
-        .address = tb_option_text(&e->options, TB_OPTION_LISTEN_ADDRESS),
+    struct tb_pages_options pages = {
         .telemetry_path = tb_option_text(&e->options, TB_OPTION_TELEMETRY_PATH),
         .scrape = on_scrape,
         .scraped = on_scraped,
         .is_ready = is_ready,
         .arg = e,
     };
-    if (options.telemetry_path[0] != '/' || strcmp(options.telemetry_path, "/") == 0) {
+    struct tb_http_options options = {
+        .connections_max = tb_option_number(&e->options, TB_OPTION_MAX_CONNECTIONS),
+        .scrapes_max = tb_option_number(&e->options, TB_OPTION_MAX_REQUESTS),
+    };
+    if (pages.telemetry_path[0] != '/' || strcmp(pages.telemetry_path, "/") == 0 ||
+        strncmp(pages.telemetry_path, "/-/", 3) == 0) {
         *ret_error = tb_format("--web.telemetry-path: \"%s\" is no path of its own: give one like /metrics",
-                               options.telemetry_path);
+                               pages.telemetry_path);
         return -EINVAL;
     }
-    int r = tb_http_start(&options, &e->http, ret_error);
-    if (!r) {
-        char port[8];
-        snprintf(port, sizeof port, "%u", tb_http_port(e->http));
-        tb_log(TB_LOG_INFO, "listening", "address", options.address, "port", port, "path", options.telemetry_path,
-               "version", TB_VERSION, NULL);
-    }
-    return r;
+    int r = open_listeners(e, ret_error);
+    if (r < 0)
+        return r;
+    say_where(e, pages.telemetry_path);
+    e->pages = tb_pages_new(&pages, &options);
+    return tb_http_start(&options, &e->listeners, &e->http, ret_error);
 }
 
 static void raise_file_limit(void)
@@ -338,6 +361,7 @@ static int serve(struct exporter *e, char **ret_error)
     if (signal_fd >= 0)
         close(signal_fd);
     tb_http_stop(e->http);
+    e->http = NULL;
     return 0;
 }
 
@@ -390,6 +414,8 @@ int main(int argc, char **argv)
     if (error)
         complain(error);
     free(error);
+    tb_listeners_close(&e.listeners);
+    tb_pages_free(e.pages);
     tb_unobserved_free(e.unobserved);
     tb_collector_free(e.collector);
     tb_ledger_close(e.ledger);

@@ -12,6 +12,8 @@
 
 #include "buffer.h"
 
+#define NUMBER_MAX 1000000u
+
 #define AGENT TB_SIDE_AGENT
 #define RUN TB_SIDE_RUN
 #define EXPORTER TB_SIDE_EXPORTER
@@ -65,6 +67,14 @@ static bool parse_switch(const char *text, bool *ret)
            strcmp(text, "no") == 0;
 }
 
+static bool parse_number(const char *text, unsigned *ret)
+{
+    char *end;
+    unsigned long n = strtoul(text, &end, 10);
+    *ret = (unsigned)n;
+    return *text >= '0' && *text <= '9' && !*end && n <= NUMBER_MAX;
+}
+
 /* Is @text one of the words behind "one of" in the help? */
 static bool is_choice(const char *help, const char *text)
 {
@@ -84,7 +94,10 @@ const char *tb_option_complaint(const struct tb_option_row *row, const char *tex
 {
     uint64_t ns;
     bool is_on;
+    unsigned n;
     switch (row->type) {
+    case TB_TYPE_NUMBER:
+        return parse_number(text, &n) ? NULL : "is no number from 0 to 1000000: give one";
     case TB_TYPE_DURATION:
         return tb_duration_parse(text, &ns) ? NULL : "is no duration: give one like 30s, 5m or 24h";
     case TB_TYPE_SWITCH:
@@ -100,9 +113,14 @@ const char *tb_option_complaint(const struct tb_option_row *row, const char *tex
     }
 }
 
+bool tb_option_is_list(const struct tb_option_row *row)
+{
+    return row->type == TB_TYPE_LIST || row->type == TB_TYPE_ADDRESS;
+}
+
 static void add_value(struct tb_options *o, enum tb_option id, const char *text, size_t len)
 {
-    size_t n = rows[id].type == TB_TYPE_LIST ? o->values[id].count : 0;
+    size_t n = tb_option_is_list(&rows[id]) ? o->values[id].count : 0;
     if (n < o->values[id].count)
         free(o->values[id].items[n]);
     o->values[id].items = tb_realloc(o->values[id].items, (n + 1) * sizeof *o->values[id].items);
@@ -128,15 +146,16 @@ static int take_variables(struct tb_options *o, unsigned side, char **ret_error)
             *ret_error = tb_format("%s: \"%s\" %s", rows[id].env, text, why);
             return -EINVAL;
         }
-        if (rows[id].type != TB_TYPE_LIST) {
+        if (!tb_option_is_list(&rows[id])) {
             add_value(o, (enum tb_option)id, text, strlen(text));
             continue;
         }
+        const char *separator = rows[id].type == TB_TYPE_LIST ? ":" : ",";
         while (*text) {
-            size_t len = strcspn(text, ":");
+            size_t len = strcspn(text, separator);
             if (len)
                 add_value(o, (enum tb_option)id, text, len);
-            text += len + (text[len] == ':');
+            text += len + (text[len] != 0);
         }
     }
     return 0;
@@ -273,4 +292,11 @@ uint64_t tb_option_ns(const struct tb_options *o, enum tb_option id)
     uint64_t ns = 0;
     tb_duration_parse(tb_option_text(o, id), &ns);
     return ns;
+}
+
+unsigned tb_option_number(const struct tb_options *o, enum tb_option id)
+{
+    unsigned n = 0;
+    parse_number(tb_option_text(o, id), &n);
+    return n;
 }

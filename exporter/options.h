@@ -23,6 +23,7 @@ enum tb_side { TB_SIDE_AGENT = 1, TB_SIDE_RUN = 2, TB_SIDE_EXPORTER = 4, TB_SIDE
 enum tb_option_type {
     TB_TYPE_TEXT,
     TB_TYPE_PATH,
+    TB_TYPE_NUMBER,
     TB_TYPE_ADDRESS,
     TB_TYPE_DURATION,
     TB_TYPE_SWITCH,
@@ -39,7 +40,7 @@ const struct tb_option_row *tb_option_row(enum tb_option id);
 
 struct tb_options {
     struct {
-        char **items; /* owned; one, or any number of a LIST */
+        char **items; /* owned; one, or any number of a LIST or of ADDRESSes */
         size_t count;
         bool is_default; /* neither flag nor variable */
     } values[TB_OPTION_COUNT];
@@ -58,10 +59,14 @@ void tb_options_free(struct tb_options *o);
 /* tb_options_usage - the list of flags of a side, for --help; the caller's to free. */
 char *tb_options_usage(enum tb_side side);
 
-/* The value of an option that is not a LIST; "" when it has none. */
+/* tb_option_is_list - may it be given several times? */
+bool tb_option_is_list(const struct tb_option_row *row);
+
+/* The value of an option that is no list; "" when it has none. */
 const char *tb_option_text(const struct tb_options *o, enum tb_option id);
 bool tb_option_is_on(const struct tb_options *o, enum tb_option id);
 uint64_t tb_option_ns(const struct tb_options *o, enum tb_option id);
+unsigned tb_option_number(const struct tb_options *o, enum tb_option id);
 
 /* tb_options_file - an option that has neither flag nor variable takes these values, which were checked. */
 void tb_options_file(struct tb_options *o, enum tb_option id, char *const *items, size_t count);

@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 #include "exporter/boot.h"
-#include "exporter/http.h"
+#include "exporter/http_pages.h"
 
 static uint64_t clock_ns;
 
@@ -34,14 +34,18 @@ uint64_t __wrap_tb_clock_ns(int clock_id)
 }
 
 static struct tb_http *http;
+static struct tb_pages *pages;
+static uint16_t port;
 static size_t scrape_len;
 static int scrape_error;
 static bool ready;
 static unsigned last_code, scrapes;
+static uint64_t scrape_ns; /* that one takes */
 
-static int scrape(void *arg, struct tb_buffer *out)
+static int scrape(void *arg, const struct tb_scrape_ask *ask, struct tb_buffer *out)
 {
-    (void)arg;
+    (void)arg, (void)ask;
+    clock_ns += scrape_ns;
     if (scrape_error)
         return scrape_error;
     memset(tb_buffer_room(out, scrape_len), 'x', scrape_len);
@@ -66,20 +70,33 @@ static int set_up(void **state)
 {
     (void)state;
     char *error = NULL;
-    struct tb_http_options o = {"127.0.0.1:0", "/metrics", scrape, scraped, is_ready, NULL};
     clock_ns = 1000000000000;
     scrape_len = 100;
+    scrape_ns = 0;
     scrape_error = 0;
     ready = true;
     scrapes = 0;
-    return tb_http_start(&o, &http, &error);
+    struct tb_pages_options ours = {"/metrics", scrape, scraped, is_ready, NULL};
+    struct tb_http_options o = {.connections_max = 128, .scrapes_max = 40};
+    struct tb_listeners listeners = {0};
+    pages = tb_pages_new(&ours, &o);
+    if (tb_listeners_open((const char *const[]){"127.0.0.1:0"}, 1, &listeners, &error) < 0)
+        return -1;
+    port = tb_listener_port(listeners.fds[0]);
+    return tb_http_start(&o, &listeners, &http, &error);
 }
 
 static int tear_down(void **state)
 {
     (void)state;
     tb_http_stop(http);
+    tb_pages_free(pages);
     return 0;
+}
+
+static uint64_t refused(enum tb_refused why)
+{
+    return tb_http_guard(http)->refused[why];
 }
 
 /* --- a client --------------------------------------------------------------------------------------------------------
@@ -87,7 +104,7 @@ static int tear_down(void **state)
 
 static int dial(int receive_buffer)
 {
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(tb_http_port(http))};
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(fd >= 0);
@@ -264,13 +281,17 @@ static void old_and_broken_clients(void **state)
 /* --- deadlines and limits --------------------------------------------------------------------------------------------
  */
 
+/* After what is on its way: the kernel goes on sending what it was given. */
 static bool is_closed(int fd)
 {
-    char text[4096];
+    char text[65536];
     for (;;) {
         ssize_t n = recv(fd, text, sizeof text, MSG_DONTWAIT);
-        if (n <= 0)
-            return n == 0 || errno == ECONNRESET;
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        if (n == 0 || (n < 0 && errno != EAGAIN))
+            return true;
+        if (n < 0 && poll(&p, 1, 20) == 0)
+            return false;
     }
 }
 
@@ -282,99 +303,217 @@ static void slow_heads_end_at_a_deadline(void **state)
     say(idle, "GET /-/healthy HTTP/1.1\r\nHost: a\r\n\r\n");
     say(slow, "GET /metrics HTTP/1.1\r\nX: ");
     pump();
-    for (unsigned i = 0; i < 59; i++) { /* a byte now and then is not idle for the library */
+    for (unsigned i = 0; i < 9; i++) { /* a byte now and then is not idle for the library */
         clock_ns += second;
         say(slow, "y");
         pump();
         assert_false(is_closed(slow) || is_closed(silent) || is_closed(idle));
     }
-    clock_ns += 3 * second;
+    clock_ns += 2 * second;
     pump();
     assert_true(is_closed(slow));
     assert_true(is_closed(silent));
     assert_false(is_closed(idle)); /* answered once: it may wait for its next scrape */
     say(idle, "GET /metrics HTTP/1.1\r\nX: ");
     pump();
-    clock_ns += 62 * second;
+    clock_ns += 12 * second;
     pump();
     assert_true(is_closed(idle));
+    assert_int_equal(refused(TB_REFUSED_SLOW_REQUEST), 3);
     close(silent);
     close(slow);
     close(idle);
 }
 
-static void slow_readers_are_limited_and_dropped(void **state)
+/* Asks for a scrape and takes nothing of it. */
+static int ask_and_wait(const char *headers)
+{
+    int fd = dial(4096);
+    say(fd, "GET /metrics HTTP/1.1\r\nHost: a\r\n");
+    say(fd, headers);
+    say(fd, "\r\n");
+    pump();
+    return fd;
+}
+
+static void scrapes_beyond_the_limit_get_a_503(void **state)
 {
     (void)state;
-    int fds[41];
-    char text[512];
+    int fds[40];
     scrape_len = 3 << 20;
-    for (unsigned i = 0; i < 40; i++) {
-        fds[i] = dial(4096);
-        say(fds[i], "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
-        pump();
-    }
+    for (unsigned i = 0; i < 40; i++)
+        fds[i] = ask_and_wait("");
     assert_int_equal(scrapes, 40);
     assert_int_equal(last_code, 200);
-    fds[40] = dial(0);
-    bool closed;
-    say(fds[40], "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
-    receive(fds[40], text, sizeof text, 12, &closed);
-    assert_memory_equal(text, "HTTP/1.1 503", 12);
+    struct answer a = ask(GET("/metrics"));
+    assert_int_equal(a.code, 503);
+    assert_non_null(strstr(a.text, "Retry-After: 1\r\n"));
     assert_int_equal(last_code, 503);
+    assert_int_equal(refused(TB_REFUSED_SCRAPES), 1);
+    assert_int_equal(ask(GET("/-/healthy")).code, 200);
+    for (unsigned i = 0; i < 40; i++) /* a client that leaves gives its place back */
+        close(fds[i]);
+    pump();
+    scrape_len = 100;
+    assert_int_equal(ask(GET("/metrics")).code, 200);
+}
+
+static void the_slowest_reader_goes_when_its_place_is_needed(void **state)
+{
+    (void)state;
+    int fds[40];
+    scrape_len = 3 << 20;
+    for (unsigned i = 0; i < 40; i++) {
+        fds[i] = ask_and_wait("");
+        clock_ns += 1000000;
+    }
+    clock_ns += UINT64_C(11000000000);
+    scrape_len = 100;
+    assert_int_equal(ask(GET("/metrics")).code, 200);
+    assert_int_equal(refused(TB_REFUSED_SLOW_READER), 1);
+    assert_true(is_closed(fds[0]));
+    assert_false(is_closed(fds[1]));
     clock_ns += UINT64_C(62000000000);
     pump();
-    assert_int_equal(ask(GET("/-/healthy")).code, 200);
-    scrape_len = 100;
-    assert_int_equal(ask(GET("/metrics")).code, 200); /* the slow ones have given their places back */
-    for (unsigned i = 0; i < 41; i++)
+    assert_true(is_closed(fds[39]));
+    for (unsigned i = 0; i < 40; i++)
         close(fds[i]);
+    assert_int_equal(refused(TB_REFUSED_SLOW_READER), 40);
+    assert_int_equal(tb_http_guard(http)->scrapes, 0);
+    assert_int_equal(tb_http_guard(http)->held, 0);
+}
+
+static void unsent_scrapes_hold_a_bounded_amount_of_memory(void **state)
+{
+    (void)state;
+    int fds[4];
+    scrape_len = TB_HELD_BYTES_MAX / 4 + 1; /* three fit */
+    for (unsigned i = 0; i < 3; i++)
+        fds[i] = ask_and_wait("");
+    assert_int_equal(last_code, 200);
+    assert_int_equal(ask(GET("/metrics")).code, 503);
+    clock_ns += UINT64_C(11000000000);
+    fds[3] = ask_and_wait("");
+    assert_int_equal(last_code, 200);
+    assert_true(tb_http_guard(http)->held <= TB_HELD_BYTES_MAX);
+    assert_int_equal(refused(TB_REFUSED_SLOW_READER), 1);
+    assert_int_equal(tb_http_guard(http)->scrapes, 3);
+    for (unsigned i = 0; i < 4; i++)
+        close(fds[i]);
+}
+
+static void a_scrape_is_in_time_or_refused(void **state)
+{
+    (void)state;
+    const char *header = "X-Prometheus-Scrape-Timeout-Seconds: 0.5\r\n",
+               *nonsense[] = {"0", "-1", "nan", "1e99", "x", ""};
+    scrape_ns = 400000000;
+    close(ask_and_wait(header));
+    assert_int_equal(last_code, 200);
+    scrape_ns = 600000000;
+    struct answer a = ask(
+        "GET /metrics HTTP/1.1\r\nHost: a\r\nX-Prometheus-Scrape-Timeout-Seconds: 0.5\r\nConnection: close\r\n\r\n");
+    assert_int_equal(a.code, 503);
+    assert_int_equal(refused(TB_REFUSED_TOO_LATE), 1);
+    for (size_t i = 0; i < sizeof nonsense / sizeof *nonsense; i++) {
+        char request[200];
+        snprintf(request, sizeof request,
+                 "GET /metrics HTTP/1.1\r\nHost: a\r\nX-Prometheus-Scrape-Timeout-Seconds: %s\r\nConnection: "
+                 "close\r\n\r\n",
+                 nonsense[i]);
+        assert_int_equal(ask(request).code, 200);
+    }
+    scrape_ns = 0;
+    scrape_len = 3 << 20;
+    int slow = ask_and_wait("X-Prometheus-Scrape-Timeout-Seconds: 5\r\n");
+    clock_ns += UINT64_C(7000000000); /* whoever gave up after 5 s does not read any more */
+    pump();
+    assert_true(is_closed(slow));
+    close(slow);
+}
+
+static void a_full_house_closes_who_idles_longest(void **state)
+{
+    (void)state;
+    int fds[128];
+    for (unsigned i = 0; i < 128; i++) {
+        clock_ns += 1000000;
+        fds[i] = dial(0);
+        pump();
+    }
+    /* the oldest one has been answered: it is worth more than those that never asked */
+    say(fds[0], "GET /-/healthy HTTP/1.1\r\nHost: a\r\n\r\n");
+    pump();
+    assert_int_equal(tb_http_guard(http)->connections, 128);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(ask(GET("/metrics")).code, 200);
+    assert_false(is_closed(fds[0]));
+    assert_true(is_closed(fds[1]));
+    assert_false(is_closed(fds[127]));
+    assert_int_equal(tb_http_guard(http)->connections,
+                     127); /* each of the three took the place of the one before, or left it */
+    assert_true(refused(TB_REFUSED_CONNECTIONS) >= 1);
+    for (unsigned i = 0; i < 128; i++)
+        close(fds[i]);
+}
+
+static int open_listener(const char *address, struct tb_listeners *ret, char **ret_error)
+{
+    *ret = (struct tb_listeners){0};
+    int r = tb_listeners_open(&address, 1, ret, ret_error);
+    return r;
 }
 
 static void a_port_in_use_is_told_in_one_line(void **state)
 {
     (void)state;
     char *error = NULL, address[32], expected[200];
-    struct tb_http *second = NULL;
-    snprintf(address, sizeof address, "127.0.0.1:%u", tb_http_port(http));
-    struct tb_http_options o = {address, "/metrics", scrape, scraped, is_ready, NULL};
-    assert_int_equal(tb_http_start(&o, &second, &error), -EADDRINUSE);
+    struct tb_listeners second;
+    snprintf(address, sizeof address, "127.0.0.1:%u", port);
+    assert_int_equal(open_listener(address, &second, &error), -EADDRINUSE);
     snprintf(expected, sizeof expected,
              "--web.listen-address %s: Address already in use: stop what listens there, or choose another port",
              address);
     assert_string_equal(error, expected);
     free(error);
+    tb_listeners_close(&second);
     static const char *const bad[] = {"127.0.0.1:", "127.0.0.1:70000", "127.0.0.1:http", "no such host:80"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        o.address = bad[i];
-        error = NULL;
-        assert_true(tb_http_start(&o, &second, &error) < 0);
+        assert_true(open_listener(bad[i], &second, &error) < 0);
         assert_non_null(error);
         free(error);
+        tb_listeners_close(&second);
     }
+}
+
+static bool is_reachable(int family, uint16_t to_port)
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } to = {.v6 = {.sin6_family = AF_INET6, .sin6_port = htons(to_port), .sin6_addr = IN6ADDR_LOOPBACK_INIT}};
+    if (family == AF_INET)
+        to.v4 = (struct sockaddr_in){
+            .sin_family = AF_INET, .sin_port = htons(to_port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(family, SOCK_STREAM, 0);
+    bool is_good = fd >= 0 && connect(fd, &to.any, family == AF_INET ? sizeof to.v4 : sizeof to.v6) == 0;
+    is_good |= family == AF_INET6 && (fd < 0 || errno == EADDRNOTAVAIL || errno == ENETUNREACH); /* no IPv6 here */
+    if (fd >= 0)
+        close(fd);
+    return is_good;
 }
 
 static void an_empty_host_serves_both_families(void **state)
 {
     (void)state;
-    struct tb_http *both = NULL;
+    struct tb_listeners both;
     char *error = NULL;
-    struct tb_http_options o = {":0", "/metrics", scrape, scraped, is_ready, NULL};
-    assert_int_equal(tb_http_start(&o, &both, &error), 0);
-    struct sockaddr_in4_and_6 {
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-    } to = {{.sin_family = AF_INET, .sin_port = htons(tb_http_port(both)), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)},
-            {.sin6_family = AF_INET6, .sin6_port = htons(tb_http_port(both)), .sin6_addr = IN6ADDR_LOOPBACK_INIT}};
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    assert_int_equal(connect(fd, (struct sockaddr *)&to.v4, sizeof to.v4), 0);
-    close(fd);
-    fd = socket(AF_INET6, SOCK_STREAM, 0);
-    if (fd >= 0 && connect(fd, (struct sockaddr *)&to.v6, sizeof to.v6) < 0)
-        assert_true(errno == EADDRNOTAVAIL || errno == ENETUNREACH); /* a machine without IPv6 */
-    if (fd >= 0)
-        close(fd);
-    tb_http_stop(both);
+    assert_int_equal(open_listener(":0", &both, &error), 0);
+    assert_int_equal(both.count, 1);
+    assert_true(is_reachable(AF_INET, tb_listener_port(both.fds[0])));
+    assert_true(is_reachable(AF_INET6, tb_listener_port(both.fds[0])));
+    tb_listeners_close(&both);
 }
 
 int main(void)
@@ -389,7 +528,11 @@ int main(void)
         TEST(ambiguous_lengths_are_refused_and_the_connection_ends),
         TEST(old_and_broken_clients),
         TEST(slow_heads_end_at_a_deadline),
-        TEST(slow_readers_are_limited_and_dropped),
+        TEST(scrapes_beyond_the_limit_get_a_503),
+        TEST(the_slowest_reader_goes_when_its_place_is_needed),
+        TEST(unsent_scrapes_hold_a_bounded_amount_of_memory),
+        TEST(a_scrape_is_in_time_or_refused),
+        TEST(a_full_house_closes_who_idles_longest),
         TEST(a_port_in_use_is_told_in_one_line),
         TEST(an_empty_host_serves_both_families),
     };

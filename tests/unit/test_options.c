@@ -141,12 +141,38 @@ static void every_flag_stands_in_the_help(void **state)
     assert_true(options.wants_version);
 }
 
+static void addresses_add_up_and_variables_separate_them_by_commas(void **state)
+{
+    (void)state;
+    setenv("TICKBIRD_WEB_LISTEN_ADDRESS", "[::1]:1,127.0.0.1:2", 1);
+    assert_int_equal(PARSE(), 0);
+    assert_int_equal(options.values[TB_OPTION_LISTEN_ADDRESS].count, 2);
+    assert_string_equal(options.values[TB_OPTION_LISTEN_ADDRESS].items[1], "127.0.0.1:2");
+    assert_int_equal(PARSE("--web.listen-address=:3", "--web.listen-address", ":4"), 0);
+    assert_int_equal(options.values[TB_OPTION_LISTEN_ADDRESS].count, 2);
+    assert_string_equal(options.values[TB_OPTION_LISTEN_ADDRESS].items[0], ":3");
+}
+
+static void numbers_are_checked(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"-1", "", "1x", "1000001", "99999999999999999999", " 1", "0x1"};
+    assert_int_equal(PARSE("--web.max-requests=0"), 0);
+    assert_int_equal(tb_option_number(&options, TB_OPTION_MAX_REQUESTS), 0);
+    assert_int_equal(PARSE(), 0);
+    assert_int_equal(tb_option_number(&options, TB_OPTION_MAX_REQUESTS), 40);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(PARSE("--web.max-requests", (char *)(uintptr_t)bad[i]), -EINVAL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         TEST(a_flag_wins_over_its_variable_and_that_over_the_default),
         TEST(a_list_may_be_repeated_and_its_variable_split),
+        TEST(addresses_add_up_and_variables_separate_them_by_commas),
+        TEST(numbers_are_checked),
         TEST(switches_need_no_value),
         TEST(durations_have_units),
         TEST(what_is_wrong_is_told_in_one_line),

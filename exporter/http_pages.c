@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The pages of the exporter (http_pages.h). A scrape is collected and rendered inside its page's call. */
+#include "http_pages.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "boot.h"
+#include "render.h"
+
+#define TIMEOUT_HEADER "X-Prometheus-Scrape-Timeout-Seconds"
+#define TIMEOUT_MAX_S 3600.0
+
+struct tb_pages {
+    struct tb_pages_options options;
+    char *telemetry_path;
+    char *landing;
+    struct tb_http_page *table;
+    size_t last_bytes; /* of the last scrape: what the next will hold, as far as can be told */
+    uint64_t took_ns;  /* what it took */
+};
+
+/* --- a scrape --------------------------------------------------------------------------------------------------------
+ */
+
+/* When the client will have given up; UINT64_MAX when it did not say so in a way that makes sense. */
+static uint64_t deadline_of(const struct tb_http_request *r, uint64_t now_ns)
+{
+    const char *text = tb_http_header(r, TIMEOUT_HEADER);
+    char *end = NULL;
+    double seconds = text ? strtod(text, &end) : 0;
+    if (!text || end == text || *end || !(seconds > 0) || seconds > TIMEOUT_MAX_S)
+        return UINT64_MAX;
+    return now_ns + (uint64_t)(seconds * 1e9);
+}
+
+static void answer_busy(struct tb_http_request *r, const char *text)
+{
+    static const char *const later[] = {MHD_HTTP_HEADER_RETRY_AFTER, "1", NULL};
+    tb_http_answer_text(r, MHD_HTTP_SERVICE_UNAVAILABLE, text, later);
+}
+
+static void render(struct tb_pages *p, struct tb_http_request *r, const struct tb_scrape_ask *ask)
+{
+    struct tb_buffer out = {0};
+    uint64_t began_ns = tb_clock_ns(CLOCK_MONOTONIC);
+    int error = p->options.scrape(p->options.arg, ask, &out);
+    uint64_t now_ns = tb_clock_ns(CLOCK_MONOTONIC);
+    if (!error && now_ns > ask->deadline_ns)
+        error = -ETIME;
+    if (error)
+        tb_buffer_free(&out);
+    if (error == -ETIME) {
+        r->guard->refused[TB_REFUSED_TOO_LATE]++;
+        answer_busy(r, "not ready in the time that " TIMEOUT_HEADER " allows\n");
+    } else if (error) {
+        tb_http_answer_text(r, MHD_HTTP_INTERNAL_SERVER_ERROR,
+                            "the regions could not be read; see the exporter's log\n", NULL);
+    } else {
+        p->last_bytes = out.len;
+        p->took_ns = now_ns - began_ns;
+        tb_guard_scrape(r->guard, r->client, out.len);
+        tb_guard_hurry(r->client, ask->deadline_ns);
+        tb_http_answer_buffer(r, MHD_HTTP_OK, tb_encoding_text.content_type, &out, NULL);
+    }
+}
+
+static void scrape(struct tb_http_request *r)
+{
+    struct tb_pages *p = r->arg;
+    struct tb_scrape_ask ask = {.deadline_ns = deadline_of(r, tb_clock_ns(CLOCK_MONOTONIC))};
+    if (tb_guard_scrape_admit(r->guard, p->last_bytes))
+        render(p, r, &ask);
+    else
+        answer_busy(r, "too many scrapes at once\n");
+    p->options.scraped(p->options.arg, r->code);
+}
+
+/* --- the others ------------------------------------------------------------------------------------------------------
+ */
+
+static void put_html(struct tb_buffer *b, const char *text)
+{
+    for (const char *p = text; *p; p++) {
+        const char *entity = *p == '&' ? "&amp;" : *p == '<' ? "&lt;" : *p == '"' ? "&quot;" : NULL;
+        if (entity)
+            tb_puts(b, entity);
+        else
+            tb_put(b, p, 1);
+    }
+}
+
+static char *make_landing(const char *telemetry_path)
+{
+    struct tb_buffer b = {0};
+    tb_puts(
+        &b,
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>Tickbird exporter</title></head>\n"
+        "<body>\n<h1>Tickbird exporter</h1>\n<p>HTTP metrics of unmodified servers. Version " TB_VERSION
+        ".</p>\n<ul>\n<li><a href=\"");
+    put_html(&b, telemetry_path);
+    tb_puts(&b, "\">Metrics</a></li>\n<li><a href=\"/-/healthy\">Health</a></li>\n"
+                "<li><a href=\"/-/ready\">Readiness</a></li>\n</ul>\n</body>\n</html>\n");
+    tb_put(&b, "", 1);
+    return b.data;
+}
+
+static void landing(struct tb_http_request *r)
+{
+    static const char *const headers[] = {"Content-Security-Policy", "default-src 'none'", NULL};
+    const struct tb_pages *p = r->arg;
+    tb_http_answer_static(r, MHD_HTTP_OK, "text/html; charset=utf-8", p->landing, strlen(p->landing), headers);
+}
+
+static void healthy(struct tb_http_request *r)
+{
+    tb_http_answer_text(r, MHD_HTTP_OK, "Tickbird exporter is healthy.\n", NULL);
+}
+
+static void ready(struct tb_http_request *r)
+{
+    const struct tb_pages *p = r->arg;
+    if (p->options.is_ready(p->options.arg))
+        tb_http_answer_text(r, MHD_HTTP_OK, "Tickbird exporter is ready.\n", NULL);
+    else
+        tb_http_answer_text(r, MHD_HTTP_SERVICE_UNAVAILABLE, "Tickbird exporter is not ready.\n", NULL);
+}
+
+/* --- the table -------------------------------------------------------------------------------------------------------
+ */
+
+static const struct tb_http_page pages[] = {
+    {NULL /* the telemetry path */, TB_HTTP_READ, scrape},
+    {"/", TB_HTTP_READ, landing},
+    {"/-/healthy", TB_HTTP_READ, healthy},
+    {"/-/ready", TB_HTTP_READ, ready},
+};
+#define PAGES (sizeof pages / sizeof *pages)
+
+struct tb_pages *tb_pages_new(const struct tb_pages_options *options, struct tb_http_options *ret)
+{
+    struct tb_pages *p = tb_alloc(sizeof *p);
+    p->options = *options;
+    p->telemetry_path = tb_strndup(options->telemetry_path, strlen(options->telemetry_path));
+    p->options.telemetry_path = p->telemetry_path;
+    p->landing = make_landing(p->telemetry_path);
+    p->table = tb_alloc(sizeof pages);
+    memcpy(p->table, pages, sizeof pages);
+    for (size_t i = 0; i < PAGES; i++)
+        if (!p->table[i].path)
+            p->table[i].path = p->telemetry_path;
+    ret->pages = p->table;
+    ret->page_count = PAGES;
+    ret->arg = p;
+    return p;
+}
+
+void tb_pages_free(struct tb_pages *p)
+{
+    if (!p)
+        return;
+    free(p->telemetry_path);
+    free(p->landing);
+    free(p->table);
+    free(p);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the exporter serves where: one table (http_pages.c). A new page is a function and a row there; what it needs
+ * from the exporter is a callback here.
+ */
+#ifndef TB_HTTP_PAGES_H
+#define TB_HTTP_PAGES_H
+
+#include "http.h"
+
+/* What a client asks of a scrape. Borrowed for the call. */
+struct tb_scrape_ask {
+    uint64_t deadline_ns; /* CLOCK_MONOTONIC: of no use to the client later; UINT64_MAX = it did not say */
+};
+
+struct tb_pages_options {
+    const char *telemetry_path; /* begins with '/', and is no other page's */
+    /*
+     * Renders a scrape into @out. Returns 0; -ETIME when it cannot be there in time (503); another -errno (500).
+     */
+    int (*scrape)(void *arg, const struct tb_scrape_ask *ask, struct tb_buffer *out);
+    /* Told after each scrape with the status that it got. */
+    void (*scraped)(void *arg, unsigned code);
+    bool (*is_ready)(void *arg);
+    void *arg;
+};
+
+/* tb_pages_new - the pages, for tb_http_options: pages, page_count and arg. @options is copied, its strings too. */
+struct tb_pages *tb_pages_new(const struct tb_pages_options *options, struct tb_http_options *ret);
+void tb_pages_free(struct tb_pages *p);
+
+#endif
