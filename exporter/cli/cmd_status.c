@@ -351,7 +351,8 @@ static void json_listeners(struct tb_json *json, const struct tb_listeners *all)
             continue;
         tb_json_open(json, NULL, '{');
         tb_json_string(json, "program", l->exe[0] ? l->exe : l->name);
-        tb_json_string(json, "reason", l->finding.why);
+        tb_json_string(json, "reason", l->reason);
+        tb_json_string(json, "why", l->finding.why);
         tb_json_number(json, "processes", l->pid_count);
         tb_json_open(json, "pids", '[');
         for (size_t k = 0; k < l->pid_count && k < sizeof(l->pids) / sizeof(l->pids[0]); k++)

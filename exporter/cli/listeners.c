@@ -16,6 +16,7 @@
 #include "exporter/boot.h"
 #include "exporter/buffer.h"
 #include "exporter/listening.h"
+#include "exporter/unobserved.h"
 
 #define PIDS_KNOWN (sizeof(((struct tb_listener *)0)->pids) / sizeof(pid_t))
 #define TIME_MAX_NS UINT64_C(5000000000)
@@ -25,6 +26,13 @@ static bool is_own(const struct tb_process *p)
     const char *base = strrchr(p->exe, '/');
     base = base ? base + 1 : p->exe;
     return strcmp(base, "tickbird") == 0 || strcmp(base, "tickbird-exporter") == 0;
+}
+
+/* A program that is switched off has a region, which is all that tb_unobserved_judge looks for. */
+static const char *reason_of(const struct tb_process *p)
+{
+    enum tb_unobserved why = tb_unobserved_judge(p);
+    return tb_unobserved_name(why == TB_OBSERVED ? TB_UNOBSERVED_NOT_RECORDING : why);
 }
 
 static void keep(struct tb_listeners *all, const struct tb_process *p, const struct tb_finding *finding)
@@ -41,6 +49,7 @@ static void keep(struct tb_listeners *all, const struct tb_process *p, const str
         memcpy(l->name, p->name, sizeof(l->name));
         memcpy(l->exe, p->exe, sizeof(l->exe));
         l->finding = *finding;
+        l->reason = finding->is_fine ? NULL : reason_of(p);
         snprintf(l->todo, sizeof(l->todo), "%s", finding->todo);
     }
     if (l->pid_count < PIDS_KNOWN)

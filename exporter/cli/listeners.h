@@ -9,8 +9,9 @@ struct tb_listener {
     char name[32];
     char exe[PATH_MAX];
     struct tb_finding finding;
-    char todo[256]; /* finding.todo, kept */
-    pid_t pids[8];  /* the first of those with the same program and finding */
+    const char *reason; /* as the label of tickbird_unobservable (unobserved.def); NULL: it records */
+    char todo[256];     /* finding.todo, kept */
+    pid_t pids[8];      /* the first of those with the same program and finding */
     size_t pid_count;
 };
 

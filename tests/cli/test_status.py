@@ -190,12 +190,16 @@ def a_program_that_listens_unobserved_is_not_passed_over(s):
     plain = s.start(["/usr/bin/python3", "-c", HTTP_SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     read_line(plain.stdout)
     found = [l for l in status(s)["unobserved_listeners"] if plain.pid in l["pids"]]
-    check(len(found) == 1 and found[0]["reason"] == "it was started without the preload", found)
+    check([(l["reason"], l["why"]) for l in found] == [("not_preloaded", "it was started without the preload")], found)
     check(not any(server.process.pid in l["pids"] for l in status(s)["unobserved_listeners"]))
     text = s.run("status").out
     check("Listening on TCP, but not recording" in text and str(plain.pid) in text, text)
     done = s.run("doctor", "--all")
     check(done.code == 1 and f"{plain.pid}" in done.out and "records: service shop" in done.out, done)
+    server.get("/a")
+    check(s.run("off").code == 0)
+    found = [l for l in status(s)["unobserved_listeners"] if server.process.pid in l["pids"]]
+    check([(l["reason"], l["why"]) for l in found] == [("not_recording", "it is switched off")], found)
 
 
 # A ring is made, then one request is answered in the ordinary way.
