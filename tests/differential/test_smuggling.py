@@ -6,12 +6,14 @@ response is counted that it did not get, and method and route are those of a req
 connection is counted as given up. A desynchronised parser shows as a response too many or too few, as a route that nobody
 asked for, or as a request that stays in flight.
 
-TB_MUTATED random mutations of the shapes follow (20; `make check-differential` more), judged by the totals alone.
+TB_MUTATED random mutations of the shapes follow (20; `make check-differential` more), judged by the totals alone. The seed
+is printed; TB_SEED repeats it.
 """
 import collections
 import os
 import pathlib
 import random
+import re
 import socket
 import sys
 
@@ -110,6 +112,44 @@ def given_up(scrape, service):
 KNOWN = {("http_server", "get_with_body"), ("http_server", "upper_case_coding"), ("haproxy", "upper_case_coding")}
 
 
+REQUEST_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ [!-~\x80-\xff]+ HTTP/\d\.\d\r?$")
+LENGTH = re.compile(rb"^content-length:[ \t]*(\d{1,9})[ \t]*\r?$", re.M | re.I)
+CHUNKED = re.compile(rb"^transfer-encoding:[ \t]*chunked[ \t]*\r?$", re.M | re.I)
+FRAMING = re.compile(rb"content.length|transfer.encoding", re.I)
+NO_FIELD = re.compile(rb"^(?![!-9;-~]*:|[ \t]|\r?$)", re.M)
+CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})(?:;[^\r\n]*)?\r\n")
+
+
+def behind_chunks(data):
+    """What follows a chunked body; nothing if there is a doubt."""
+    while chunk := CHUNK.match(data):
+        size = int(chunk[1], 16)
+        if size == 0:
+            return b"".join(re.split(rb"\r\n\r\n", data[chunk.end() - 2:], maxsplit=1)[1:])
+        data = data[chunk.end() + size + 2:]
+    return b""
+
+
+def may_be_unread(name, data):
+    """May an answer below 400 be counted as _OTHER although no connection is counted as given up? The requests in @data are
+    read plainly up to the first doubt. Only where a line stands in the place of a request line that is none, which some servers
+    take, or where http.server does not read a body: of GET and HEAD, or when a line of the head is no field (docs/parsing.md)."""
+    while data := data.lstrip(b"\r\n"):
+        line, _, rest = data.partition(b"\n")
+        if not REQUEST_LINE.match(line):
+            return True
+        head, *data = re.split(rb"\n\r?\n", b"\n" + rest, maxsplit=1)
+        data = b"".join(data)
+        lengths, codings = LENGTH.findall(head), CHUNKED.findall(head)
+        if len(FRAMING.findall(head)) != len(lengths + codings) or len(lengths + codings) > 1:
+            return False
+        is_left = line.startswith((b"GET ", b"HEAD ")) or NO_FIELD.search(head[1:])
+        if name == "http_server" and is_left and (codings or any(map(int, lengths))):
+            return True
+        data = behind_chunks(data) if codings else data[int(lengths[0]) if lengths else 0:]
+    return False
+
+
 class Judge:
     def __init__(self, test, name, site):
         self.test, self.name, self.site = test, name, site
@@ -163,7 +203,7 @@ class Judge:
             problems.append("a request counted that was not sent")
         # An answer to what the agent took for no request, which the server did read: then the connection must be given up.
         unread = sum(n for (method, route, status), n in counts.items() if (method, route) == ("_OTHER", "_unmatched") and status < "400")
-        if unread and not ups and (self.name, name) not in KNOWN:
+        if unread and not ups and (self.name, name) not in KNOWN and not may_be_unread(self.name, data):
             problems.append(f"{unread} answered requests not understood, and nothing given up")
         self.classes["given up" if ups else "exact"] += 1
         if problems:
@@ -179,8 +219,7 @@ def run(name):
         judge.settled(0)
         for shape, data in shapes.SHAPES.items():
             judge.judge(shape, data + MARKER, shape in shapes.EXACT)
-        # a failure of `make check` should not depend on chance: there the seed is fixed (TB_SEED, TB_MUTATED: others)
-        rng = random.Random(f"{harness.SEED if 'TB_MUTATED' in os.environ else 1}/{name}")
+        rng = random.Random(f"{harness.SEED}/{name}")
         for i in range(MUTATED):
             data = streams.damaged(rng, rng.choice(list(shapes.SHAPES.values()))) + MARKER
             judge.judge(f"mutation {i}", data, False)
