@@ -40,11 +40,12 @@ NGINX_WITHOUT = ["rewrite", "gzip", "auth_basic", "scgi", "uwsgi", "grpc", "memc
 
 
 def run(argv, what, **more):
-    """Runs a step of a preparation; its failure skips what needs it."""
+    """Runs a step of a preparation; its failure skips what needs it. Returns what it said."""
     done = subprocess.run([str(a) for a in argv], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, **more)
     if done.returncode:
         last = done.stdout.decode("utf-8", "replace").strip().splitlines()[-1:] or ["no output"]
         raise harness.Missing(f"{what}: {last[0]}")
+    return done.stdout.decode("utf-8", "replace")
 
 
 def need_root():
@@ -67,12 +68,14 @@ def toolchain():
 
 
 def nginx_source():
-    """Debian's source of nginx, by apt with a list of its own."""
+    """Debian's source of nginx, by apt with a list of its own, from where the machine has its packages."""
     where = CACHE / "nginx-source"
     if not where.exists():
         new = CACHE / f"nginx-source.{os.getpid()}"
         (new / "lists" / "partial").mkdir(parents=True)
-        (new / "sources.list").write_text("deb-src http://deb.debian.org/debian bookworm main\n")
+        own = run(["apt-get", "indextargets", "--format", "$(REPO_URI) $(CODENAME)", "Created-By: Packages", "Origin: Debian",
+                   "Component: main"], "apt-get indextargets")
+        (new / "sources.list").write_text(f"deb-src {own.splitlines()[0]} main\n")
         options = [f"-oDir::Etc::sourcelist={new}/sources.list", "-oDir::Etc::sourceparts=-", f"-oDir::State::lists={new}/lists",
                    "-oAPT::Sandbox::User=root"]
         run(["apt-get", *options, "update"], "apt-get update")
@@ -101,8 +104,7 @@ def debian(release):
     where = CACHE / release
     if not (where / "usr/sbin/nginx").exists() or (where / "debootstrap").exists():
         shutil.rmtree(where, ignore_errors=True)
-        run(["debootstrap", "--variant=minbase", "--include=nginx-light,python3", release, where,
-             "http://deb.debian.org/debian"], "debootstrap")
+        run(["debootstrap", "--variant=minbase", "--include=nginx-light,python3", release, where], "debootstrap")
     return where
 
 

@@ -17,7 +17,7 @@ import sys
 HERE = pathlib.Path(__file__).resolve().parent
 TOP = HERE.parent.parent.parent
 BUILD = pathlib.Path(os.environ.get("B", TOP / "build")).resolve()
-RELEASE, ARCHIVE = "bookworm", "http://deb.debian.org/debian"
+RELEASE = "bookworm"
 PACKAGES = """ca-certificates build-essential git openssh-server openssh-client python3 perl nginx-light curl xz-utils zip unzip procps
 sudo tmux bsdutils less vim-tiny file psmisc netcat-openbsd libmicrohttpd-dev pkg-config zlib1g-dev libssl-dev libcurl4-openssl-dev
 libexpat1-dev tcl cron rsync screen gdb sqlite3 iproute2 python3-venv dpkg-dev libyaml-dev""".split()
@@ -39,8 +39,9 @@ def make_base(base):
         return
     print(f"making {base}: some minutes", flush=True)
     shutil.rmtree(base, ignore_errors=True)
-    run("debootstrap", "--variant=minbase", "--include=ca-certificates", RELEASE, base, ARCHIVE, stdout=subprocess.DEVNULL)
-    (base / "etc/apt/sources.list").write_text(f"deb {ARCHIVE} {RELEASE} main\ndeb-src {ARCHIVE} {RELEASE} main\n")
+    run("debootstrap", "--variant=minbase", "--include=ca-certificates", RELEASE, base, stdout=subprocess.DEVNULL)
+    sources = base / "etc/apt/sources.list"
+    sources.write_text(sources.read_text() + sources.read_text().replace("deb ", "deb-src "))
     shutil.copy("/etc/resolv.conf", base / "etc/resolv.conf")
     inside(base, "export DEBIAN_FRONTEND=noninteractive; printf \"#!/bin/sh\\nexit 101\\n\" > /usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d; "
            f"apt-get -q update; apt-get -qy --no-install-recommends install {' '.join(PACKAGES)}; "

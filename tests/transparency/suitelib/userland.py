@@ -19,17 +19,16 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 RELEASE = "bookworm"
-MIRROR = os.environ.get("TICKBIRD_TEST_MIRROR", "http://deb.debian.org/debian")
 CACHE = os.environ.get("TICKBIRD_TEST_CACHE") or os.path.join(
     os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "tickbird", "transparency")
 BASE_PACKAGES = "ca-certificates procps iproute2 util-linux build-essential pkg-config python3 perl"
-# Not the security archive: programs and test suites shall be of the same source, which mirrors of it do not always carry.
-SOURCES = "".join(f"{kind} {MIRROR}{path} {RELEASE}{suffix} main\n" for kind in ("deb", "deb-src") for path, suffix in
-                  (("", ""), ("", "-updates")))
-
+# From the archive that debootstrap chose. Not the security archive: programs and test suites shall be of the same source,
+# which mirrors of it do not always carry.
 BASE_SCRIPT = f"""set -eu
-cat >/etc/apt/sources.list <<'.'
-{SOURCES}.
+mirror=$(sed -n 's/^deb \\([^ ]*\\).*/\\1/p;q' /etc/apt/sources.list)
+for kind in deb deb-src; do
+    for suite in {RELEASE} {RELEASE}-updates; do echo "$kind $mirror $suite main"; done
+done >/etc/apt/sources.list
 printf 'APT::Install-Recommends "0";\\nAPT::Sandbox::User "root";\\nDpkg::Options {{"--force-unsafe-io";}};\\n' >/etc/apt/apt.conf.d/90suites
 printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d
 chmod 755 /usr/sbin/policy-rc.d
@@ -166,8 +165,7 @@ def ensure_base():
     for path in (base, base + ".boot", base + ".work"):
         shutil.rmtree(path, ignore_errors=True)
     with open(base + ".log", "wb") as out:
-        if subprocess.call(["debootstrap", "--variant=minbase", RELEASE, base + ".boot", MIRROR], stdout=out,
-                           stderr=subprocess.STDOUT) != 0:
+        if subprocess.call(["debootstrap", "--variant=minbase", RELEASE, base + ".boot"], stdout=out, stderr=subprocess.STDOUT) != 0:
             fail(f"debootstrap failed: see {base}.log")
     prepare(BASE_SCRIPT, base + ".boot", base, 1800)
     set_stamp(base, stamp)
