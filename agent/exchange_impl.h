@@ -214,6 +214,28 @@ void tb_exchange_response_odd(struct call *call);
 /* A body byte range that is not simply skipped. */
 void tb_exchange_response_body(struct call *call, struct tb_bytes *b);
 
+/*
+ * Claims the entry of this connection's request before for one that starts now; NULL when there was none or it is
+ * taken. That request was this owner's, so the page has memory and cleaners know of it; whose the entry was since does
+ * not matter. The caller fills in route and method.
+ */
+static inline struct tb_inflight *same_entry(struct tb_core *core, const struct tb_conn *c, uint64_t start_ns,
+                                             uint32_t slot)
+{
+    uint16_t last = c->first.inflight;
+    uint64_t none = 0;
+
+    if (TB_UNLIKELY(!last) || TB_UNLIKELY(c->first.owner != slot + 1))
+        return NULL;
+    struct tb_inflight *entry = &core->inflight[last - 1];
+    if (TB_UNLIKELY(!tb_cas_acq_rel(&entry->start_ns, &none, tb_inflight_word(start_ns, slot))))
+        return NULL;
+    entry->thread = (uint64_t)(uintptr_t)__builtin_thread_pointer();
+    entry->owner = (uint16_t)slot;
+    entry->flags = 0;
+    return entry;
+}
+
 /* The request is in flight from now on: the gauge, and its start for the oldest one. */
 static inline void note_in_flight(struct call *call, struct tb_pending *p)
 {
@@ -231,19 +253,12 @@ static inline void note_in_flight(struct call *call, struct tb_pending *p)
     p->owner = (uint16_t)(slot + 1);
     if (TB_UNLIKELY(!p->start_ns))
         return;
-    /* the entry of this connection's request before, if it is free: its page is reserved, its line is ours */
-    uint16_t last = call->c->first.inflight;
-    if (TB_LIKELY(last)) {
-        struct tb_inflight *entry = &core->inflight[last - 1];
-        uint64_t none = 0;
-        if (entry->owner == slot && tb_cas_acq_rel(&entry->start_ns, &none, tb_inflight_word(p->start_ns, slot))) {
-            entry->thread = (uint64_t)(uintptr_t)__builtin_thread_pointer();
-            entry->route = p->route;
-            entry->method = p->method;
-            entry->flags = 0;
-            p->inflight = last;
-            return;
-        }
+    struct tb_inflight *entry = same_entry(core, call->c, p->start_ns, slot);
+    if (TB_LIKELY(entry)) {
+        entry->route = p->route;
+        entry->method = p->method;
+        p->inflight = call->c->first.inflight;
+        return;
     }
     p->inflight = tb_inflight_claim(core, p->start_ns, (uint32_t)((uintptr_t)call->c / sizeof(struct tb_conn)),
                                     p->route, p->method);

@@ -81,10 +81,10 @@ static inline __attribute__((always_inline)) void finish_first(struct tb_core *c
 /* Holds the request half. */
 static inline bool plain_request(struct tb_core *core, struct tb_conn *c, const uint8_t *p, size_t len)
 {
-    uint16_t pushed = c->queue.pushed, last = c->first.inflight;
+    uint16_t pushed = c->queue.pushed;
 
     /* acquire: pairs with the release of tb_queue_pop_first(); the entry is free */
-    if (TB_UNLIKELY(pushed != tb_load_acquire(&c->queue.popped)) || TB_UNLIKELY(c->queue.head) || TB_UNLIKELY(!last) ||
+    if (TB_UNLIKELY(pushed != tb_load_acquire(&c->queue.popped)) || TB_UNLIKELY(c->queue.head) ||
         TB_UNLIKELY(c->request.phase != TB_PHASE_START) || TB_UNLIKELY(!c->request.is_next) ||
         TB_UNLIKELY(tb_load_relaxed(&c->response_flags) & ODD_RESPONSE_FLAGS))
         return false;
@@ -96,24 +96,22 @@ static inline bool plain_request(struct tb_core *core, struct tb_conn *c, const 
     if (TB_UNLIKELY(!route))
         return false;
 
-    uint64_t none = 0, start_ns = core->env.monotonic_ns();
+    uint64_t start_ns = core->env.monotonic_ns();
     struct tb_owner *owner = tb_load_acquire(&core->owner);
-    struct tb_inflight *entry = &core->inflight[last - 1];
     uint32_t slot = (uint32_t)(owner - core->owners);
-    if (TB_UNLIKELY(!owner) || TB_UNLIKELY(start_ns < 256) || TB_UNLIKELY(entry->owner != slot) ||
-        TB_UNLIKELY(!tb_cas_acq_rel(&entry->start_ns, &none, tb_inflight_word(start_ns, slot))))
+    if (TB_UNLIKELY(!owner) || TB_UNLIKELY(start_ns < 256))
+        return false;
+    struct tb_inflight *entry = same_entry(core, c, start_ns, slot);
+    if (TB_UNLIKELY(!entry))
         return false;
     tb_add_relaxed(&owner->in_flight, 1);
-    entry->thread = (uint64_t)(uintptr_t)__builtin_thread_pointer();
     entry->route = route;
     entry->method = TB_METHOD_GET;
-    entry->flags = 0;
     tb_store_relaxed(&c->queue.overflow, 0);
     tb_store_relaxed(&c->queue.inline_seq, pushed);
     c->first.start_ns = start_ns;
     c->first.route = route;
     c->first.target = 0;
-    c->first.owner = (uint16_t)(slot + 1);
     c->first.method = TB_METHOD_GET;
     c->first.flags = 0;
     c->first.fork_generation = (uint16_t)core->fork_generation;

@@ -19,6 +19,12 @@
 #define CHECKS_PER_CLAIM 64u
 /* In-flight entries tried per page before the next page. */
 #define PROBES_PER_PAGE 8u
+/*
+ * From where one owner of a shard starts looking in a page to where the next does. As 39 is odd, no two of the 64 start
+ * within one cache line (two entries); as it is near 64 times the golden ratio, a few owners lie far apart.
+ */
+#define OWNER_STRIDE (39u * 2)
+_Static_assert(TB_INFLIGHT_PER_PAGE == 2 * (TB_OWNERS / TB_SHARDS), "two entries of each page for each owner");
 
 uint64_t tb_owner_pidns(const struct tb_core *core)
 {
@@ -205,7 +211,7 @@ uint16_t tb_inflight_claim(struct tb_core *core, uint64_t start_ns, uint32_t hin
         return 0;
     uint32_t slot = (uint32_t)(owner - core->owners); /* owner_slot may not be set yet when two threads claim at once */
     uint64_t word = tb_inflight_word(start_ns, slot);
-    hint += slot * PROBES_PER_PAGE; /* workers of one shard start at different places */
+    hint += slot / TB_SHARDS * OWNER_STRIDE;
     uint32_t at = slot % TB_SHARDS * TB_INFLIGHT_PER_SHARD + hint % TB_INFLIGHT_PER_PAGE;
     /* The first page's bit was set by this process, so the page has memory. */
     if (TB_LIKELY(tb_load_relaxed(&owner->inflight_pages) & 1) && claim_entry(core, at, word, route, method))

@@ -398,8 +398,10 @@ static __attribute__((noinline)) uint32_t begin_unknown(struct tb_core *core, ui
     uint32_t node = path.len && path.ptr[0] == '/' ? walk_known(core, path) : UINT32_MAX;
     if (node == UINT32_MAX)
         return begin_slow(core, path, false, hash, shape != 0);
-    if (shape) /* all on the way is settled: another value of the same form would come here too */
-        tb_route_cache_keep(core, shape, node);
+    /* all on the way is settled: another value of the same form would come here too */
+    uint64_t key = shape ? shape : hash;
+    if (key)
+        tb_route_cache_keep(core, key, node);
     return node + 1;
 }
 

@@ -97,12 +97,12 @@ def callgrind_total(model, connections, turns, preload, workers=0):
 
 def added(model, connections, turns, workers=0):
     """Instructions that the object adds to a request beyond the first @turns of each connection."""
-    each, requests = [], turns if workers else connections * turns
-    for preload in (False, True):
-        low = callgrind_total(model, connections, turns, preload, workers)
-        high = callgrind_total(model, connections, 2 * turns, preload, workers)
-        each.append((high - low) / requests)
-    return each[1] - each[0]
+    requests = turns if workers else connections * turns
+
+    def of_later(preload):
+        low, high = (callgrind_total(model, connections, n, preload, workers) for n in (turns, 2 * turns))
+        return (high - low) / requests
+    return of_later(True) - of_later(False)
 
 
 def instructions():
@@ -111,7 +111,7 @@ def instructions():
     yield "instructions_500_threads_over_4", many / few, f"{many:.0f} against {few:.0f} on one route"
     few, many = added("epoll", 10, 4), added("epoll", 8000, 4)
     yield "instructions_8000_connections_over_10", many / few, f"{many:.0f} against {few:.0f}"
-    few, many = added("prefork", 4, 20, 4), added("prefork", 270, 20, 270)
+    few, many = added("prefork", 4, 60, 4), added("prefork", 270, 60, 270)
     yield "instructions_270_processes_over_4", many / few, f"{many:.0f} against {few:.0f} in one region of 256 owner slots"
 
 

@@ -608,6 +608,31 @@ static void an_exchange_that_no_process_answers_is_aborted_once(void **state)
     }
 }
 
+static void a_connection_keeps_its_entry_although_others_used_it_in_between(void **state)
+{
+    struct tb_conn c;
+
+    (void)state;
+    fresh();
+    tb_conn_open(&c);
+    inflight[0].start_ns = tb_inflight_word(1000, 9);
+    RECEIVE(&c, "GET /a HTTP/1.1\r\n\r\n");
+    SEND(&c, OK_EMPTY);
+    inflight[0].start_ns = 0; /* the first free one again */
+    inflight[1].owner = 9;    /* used by another process, and left */
+    RECEIVE(&c, "GET /b HTTP/1.1\r\n\r\n");
+    assert_int_equal(inflight[0].start_ns, 0);
+    assert_int_equal(inflight[1].start_ns, tb_inflight_word(clock_ns, 0));
+    assert_int_equal(inflight[1].owner, 0);
+    SEND(&c, OK_EMPTY);
+    inflight[1].start_ns = tb_inflight_word(1000, 9); /* used by another process now */
+    RECEIVE(&c, "GET /c HTTP/1.1\r\n\r\n");
+    assert_int_equal(inflight[0].start_ns, tb_inflight_word(clock_ns, 0));
+    assert_int_equal(inflight[1].start_ns, tb_inflight_word(1000, 9));
+    tb_exchange_close(&core, &c, TB_CLOSE_LOCAL);
+    assert_int_equal(inflight[0].start_ns, 0);
+}
+
 static void children_do_not_end_streams_and_outgoing_requests_of_their_parent(void **state)
 {
     struct tb_conn stream, client, bad, copy;
@@ -798,6 +823,7 @@ int main(void)
         cmocka_unit_test(an_exchange_open_at_a_fork_is_counted_by_one_side),
         cmocka_unit_test(children_that_leave_an_open_exchange_take_nothing_from_its_server),
         cmocka_unit_test(an_exchange_that_no_process_answers_is_aborted_once),
+        cmocka_unit_test(a_connection_keeps_its_entry_although_others_used_it_in_between),
         cmocka_unit_test(children_do_not_end_streams_and_outgoing_requests_of_their_parent),
         cmocka_unit_test(giving_up_in_a_child_leaves_the_parents_exchange_alone),
         cmocka_unit_test(a_half_that_a_thread_of_the_parent_held_is_no_race_of_the_child),

@@ -176,6 +176,26 @@ static void an_entry_carries_its_request(void **state)
     support_drop(core);
 }
 
+/* As many processes as there are slots, one connection each: they do not look at each other's entries. */
+static void owners_do_not_share_lines_of_the_in_flight_table(void **state)
+{
+    (void)state;
+    struct tb_core *core = support_bound_core();
+    bool is_used[TB_SHARDS * TB_INFLIGHT_PER_SHARD / 2] = {false};
+    for (uint32_t slot = 0; slot < TB_OWNERS; slot++) {
+        assert_true(tb_owner_claim(core));
+        assert_int_equal(core->owner_slot, slot);
+        uint16_t claimed = tb_inflight_claim(core, 1000, 0, 0, 1);
+        assert_int_not_equal(claimed, 0);
+        tb_inflight_release(core, claimed); /* it is not that the entry is taken */
+        assert_false(is_used[(claimed - 1u) / 2]);
+        is_used[(claimed - 1u) / 2] = true;
+        core->owner->pid = (uint32_t)getppid();
+        core->owner = NULL;
+    }
+    support_drop(core);
+}
+
 static void a_full_in_flight_table_is_counted(void **state)
 {
     (void)state;
@@ -311,6 +331,7 @@ int main(void)
         cmocka_unit_test(a_full_owner_table_is_shared),
         cmocka_unit_test(later_slots_are_used_when_the_first_page_is_full),
         cmocka_unit_test(an_entry_carries_its_request),
+        cmocka_unit_test(owners_do_not_share_lines_of_the_in_flight_table),
         cmocka_unit_test(a_full_in_flight_table_is_counted),
         cmocka_unit_test(threads_of_one_process_share_one_slot),
         cmocka_unit_test(another_pid_namespace_is_left_alone),

@@ -9,7 +9,7 @@
 #include <signal.h>
 
 #include "route.h"
-#include "route_learner.h"
+#include "route_cache.h"
 
 #define GET 1
 
@@ -381,6 +381,24 @@ static void without_memory_the_route_is_other(void **state)
     support_drop(core);
 }
 
+/* The tree knew the route well before this process asked for it. */
+static void a_process_that_comes_later_remembers_a_settled_route(void **state)
+{
+    (void)state;
+    static const char path[] = "/customers/recent";
+    struct tb_core *core = support_bound_core(), *later = NULL;
+    for (unsigned i = 0; i < TB_NODE_VISITS + 2; i++) { /* one process after the other, each asks once */
+        free(later);
+        later = support_core();
+        assert_int_equal(tb_region_bind(later, core->base, TB_REGION_BYTES), 0);
+        assert_string_equal(ask(later, path, 200), path);
+    }
+    uint64_t hash = tb_route_path_hash(later, tb_learn_head(later), tb_bytes(path, sizeof path - 1));
+    assert_int_not_equal(tb_route_cached(later, hash), 0);
+    free(later);
+    support_drop(core);
+}
+
 /* A request of a small application, by number. */
 static void request(unsigned n, char *path, size_t len)
 {
@@ -517,6 +535,7 @@ int main(void)
         cmocka_unit_test(hostile_bytes_give_clean_labels),
         cmocka_unit_test(garbage_in_the_learner_does_no_harm),
         cmocka_unit_test(without_memory_the_route_is_other),
+        cmocka_unit_test(a_process_that_comes_later_remembers_a_settled_route),
         cmocka_unit_test(threads_agree_on_the_tree),
         cmocka_unit_test(writers_killed_anywhere_leave_a_sound_tree),
         cmocka_unit_test(more_requests_at_once_than_trials_keep_their_routes),
