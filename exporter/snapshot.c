@@ -29,7 +29,9 @@ static uint32_t hash_bytes(uint32_t hash, const void *bytes, size_t len)
 
 struct tb_snapshot *tb_snapshot_new(void)
 {
+    static uint64_t last_id;
     struct tb_snapshot *s = tb_alloc(sizeof *s);
+    s->id = ++last_id;
     s->series_buckets = tb_alloc(TB_SNAP_BUCKETS * sizeof *s->series_buckets);
     return s;
 }
@@ -364,6 +366,7 @@ struct tb_snap_series *tb_snapshot_series(struct tb_snapshot *s, struct tb_snap_
     e->service = service;
     e->key = k;
     e->hash = hash;
+    e->serial = s->next_serial++;
     e->created_ns = s->now_ns;
     render_labels(e);
     e->next_in_bucket = *bucket;

@@ -64,6 +64,7 @@ struct tb_snap_series {
     uint64_t created_ns; /* CLOCK_REALTIME */
     bool is_served;      /* it has counted something, once */
     uint32_t hash;
+    uint32_t serial; /* no other of this snapshot has had it */
     char *labels; /* `service="…",method="…",route="…",status="…"`, escaped: as every line of it begins */
     uint32_t labels_len;
     struct tb_snap_series *next_in_bucket;
@@ -169,6 +170,8 @@ struct tb_snap_unobserved {
 #define TB_SERVICE_BUCKETS 256u
 
 struct tb_snapshot {
+    uint64_t id; /* no other of this process has had it */
+    uint32_t next_serial;
     struct tb_snap_service **services; /* by name */
     size_t service_count, service_space;
     struct tb_snap_marker *markers; /* of this collection */
