@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "agent/methods.h"
+#include "health.h"
 
 static struct tb_labels labels_of(const struct tb_snap_series *e)
 {
@@ -198,43 +199,25 @@ static void expose_counters(struct tb_exposition *x, const struct tb_snapshot *s
     tb_buffer_free(&scratch);
 }
 
-/* What processes say of themselves, then what was found from outside; a reason that both give, once. */
-static bool is_told(const struct tb_snapshot *s, const struct tb_snap_unobserved *u)
-{
-    for (size_t i = 0; i < s->service_count; i++)
-        for (unsigned bit = 0; bit < 64 && strcmp(s->services[i]->name, u->name) == 0; bit++)
-            if (s->services[i]->unobservable >> bit & 1 && strcmp(tb_unobservable_name(bit), u->reason) == 0)
-                return true;
-    return false;
-}
-
 static void expose_unobservable(struct tb_exposition *x, const struct tb_snapshot *s, const struct tb_metric *m,
                                 struct tb_buffer *scratch)
 {
+    struct tb_health_unobservable *list;
     if (!tb_expose_family(x, m))
         return;
-    for (size_t i = 0; i < s->service_count; i++)
-        for (unsigned bit = 0; bit < 64; bit++)
-            if (s->services[i]->unobservable >> bit & 1)
-                tb_expose_value(
-                    x, with_label(scratch, service_labels(s->services[i]), "reason", tb_unobservable_name(bit)), 1, 0);
-    for (size_t i = 0; i < s->unobserved_count; i++) {
-        const struct tb_snap_unobserved *u = &s->unobserved[i];
-        if (!is_told(s, u))
-            tb_expose_value(x, with_label(scratch, tb_labels(u->label), "reason", u->reason), 1, 0);
-    }
+    size_t count = tb_health_unobservable(s, &list);
+    for (size_t i = 0; i < count; i++)
+        tb_expose_value(x, with_label(scratch, tb_labels(list[i].label), "reason", list[i].reason), 1, 0);
+    free(list);
 }
 
 static void expose_switched_off(struct tb_exposition *x, const struct tb_snapshot *s, const struct tb_metric *metrics)
 {
-    uint64_t all_off = 0;
     if (tb_expose_family(x, &metrics[TB_M_SWITCHED_OFF]))
         for (size_t i = 0; i < s->service_count; i++)
             if (s->services[i]->is_off)
                 tb_expose_value(x, service_labels(s->services[i]), 1, 0);
-    for (size_t i = 0; i < s->marker_count; i++)
-        all_off += !s->markers[i].marker.service[0];
-    tb_expose_single(x, &metrics[TB_M_DIRECTORIES_OFF], all_off, 0);
+    tb_expose_single(x, &metrics[TB_M_DIRECTORIES_OFF], tb_health_count_regions(s).directories_off, 0);
 }
 
 static void expose_versions(struct tb_exposition *x, const struct tb_snapshot *s, const struct tb_metric *m,
@@ -274,30 +257,25 @@ static void expose_agents(struct tb_exposition *x, const struct tb_snapshot *s, 
 /* --- regions ---------------------------------------------------------------------------------------------------------
  */
 
+/* @value is a word of ours: nothing to escape. */
+static void expose_one_of(struct tb_exposition *x, const char *name, const char *value, uint64_t count)
+{
+    char *labels = tb_format("%s=\"%s\"", name, value);
+    tb_expose_value(x, tb_labels(labels), count, 0);
+    free(labels);
+}
+
 static void expose_regions(struct tb_exposition *x, const struct tb_snapshot *s, const struct tb_metric *metrics)
 {
-    static const char *const states[] = {"state=\"live\"", "state=\"dead\"", "state=\"folding\"", "state=\"free\""};
-    uint64_t by_state[4] = {0}, unreadable[TB_UNREADABLE_COUNT] = {0}, skipped = 0;
-    for (size_t i = 0; i < s->region_count; i++) {
-        const struct tb_snap_region *r = &s->regions[i];
-        unreadable[r->unreadable] += r->unreadable == TB_UNREADABLE_QUOTA ? r->left_out : 1;
-        if (r->unreadable)
-            continue;
-        by_state[r->state == TB_REGION_FOLDING ? 2 : r->state == TB_REGION_FREE ? 3 : r->is_live ? 0 : 1]++;
-        skipped += r->series_skipped;
-    }
+    struct tb_health_regions h = tb_health_count_regions(s);
     if (tb_expose_family(x, &metrics[TB_M_REGIONS]))
-        for (size_t i = 0; i < 4; i++)
-            tb_expose_value(x, tb_labels(states[i]), by_state[i], 0);
-    if (tb_expose_family(x, &metrics[TB_M_UNREADABLE])) {
-        for (size_t i = TB_READABLE + 1; i < TB_UNREADABLE_COUNT; i++) {
-            char *labels = tb_format("reason=\"%s\"", tb_unreadable_name((enum tb_unreadable)i));
-            tb_expose_value(x, tb_labels(labels), unreadable[i], 0);
-            free(labels);
-        }
-    }
+        for (unsigned i = 0; i < TB_REGIONS_STATES; i++)
+            expose_one_of(x, "state", tb_region_health_name((enum tb_region_health)i), h.by_state[i]);
+    if (tb_expose_family(x, &metrics[TB_M_UNREADABLE]))
+        for (unsigned i = TB_READABLE + 1; i < TB_UNREADABLE_COUNT; i++)
+            expose_one_of(x, "reason", tb_unreadable_name((enum tb_unreadable)i), h.unreadable[i]);
     tb_expose_single(x, &metrics[TB_M_SERIES], s->series_count, 0);
-    tb_expose_single(x, &metrics[TB_M_SKIPPED_SERIES], skipped, 0);
+    tb_expose_single(x, &metrics[TB_M_SKIPPED_SERIES], h.skipped_series, 0);
 }
 
 void tb_expose_snapshot(struct tb_exposition *x, const struct tb_snapshot *s, const struct tb_metric *metrics)
