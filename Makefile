@@ -44,9 +44,9 @@ HOST_CFLAGS += $(if $(filter aarch64%,$(shell $(CC) -dumpmachine)),-mno-outline-
 $(O)/shim/hooks.o: HOST_CFLAGS += -foptimize-sibling-calls
 HOST_LDFLAGS := -shared -nostdlib -Wl,-soname,libtickbird.so -Wl,--hash-style=both -Wl,-z,now -Wl,-z,relro \
 	-Wl,-z,noexecstack -Wl,-z,defs -Wl,-z,nodelete -Wl,-Bsymbolic
-EXPORTER_PKGS := libmicrohttpd yaml-0.1
+EXPORTER_PKGS := libmicrohttpd yaml-0.1 jansson
 EXPORTER_CFLAGS = $(shell $(PKG_CONFIG) --cflags $(EXPORTER_PKGS) 2>/dev/null)
-EXPORTER_LIBS = $(shell $(PKG_CONFIG) --libs $(EXPORTER_PKGS) 2>/dev/null || echo -lmicrohttpd -lyaml)
+EXPORTER_LIBS = $(shell $(PKG_CONFIG) --libs $(EXPORTER_PKGS) 2>/dev/null || echo -lmicrohttpd -lyaml -ljansson)
 CMOCKA_LIBS = $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null || echo -lcmocka)
 LIBS := -lpthread -lm
 
