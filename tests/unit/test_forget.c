@@ -4,37 +4,18 @@
  * are what they were. The truth is what was observed into the regions.
  */
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 
 #include <cmocka.h>
 
-#include <sys/prctl.h>
-#include <sys/wait.h>
-
-#include "exporter/collect.h"
-#include "exporter/fold.h"
 #include "exporter/forget.h"
-#include "exporter/ledger.h"
-#include "maker.h"
-
-struct place {
-    char *regions, *storage;
-    const char *dirs[1];
-};
-
-struct exporter {
-    struct tb_ledger *ledger;
-    struct tb_collector *collector;
-};
+#include "exporting.h"
 
 static int set_up(void **state)
 {
     struct place *p = calloc(1, sizeof *p);
-    p->regions = maker_dir();
-    p->storage = maker_dir();
-    p->dirs[0] = p->regions;
+    make_place(p);
     *state = p;
     return 0;
 }
@@ -43,25 +24,9 @@ static int tear_down(void **state)
 {
     struct place *p = *state;
     tb_ledger_step = NULL;
-    maker_remove(p->regions);
-    maker_remove(p->storage);
+    remove_place(p);
     free(p);
     return 0;
-}
-
-static struct exporter open_exporter(const struct place *p, bool may_write)
-{
-    struct exporter e = {0};
-    assert_int_equal(tb_ledger_open(p->storage, may_write, &e.ledger), 0);
-    struct tb_collect_options options = {.dirs = p->dirs, .dir_count = 1, .ledger = e.ledger};
-    assert_int_equal(tb_collector_new(&options, &e.collector), 0);
-    return e;
-}
-
-static void close_exporter(struct exporter *e)
-{
-    tb_collector_free(e->collector);
-    tb_ledger_close(e->ledger);
 }
 
 /* A program of @service that answered @times and is dead. */
@@ -86,44 +51,22 @@ static uint64_t total(struct exporter *e, const char *service)
 /* As a reader sees it that has never seen anything before. */
 static uint64_t total_anew(const struct place *p, const char *service)
 {
-    struct exporter reader = open_exporter(p, false);
+    struct exporter reader = exporter_open(p, false);
     uint64_t count = total(&reader, service);
-    close_exporter(&reader);
+    exporter_close(&reader);
     return count;
 }
 
 static void fold_all(const struct place *p)
 {
-    const struct tb_fold_options at_once = {0};
-    struct exporter e = open_exporter(p, true);
-    assert_int_equal(tb_collect(e.collector), 0);
-    assert_true(tb_fold(e.collector, &at_once) >= 0);
-    close_exporter(&e);
+    struct exporter e = exporter_open(p, true);
+    assert_true(collect_and_fold(&e) >= 0);
+    exporter_close(&e);
 }
 
-static int steps_left;
-
-static void die_at_step(const char *step)
+static bool forget(struct exporter *e, const char *service)
 {
-    if (strcmp(step, "region-read") != 0 && steps_left-- == 0)
-        kill(getpid(), SIGKILL);
-}
-
-/* Returns whether the child came to its end. */
-static bool forget_and_die(const struct place *p, const char *service, int steps)
-{
-    pid_t child = fork();
-    if (child == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        struct exporter e = open_exporter(p, true);
-        steps_left = steps;
-        tb_ledger_step = die_at_step;
-        _exit(tb_forget(e.collector, service) != 0);
-    }
-    int status = 0;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFEXITED(status) ? WEXITSTATUS(status) == 0 : WTERMSIG(status) == SIGKILL);
-    return WIFEXITED(status);
+    return tb_forget(e->collector, service) == 0;
 }
 
 static void die_at_every_step(const struct place *p, bool is_folded)
@@ -139,7 +82,7 @@ static void die_at_every_step(const struct place *p, bool is_folded)
         blog += 2;
         if (is_folded)
             fold_all(p);
-        is_done = forget_and_die(p, "shop", step);
+        is_done = work_and_die(p, step, forget, "shop");
         uint64_t now = total_anew(p, "shop");
         assert_true(now == shop || now == 0);
         assert_true(!is_done || now == 0);
@@ -166,7 +109,7 @@ static void a_forgotten_service_begins_at_0(void **state)
     const struct place *p = *state;
     live_and_die(p, "shop", 3);
     live_and_die(p, "blog", 2);
-    struct exporter e = open_exporter(p, true);
+    struct exporter e = exporter_open(p, true);
     assert_int_equal(total(&e, "shop"), 3);
     assert_int_equal(tb_forget(e.collector, "shop"), 0);
     assert_int_equal(tb_forget(e.collector, "shop"), -ENOENT);
@@ -178,7 +121,7 @@ static void a_forgotten_service_begins_at_0(void **state)
     assert_int_equal(total(&e, "blog"), 3);
     assert_int_equal(tb_collector_stats(e.collector)->service_restarts, 0);
     assert_int_equal(tb_collector_stats(e.collector)->lost_regions, 0);
-    close_exporter(&e);
+    exporter_close(&e);
     assert_int_equal(total_anew(p, "shop"), 4);
 }
 
@@ -187,15 +130,15 @@ static void what_lives_or_is_not_ours_is_refused(void **state)
     const struct place *p = *state;
     struct tb_core *core = maker_start(p->regions, "shop");
     maker_get(core, "/a", 200, 5);
-    struct exporter e = open_exporter(p, true), second = open_exporter(p, true);
+    struct exporter e = exporter_open(p, true), second = exporter_open(p, true);
     assert_int_equal(tb_forget(e.collector, "shop"), -EBUSY);
     assert_int_equal(tb_forget(e.collector, "nobody"), -ENOENT);
     assert_int_equal(tb_forget(second.collector, "shop"), -EROFS);
     assert_int_equal(total(&e, "shop"), 5);
     maker_kill(core);
     assert_int_equal(tb_forget(second.collector, "shop"), -EROFS);
-    close_exporter(&second);
-    close_exporter(&e);
+    exporter_close(&second);
+    exporter_close(&e);
     assert_int_equal(total_anew(p, "shop"), 5);
 }
 
@@ -203,7 +146,7 @@ static void a_request_is_obeyed_once(void **state)
 {
     const struct place *p = *state;
     live_and_die(p, "shop", 3);
-    struct exporter e = open_exporter(p, true);
+    struct exporter e = exporter_open(p, true);
     assert_int_equal(total(&e, "shop"), 3);
     assert_int_equal(tb_forget_request(p->storage, "shop"), 0);
     assert_int_equal(tb_forget_request(p->storage, "nobody"), 0);
@@ -213,7 +156,7 @@ static void a_request_is_obeyed_once(void **state)
     live_and_die(p, "shop", 2);
     assert_int_equal(tb_forget_obey(e.collector), 0);
     assert_int_equal(total(&e, "shop"), 2);
-    close_exporter(&e);
+    exporter_close(&e);
 }
 
 int main(void)

@@ -11,32 +11,23 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
-#include <signal.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
 
-#include "exporter/collect.h"
-#include "exporter/fold.h"
-#include "exporter/ledger.h"
-#include "maker.h"
+#include "exporting.h"
 
 #define ROUTES 6u
 #define SERVICES 2u
 static const char *const service_names[SERVICES] = {"shop", "blog"};
 
 struct fixture {
-    char *regions, *storage;
-    const char *dirs[1];
+    struct place place;
     uint64_t truth[SERVICES][ROUTES];
 };
 
 static int set_up(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
-    f->regions = maker_dir();
-    f->storage = maker_dir();
-    f->dirs[0] = f->regions;
+    make_place(&f->place);
     *state = f;
     return 0;
 }
@@ -45,38 +36,9 @@ static int tear_down(void **state)
 {
     struct fixture *f = *state;
     tb_ledger_step = NULL;
-    maker_remove(f->regions);
-    maker_remove(f->storage);
+    remove_place(&f->place);
     free(f);
     return 0;
-}
-
-struct exporter {
-    struct tb_ledger *ledger;
-    struct tb_collector *collector;
-};
-
-static struct exporter exporter_open(const struct fixture *f, bool may_write)
-{
-    struct exporter e = {0};
-    assert_int_equal(tb_ledger_open(f->storage, may_write, &e.ledger), 0);
-    struct tb_collect_options options = {.dirs = f->dirs, .dir_count = 1, .ledger = e.ledger};
-    assert_int_equal(tb_collector_new(&options, &e.collector), 0);
-    return e;
-}
-
-static void exporter_close(struct exporter *e)
-{
-    tb_collector_free(e->collector);
-    tb_ledger_close(e->ledger);
-}
-
-static const struct tb_fold_options at_once = {.fold_after_ns = 0, .unlink_after_ns = 0};
-
-static int collect_and_fold(struct exporter *e)
-{
-    assert_int_equal(tb_collect(e->collector), 0);
-    return tb_fold(e->collector, &at_once);
 }
 
 static uint64_t count_of(struct tb_snapshot *s, const char *service, const char *route)
@@ -110,7 +72,7 @@ static void assert_truth(const struct fixture *f, struct exporter *e)
 /* A reader that has never seen anything before. */
 static void assert_truth_anew(const struct fixture *f)
 {
-    struct exporter reader = exporter_open(f, false);
+    struct exporter reader = exporter_open(&f->place, false);
     assert_truth(f, &reader);
     exporter_close(&reader);
 }
@@ -126,40 +88,27 @@ static void observe(struct fixture *f, struct tb_core *core, unsigned service, u
 /* --- a folder that dies ----------------------------------------------------------------------------------------------
  */
 
-static int steps_left;
-
-static void die_at_step(const char *step)
+static bool fold(struct exporter *e, const char *service)
 {
-    if (strcmp(step, "region-read") != 0 && steps_left-- == 0)
-        kill(getpid(), SIGKILL);
+    (void)service;
+    collect_and_fold(e);
+    return true;
 }
 
 /* Runs a folder that is killed at step @steps. Returns whether it came to its end before. */
 static bool fold_and_die(const struct fixture *f, int steps)
 {
-    pid_t child = fork();
-    if (child == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        struct exporter e = exporter_open(f, true);
-        steps_left = steps;
-        tb_ledger_step = die_at_step;
-        collect_and_fold(&e);
-        _exit(0);
-    }
-    int status = 0;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFEXITED(status) ? WEXITSTATUS(status) == 0 : WTERMSIG(status) == SIGKILL);
-    return WIFEXITED(status);
+    return work_and_die(&f->place, steps, fold, NULL);
 }
 
 static void a_folder_may_die_at_every_step(void **state)
 {
     struct fixture *f = *state;
-    struct exporter old = exporter_open(f, false);
+    struct exporter old = exporter_open(&f->place, false);
     int step = 0;
     for (bool is_done = false; !is_done; step++) {
         for (unsigned s = 0; s < SERVICES; s++) {
-            struct tb_core *core = maker_start(f->regions, service_names[s]);
+            struct tb_core *core = maker_start(f->place.regions, service_names[s]);
             observe(f, core, s, (unsigned)step % ROUTES, 1 + (unsigned)step % 7);
             tb_count(core, TB_COUNTER_CONN_SEEN);
             maker_kill(core);
@@ -172,7 +121,7 @@ static void a_folder_may_die_at_every_step(void **state)
     assert_true(step > 20); /* the steps are there */
     assert_true(fold_and_die(f, -1));
     assert_truth(f, &old);
-    struct exporter last = exporter_open(f, true);
+    struct exporter last = exporter_open(&f->place, true);
     assert_truth(f, &last);
     struct tb_snapshot *s = tb_collector_snapshot(last.collector);
     for (size_t i = 0; i < s->service_count; i++)
@@ -191,7 +140,7 @@ static uint32_t random_next(uint32_t *state)
 static void the_totals_are_exact_whoever_dies_when(void **state)
 {
     struct fixture *f = *state;
-    struct exporter old = exporter_open(f, false);
+    struct exporter old = exporter_open(&f->place, false);
     struct tb_core *alive[4] = {0};
     unsigned of_service[4] = {0};
     uint32_t seed = (uint32_t)time(NULL);
@@ -203,7 +152,7 @@ static void the_totals_are_exact_whoever_dies_when(void **state)
             alive[i] = NULL;
         } else if (!alive[i]) {
             of_service[i] = random_next(&seed) % SERVICES;
-            alive[i] = maker_start(f->regions, service_names[of_service[i]]);
+            alive[i] = maker_start(f->place.regions, service_names[of_service[i]]);
         }
         for (i = 0; i < 4; i++)
             if (alive[i])
@@ -236,12 +185,12 @@ static void fold_meanwhile(const char *step)
 static void a_reader_whose_regions_are_folded_meanwhile_reads_again(void **state)
 {
     struct fixture *f = *state;
-    struct exporter old = exporter_open(f, false);
+    struct exporter old = exporter_open(&f->place, false);
     struct tb_core *cores[3];
     folded_meanwhile = f;
     for (int k = 0; k < 3; k++) {
         for (unsigned i = 0; i < 3; i++)
-            cores[i] = maker_start(f->regions, "shop");
+            cores[i] = maker_start(f->place.regions, "shop");
         for (unsigned i = 0; i < 3; i++) {
             observe(f, cores[i], 0, i, 10);
             maker_kill(cores[i]);
@@ -261,20 +210,20 @@ static void a_reader_whose_regions_are_folded_meanwhile_reads_again(void **state
 static void an_emptied_region_is_adopted_and_keeps_what_it_learned(void **state)
 {
     struct fixture *f = *state;
-    struct tb_core *core = maker_start(f->regions, "shop");
+    struct tb_core *core = maker_start(f->place.regions, "shop");
     observe(f, core, 0, 1, 100);
     uint64_t id = core->header->region_id, generation = core->header->generation;
     assert_true(tb_region_reserve(core, TB_OFF_LEARNER, 8));
     memcpy(core->learner, "learned", 8);
     maker_kill(core);
-    struct exporter e = exporter_open(f, true);
+    struct exporter e = exporter_open(&f->place, true);
     assert_int_equal(collect_and_fold(&e), 1);
     assert_truth(f, &e);
-    char *path = maker_only_file(f->regions);
+    char *path = maker_only_file(f->place.regions);
     struct stat st;
     assert_int_equal(stat(path, &st), 0);
     assert_true(st.st_blocks * 512 <= 64 << 10); /* header, strings, learner, rules */
-    core = maker_start(f->regions, "shop");
+    core = maker_start(f->place.regions, "shop");
     assert_int_equal(core->header->region_id, id);
     assert_int_equal(core->header->generation, generation + 1);
     assert_string_equal((const char *)core->learner, "learned");
@@ -293,15 +242,15 @@ static void an_emptied_region_is_adopted_and_keeps_what_it_learned(void **state)
 static void a_region_with_a_process_is_not_folded(void **state)
 {
     struct fixture *f = *state;
-    struct tb_core *core = maker_start(f->regions, "shop");
+    struct tb_core *core = maker_start(f->place.regions, "shop");
     observe(f, core, 0, 1, 100);
-    struct exporter e = exporter_open(f, true);
+    struct exporter e = exporter_open(&f->place, true);
     assert_int_equal(collect_and_fold(&e), 0);
     assert_int_equal(core->header->state, TB_REGION_LIVE);
     /* Dead when it was looked at, adopted since. */
     maker_kill(core);
     assert_int_equal(tb_collect(e.collector), 0);
-    core = maker_start(f->regions, "shop");
+    core = maker_start(f->place.regions, "shop");
     assert_int_equal(tb_fold(e.collector, &at_once), 0);
     observe(f, core, 0, 1, 1);
     assert_truth(f, &e);
@@ -316,10 +265,10 @@ static void a_region_with_a_process_is_not_folded(void **state)
 static void a_long_unused_file_is_removed_and_its_totals_stay(void **state)
 {
     struct fixture *f = *state;
-    struct tb_core *core = maker_start(f->regions, "shop");
+    struct tb_core *core = maker_start(f->place.regions, "shop");
     observe(f, core, 0, 1, 100);
     maker_kill(core);
-    struct exporter e = exporter_open(f, true);
+    struct exporter e = exporter_open(&f->place, true);
     assert_int_equal(collect_and_fold(&e), 1);
     assert_int_equal(tb_collect(e.collector), 0);
     tb_fold(e.collector, &(struct tb_fold_options){.unlink_after_ns = 1});
@@ -333,12 +282,12 @@ static void a_long_unused_file_is_removed_and_its_totals_stay(void **state)
 static void durations_survive_the_ledger(void **state)
 {
     struct fixture *f = *state;
-    struct tb_core *core = maker_start(f->regions, "shop");
+    struct tb_core *core = maker_start(f->place.regions, "shop");
     struct tb_series_key key = maker_key(core, TB_METHOD_GET, "/d", 200);
     uint64_t before[TB_BOUNDS_MAX + 1], after[TB_BOUNDS_MAX + 1], ns = 100;
     for (unsigned i = 0; i < 60; i++, ns += ns / 2)
         maker_observe(core, &key, ns, i + 1);
-    struct exporter e = exporter_open(f, true);
+    struct exporter e = exporter_open(&f->place, true);
     assert_int_equal(tb_collect(e.collector), 0);
     const struct tb_snap_series *s = tb_collector_snapshot(e.collector)->series[0];
     size_t count = tb_values_classic(&s->total, 0, before);
@@ -346,7 +295,7 @@ static void durations_survive_the_ledger(void **state)
     maker_kill(core);
     assert_int_equal(collect_and_fold(&e), 1);
     exporter_close(&e);
-    e = exporter_open(f, false);
+    e = exporter_open(&f->place, false);
     assert_int_equal(tb_collect(e.collector), 0);
     s = tb_collector_snapshot(e.collector)->series[0];
     assert_int_equal(tb_values_classic(&s->total, 0, after), count);
@@ -362,31 +311,31 @@ static void durations_survive_the_ledger(void **state)
 static void a_region_lost_while_no_exporter_ran_restarts_its_service(void **state)
 {
     struct fixture *f = *state;
-    struct tb_core *a = maker_start(f->regions, "shop"), *b = maker_start(f->regions, "blog");
+    struct tb_core *a = maker_start(f->place.regions, "shop"), *b = maker_start(f->place.regions, "blog");
     maker_get(a, "/a", 200, 40);
     maker_get(b, "/a", 200, 9);
     maker_kill(b);
-    struct exporter e = exporter_open(f, true);
+    struct exporter e = exporter_open(&f->place, true);
     assert_int_equal(collect_and_fold(&e), 1);
     exporter_close(&e);
     maker_kill(a);
-    a = maker_start(f->regions, "shop");
+    a = maker_start(f->place.regions, "shop");
     maker_get(a, "/a", 200, 60);
-    DIR *d = opendir(f->regions);
+    DIR *d = opendir(f->place.regions);
     for (struct dirent *entry; (entry = readdir(d));) { /* as if the machine had been started anew */
         if (entry->d_name[0] != '.')
             assert_int_equal(unlinkat(dirfd(d), entry->d_name, 0), 0);
     }
     closedir(d);
-    struct tb_core *c = maker_start(f->regions, "shop");
+    struct tb_core *c = maker_start(f->place.regions, "shop");
     maker_get(c, "/a", 200, 3);
-    e = exporter_open(f, true);
+    e = exporter_open(&f->place, true);
     assert_int_equal(collect_count(&e, "shop", "/a"), 0);
     assert_int_equal(collect_count(&e, "blog", "/a"), 9);
     maker_get(c, "/a", 200, 4);
     assert_int_equal(collect_count(&e, "shop", "/a"), 4);
     exporter_close(&e);
-    e = exporter_open(f, true); /* and the next exporter goes on from there */
+    e = exporter_open(&f->place, true); /* and the next exporter goes on from there */
     assert_int_equal(collect_count(&e, "shop", "/a"), 4);
     maker_kill(c);
     assert_int_equal(collect_and_fold(&e), 1);
@@ -401,10 +350,10 @@ static void a_region_lost_while_no_exporter_ran_restarts_its_service(void **stat
 static void only_one_exporter_folds(void **state)
 {
     struct fixture *f = *state;
-    struct tb_core *core = maker_start(f->regions, "shop");
+    struct tb_core *core = maker_start(f->place.regions, "shop");
     observe(f, core, 0, 1, 100);
     maker_kill(core);
-    struct exporter first = exporter_open(f, true), second = exporter_open(f, true);
+    struct exporter first = exporter_open(&f->place, true), second = exporter_open(&f->place, true);
     assert_true(tb_ledger_is_writer(first.ledger));
     assert_false(tb_ledger_is_writer(second.ledger));
     assert_int_equal(collect_and_fold(&second), 0);
@@ -415,7 +364,7 @@ static void only_one_exporter_folds(void **state)
     exporter_close(&first);
     assert_true(tb_ledger_try_lock(second.ledger));
     assert_truth(f, &second);
-    core = maker_start(f->regions, "shop");
+    core = maker_start(f->place.regions, "shop");
     observe(f, core, 0, 1, 1);
     maker_kill(core);
     assert_int_equal(collect_and_fold(&second), 1);
@@ -427,10 +376,10 @@ static void only_one_exporter_folds(void **state)
 static void a_ledger_that_cannot_be_written_changes_nothing(void **state)
 {
     struct fixture *f = *state;
-    struct tb_core *core = maker_start(f->regions, "shop");
+    struct tb_core *core = maker_start(f->place.regions, "shop");
     observe(f, core, 0, 1, 100);
     maker_kill(core);
-    struct exporter e = exporter_open(f, true);
+    struct exporter e = exporter_open(&f->place, true);
     assert_truth(f, &e);
     struct rlimit before, tiny;
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
@@ -444,9 +393,9 @@ static void a_ledger_that_cannot_be_written_changes_nothing(void **state)
     assert_truth(f, &e);
     assert_int_equal(e.ledger->write_failures, 1);
     assert_truth_anew(f);
-    core = maker_start(f->regions, "shop"); /* it is LIVE again: adopted, not left alone as FOLDING */
+    core = maker_start(f->place.regions, "shop"); /* it is LIVE again: adopted, not left alone as FOLDING */
     observe(f, core, 0, 1, 1);
-    char *path = maker_only_file(f->regions);
+    char *path = maker_only_file(f->place.regions);
     free(path);
     maker_kill(core);
     assert_int_equal(collect_and_fold(&e), 1);
@@ -457,7 +406,7 @@ static void a_ledger_that_cannot_be_written_changes_nothing(void **state)
 static int open_ledger_file(const struct fixture *f)
 {
     char *path = NULL;
-    assert_true(asprintf(&path, "%s/ledger", f->storage) > 0);
+    assert_true(asprintf(&path, "%s/ledger", f->place.storage) > 0);
     int fd = open(path, O_RDWR);
     assert_true(fd >= 0);
     free(path);
@@ -466,7 +415,7 @@ static int open_ledger_file(const struct fixture *f)
 
 static void fold_some(struct fixture *f)
 {
-    struct tb_core *core = maker_start(f->regions, "shop");
+    struct tb_core *core = maker_start(f->place.regions, "shop");
     observe(f, core, 0, 1, 100);
     maker_kill(core);
     assert_true(fold_and_die(f, -1));
@@ -484,11 +433,11 @@ static void a_damaged_ledger_is_set_aside(void **state)
     byte = (char)(byte ^ 1);
     assert_int_equal(pwrite(fd, &byte, 1, st.st_size / 2), 1);
     close(fd);
-    struct exporter reader = exporter_open(f, false), writer = exporter_open(f, true);
+    struct exporter reader = exporter_open(&f->place, false), writer = exporter_open(&f->place, true);
     assert_int_equal(collect_count(&reader, "shop", "/r1"), 0);
     assert_int_equal(collect_count(&writer, "shop", "/r1"), 0);
     assert_int_equal(writer.ledger->corrupt, 1);
-    struct tb_core *core = maker_start(f->regions, "shop");
+    struct tb_core *core = maker_start(f->place.regions, "shop");
     maker_get(core, "/r1", 200, 3);
     assert_int_equal(collect_count(&writer, "shop", "/r1"), 3);
     maker_kill(core);
@@ -512,7 +461,7 @@ static void every_damage_is_noticed(void **state)
         if (at >= 12 && at < 24) /* reserved and sequence: no harm in them */
             continue;
         assert_int_equal(pwrite(fd, &byte, 1, at), 1);
-        struct exporter e = exporter_open(f, false);
+        struct exporter e = exporter_open(&f->place, false);
         int r = tb_collect(e.collector);
         assert_true(r == 0 || (r == -EPROTONOSUPPORT && at >= 8 && at < 12));
         assert_int_equal(count_of(tb_collector_snapshot(e.collector), "shop", "/r1"), 0);
@@ -521,7 +470,7 @@ static void every_damage_is_noticed(void **state)
     }
     for (ssize_t cut = 0; cut < len; cut += 7) {
         assert_int_equal(ftruncate(fd, cut), 0);
-        struct exporter e = exporter_open(f, false);
+        struct exporter e = exporter_open(&f->place, false);
         assert_int_equal(collect_count(&e, "shop", "/r1"), 0);
         exporter_close(&e);
     }
@@ -536,7 +485,7 @@ static void a_newer_ledger_is_left_alone(void **state)
     uint32_t version = 2;
     assert_int_equal(pwrite(fd, &version, sizeof version, 8), sizeof version);
     close(fd);
-    struct exporter e = exporter_open(f, true);
+    struct exporter e = exporter_open(&f->place, true);
     assert_int_equal(tb_collect(e.collector), -EPROTONOSUPPORT);
     assert_int_equal(tb_fold(e.collector, &at_once), 0);
     exporter_close(&e);
@@ -548,12 +497,12 @@ static void a_directory_that_cannot_be_made_is_told(void **state)
     struct fixture *f = *state;
     struct tb_ledger *l = NULL;
     char *path = NULL;
-    assert_true(asprintf(&path, "%s/file", f->storage) > 0);
+    assert_true(asprintf(&path, "%s/file", f->place.storage) > 0);
     close(open(path, O_WRONLY | O_CREAT, 0600));
     assert_int_equal(tb_ledger_open(path, true, &l), -ENOTDIR);
     assert_null(l);
     free(path);
-    assert_true(asprintf(&path, "%s/none", f->storage) > 0);
+    assert_true(asprintf(&path, "%s/none", f->place.storage) > 0);
     assert_int_equal(tb_ledger_open(path, false, &l), 0); /* nothing folded yet */
     assert_false(tb_ledger_is_writer(l));
     tb_ledger_close(l);

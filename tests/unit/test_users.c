@@ -14,11 +14,8 @@
 #include <fcntl.h>
 
 #include "exporter/buffer.h"
-#include "exporter/collect.h"
-#include "exporter/fold.h"
-#include "exporter/ledger.h"
 #include "exporter/users.h"
-#include "maker.h"
+#include "exporting.h"
 #include "rendered.h"
 
 #define ALICE 4001u
@@ -195,17 +192,11 @@ static void a_copy_of_anothers_region_takes_nothing_from_it(void **state)
 {
     (void)state;
     need_root();
-    char *storage = maker_dir();
-    struct tb_ledger *ledger;
-    struct tb_fold_options fold = {0};
-    struct tb_collect_options options = {.dirs = dirs, .dir_count = 1};
-    assert_int_equal(tb_ledger_open(storage, true, &ledger), 0);
-    options.ledger = ledger;
-    struct tb_collector *c;
-    assert_int_equal(tb_collector_new(&options, &c), 0);
+    struct place place = {dir, maker_dir(), {dir}};
+    struct exporter e = exporter_open(&place, true);
     struct tb_core *a = start_as(ALICE, "shop");
     maker_get(a, "/a", 200, 3);
-    assert_int_equal(tb_collect(c), 0);
+    assert_int_equal(tb_collect(e.collector), 0);
     char path[512];
     snprintf(path, sizeof path, "%s/tb1-4002-copy", dir);
     int fd = open(path, O_CREAT | O_EXCL | O_WRONLY, 0660);
@@ -213,15 +204,13 @@ static void a_copy_of_anothers_region_takes_nothing_from_it(void **state)
     assert_int_equal(write(fd, a->base, TB_REGION_BYTES), TB_REGION_BYTES);
     assert_int_equal(fchown(fd, BOB, BOB), 0);
     close(fd);
-    assert_int_equal(tb_collect(c), 0);
-    assert_int_equal(tb_fold(c, &fold), 1);
-    assert_int_equal(tb_collect(c), 0);
-    assert_int_equal(requests(tb_collector_snapshot(c), "shop"), 3);
-    assert_int_equal(requests(tb_collector_snapshot(c), "shop@4002"), 3);
+    assert_int_equal(collect_and_fold(&e), 1);
+    assert_int_equal(tb_collect(e.collector), 0);
+    assert_int_equal(requests(tb_collector_snapshot(e.collector), "shop"), 3);
+    assert_int_equal(requests(tb_collector_snapshot(e.collector), "shop@4002"), 3);
     maker_kill(a);
-    tb_collector_free(c);
-    tb_ledger_close(ledger);
-    maker_remove(storage);
+    exporter_close(&e);
+    maker_remove(place.storage);
 }
 
 static void nothing_that_drives_a_terminal_gets_out(void **state)
@@ -243,34 +232,23 @@ static void the_ledger_knows_whose_a_service_is(void **state)
 {
     (void)state;
     need_root();
-    char *storage = maker_dir();
-    struct tb_ledger *ledger;
-    struct tb_fold_options fold = {0};
-    struct tb_collect_options options = {.dirs = dirs, .dir_count = 1};
-    assert_int_equal(tb_ledger_open(storage, true, &ledger), 0);
-    options.ledger = ledger;
-    struct tb_collector *c;
-    assert_int_equal(tb_collector_new(&options, &c), 0);
+    struct place place = {dir, maker_dir(), {dir}};
+    struct exporter e = exporter_open(&place, true);
     struct tb_core *a = start_as(ALICE, "shop");
     maker_get(a, "/a", 200, 3);
     maker_kill(a);
-    assert_int_equal(tb_collect(c), 0);
-    assert_int_equal(tb_fold(c, &fold), 1);
-    tb_collector_free(c);
-    tb_ledger_close(ledger);
+    assert_int_equal(collect_and_fold(&e), 1);
+    exporter_close(&e);
 
     struct tb_core *b = start_as(BOB, "shop");
     maker_get(b, "/a", 200, 1000);
-    assert_int_equal(tb_ledger_open(storage, true, &ledger), 0);
-    options.ledger = ledger;
-    assert_int_equal(tb_collector_new(&options, &c), 0);
-    assert_int_equal(tb_collect(c), 0);
-    assert_int_equal(requests(tb_collector_snapshot(c), "shop"), 3);
-    assert_int_equal(requests(tb_collector_snapshot(c), "shop@4002"), 1000);
+    e = exporter_open(&place, true);
+    assert_int_equal(tb_collect(e.collector), 0);
+    assert_int_equal(requests(tb_collector_snapshot(e.collector), "shop"), 3);
+    assert_int_equal(requests(tb_collector_snapshot(e.collector), "shop@4002"), 1000);
     maker_kill(b);
-    tb_collector_free(c);
-    tb_ledger_close(ledger);
-    maker_remove(storage);
+    exporter_close(&e);
+    maker_remove(place.storage);
 }
 
 static void one_user_fills_only_its_own_quota(void **state)
