@@ -397,11 +397,12 @@ struct tb_config *tb_config_load(const char *path, char **ret_errors)
     return c;
 }
 
-static void free_list(struct tb_text_list *l)
+void tb_text_list_free(struct tb_text_list *l)
 {
     for (size_t i = 0; i < l->count; i++)
         free(l->items[i]);
     free(l->items);
+    *l = (struct tb_text_list){0};
 }
 
 static void free_routes(struct tb_route_config *r)
@@ -413,7 +414,7 @@ static void free_routes(struct tb_route_config *r)
         free(r->patterns[i].file);
     }
     free(r->patterns);
-    free_list(&r->hosts);
+    tb_text_list_free(&r->hosts);
 }
 
 void tb_config_free(struct tb_config *c)
@@ -421,7 +422,7 @@ void tb_config_free(struct tb_config *c)
     if (!c)
         return;
     for (size_t i = 0; i < TB_OPTION_COUNT; i++)
-        free_list(&c->options[i]);
+        tb_text_list_free(&c->options[i]);
     for (size_t i = 0; i < c->service_count; i++) {
         free(c->services[i].name);
         free_routes(&c->services[i].routes);
@@ -433,8 +434,8 @@ void tb_config_free(struct tb_config *c)
     free(c->openapi);
     free(c->services);
     free_routes(&c->routes);
-    free_list(&c->include);
-    free_list(&c->exclude);
+    tb_text_list_free(&c->include);
+    tb_text_list_free(&c->exclude);
     free(c->path);
     free(c);
 }

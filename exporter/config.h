@@ -97,6 +97,7 @@ void tb_config_error(struct tb_config_errors *e, const char *file, size_t line, 
     __attribute__((format(printf, 5, 6)));
 
 void tb_text_list_add(struct tb_text_list *l, const char *text);
+void tb_text_list_free(struct tb_text_list *l);
 struct tb_pattern *tb_config_add_pattern(struct tb_route_config *r, const char *path, const char *file, size_t line,
                                          size_t column);
 

@@ -266,7 +266,7 @@ void tb_yaml_each(struct tb_yaml *y, yaml_node_t *node, void (*read)(struct tb_y
     }
 }
 
-const char *tb_yaml_text(struct tb_yaml *y, yaml_node_t *node, const char *what)
+static const char *scalar_text(struct tb_yaml *y, yaml_node_t *node, const char *what, const char *allowed)
 {
     if (!node || node->type != YAML_SCALAR_NODE) {
         tb_yaml_error(y, node, "%s: it is %s: write one value", what, node ? kind_name(node) : "nothing");
@@ -278,11 +278,21 @@ const char *tb_yaml_text(struct tb_yaml *y, yaml_node_t *node, const char *what)
         return NULL;
     }
     for (size_t i = 0; i < node->data.scalar.length; i++)
-        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f) {
+        if (((unsigned char)text[i] < 0x20 || text[i] == 0x7f) && !(text[i] && strchr(allowed, text[i]))) {
             tb_yaml_error(y, node, "%s: it holds a control character: remove it", what);
             return NULL;
         }
     return text;
+}
+
+const char *tb_yaml_text(struct tb_yaml *y, yaml_node_t *node, const char *what)
+{
+    return scalar_text(y, node, what, "");
+}
+
+const char *tb_yaml_lines(struct tb_yaml *y, yaml_node_t *node, const char *what)
+{
+    return scalar_text(y, node, what, "\r\n\t");
 }
 
 bool tb_yaml_number(struct tb_yaml *y, yaml_node_t *node, const char *what, uint32_t min, uint32_t max, uint32_t *ret)

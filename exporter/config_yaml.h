@@ -61,6 +61,8 @@ bool tb_yaml_pair(struct tb_yaml *y, yaml_node_t *node, size_t *at, yaml_node_t 
 bool tb_yaml_is_none(const yaml_node_t *node); /* nothing, ~ or null */
 /* tb_yaml_text - a scalar without NULs and line ends; NULL and told when it is not one. */
 const char *tb_yaml_text(struct tb_yaml *y, yaml_node_t *node, const char *what);
+/* tb_yaml_lines - the same, line ends allowed. */
+const char *tb_yaml_lines(struct tb_yaml *y, yaml_node_t *node, const char *what);
 bool tb_yaml_number(struct tb_yaml *y, yaml_node_t *node, const char *what, uint32_t min, uint32_t max, uint32_t *ret);
 bool tb_yaml_switch(struct tb_yaml *y, yaml_node_t *node, const char *what, bool *ret);
 

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <gnutls/abstract.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -45,6 +46,10 @@ static void queue(struct tb_http_request *r, unsigned code, const char *type, st
     MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
     for (; headers && headers[0]; headers += 2)
         MHD_add_response_header(response, headers[0], headers[1]);
+    const struct tb_web_config *web = r->web ? tb_web_config(r->web) : NULL;
+    for (size_t i = 0; web && i < web->header_count; i++) /* a page's own are stricter */
+        if (!MHD_get_response_header(response, web->headers[i].name))
+            MHD_add_response_header(response, web->headers[i].name, web->headers[i].value);
     r->result = MHD_queue_response(r->mhd, code, response);
     MHD_destroy_response(response);
 }
@@ -175,6 +180,40 @@ static bool refuse(struct tb_http_request *r, const struct tb_http_page *page, c
     return r->code;
 }
 
+/*
+ * What the web configuration asks of a request, in the handler's second call: the connection is kept. True: an answer
+ * was queued.
+ */
+static bool turn_down(struct tb_http_request *r)
+{
+    static const char *const ask[] = {MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Basic realm=\"tickbird\", charset=\"UTF-8\"",
+                                      NULL};
+    static const char *const later[] = {MHD_HTTP_HEADER_RETRY_AFTER, "1", NULL};
+    char *password = NULL, *user = NULL;
+    enum tb_web_answer answer;
+    if (!r->web)
+        return false;
+    tb_web_again(r->web, false);
+    if (!tb_web_may_ask(r->web)) {
+        r->guard->refused[TB_REFUSED_RATE]++;
+        tb_http_answer_text(r, MHD_HTTP_TOO_MANY_REQUESTS, "too many requests\n", later);
+        return true;
+    }
+    if (tb_web_config(r->web)->user_count)
+        user = MHD_basic_auth_get_username_password(r->mhd, &password);
+    answer = tb_web_may_enter(r->web, user, password);
+    if (answer == TB_WEB_NO) {
+        r->guard->refused[TB_REFUSED_AUTHENTICATION]++;
+        tb_http_answer_text(r, MHD_HTTP_UNAUTHORIZED, "a user and a password are needed\n", ask);
+    } else if (answer == TB_WEB_LATER) {
+        r->guard->refused[TB_REFUSED_HASHING]++;
+        tb_http_answer_text(r, MHD_HTTP_TOO_MANY_REQUESTS, "too many new passwords at once\n", later);
+    }
+    MHD_free(user);
+    MHD_free(password);
+    return answer != TB_WEB_YES;
+}
+
 static struct tb_client *client_of(struct MHD_Connection *mhd)
 {
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
@@ -185,8 +224,13 @@ static enum MHD_Result handle(void *arg, struct MHD_Connection *mhd, const char 
                               const char *version, const char *body, size_t *body_len, void **request)
 {
     struct tb_http *h = arg;
-    struct tb_http_request r = {
-        .http = h, .mhd = mhd, .guard = &h->guard, .client = client_of(mhd), .path = url, .arg = h->options.arg};
+    struct tb_http_request r = {.http = h,
+                                .mhd = mhd,
+                                .guard = &h->guard,
+                                .web = h->options.web,
+                                .client = client_of(mhd),
+                                .path = url,
+                                .arg = h->options.arg};
     const struct tb_http_page *page = find_page(h, url);
     (void)version, (void)body;
     if (!*request) {
@@ -198,6 +242,8 @@ static enum MHD_Result handle(void *arg, struct MHD_Connection *mhd, const char 
         *body_len = 0;
         return MHD_YES;
     }
+    if (turn_down(&r))
+        return r.result;
     if (page)
         page->answer(&r);
     else
@@ -224,17 +270,43 @@ static void *on_request_line(void *arg, const char *uri, struct MHD_Connection *
 /* --- connections -----------------------------------------------------------------------------------------------------
  */
 
+static void on_connected(struct tb_http *h, struct MHD_Connection *mhd, void **context)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
+    struct tb_client *c = tb_guard_add(&h->guard, info->connect_fd);
+    struct tb_web_tls *tls = h->options.web ? tb_web_tls(h->options.web) : NULL;
+    *context = c;
+    if (!tls)
+        return;
+    /* Whatever the library gave the session: this decides, so that a reload counts for the next connection. */
+    info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+    c->tls = tb_web_tls_ref(tls);
+    if (!info || tb_web_tls_apply(tls, info->tls_session) != 0)
+        shutdown(c->fd, SHUT_RDWR);
+}
+
 static void on_connection(void *arg, struct MHD_Connection *mhd, void **context,
                           enum MHD_ConnectionNotificationCode what)
 {
     struct tb_http *h = arg;
+    struct tb_client *c = *context;
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
-        const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
-        *context = tb_guard_add(&h->guard, info->connect_fd);
-    } else {
-        tb_guard_remove(&h->guard, *context);
-        *context = NULL;
+        on_connected(h, mhd, context);
+        return;
     }
+    h->guard.refused[TB_REFUSED_HANDSHAKE] += c->tls && !c->has_asked && !c->is_going;
+    tb_web_tls_unref(c->tls); /* the session is gone already */
+    tb_guard_remove(&h->guard, c);
+    *context = NULL;
+}
+
+/* Never called: on_connected replaces the credentials that would ask. */
+static int no_certificate(gnutls_session_t session, const struct gnutls_cert_retr_st *info, gnutls_pcert_st **chain,
+                          unsigned *chain_len, gnutls_ocsp_data_st **ocsp, unsigned *ocsp_len, gnutls_privkey_t *key,
+                          unsigned *flags)
+{
+    (void)session, (void)info, (void)chain, (void)chain_len, (void)ocsp, (void)ocsp_len, (void)key, (void)flags;
+    return -1;
 }
 
 /* Out of descriptors: with none to spare the client would stay in the queue, and wake us again and again. */
@@ -250,6 +322,8 @@ static void turn_away(struct tb_http *h, int listener)
 
 static void accept_from(struct tb_http *h, int listener)
 {
+    if (h->options.web)
+        tb_web_again(h->options.web, false);
     for (int i = 0; i < ACCEPTED_AT_ONCE; i++) {
         struct sockaddr_storage from = {0};
         socklen_t len = sizeof from;
@@ -286,11 +360,15 @@ static bool watch(struct tb_http *h, int fd, uint64_t number)
 static bool start_daemon(struct tb_http *h)
 {
     unsigned limit = (h->options.connections_max ? h->options.connections_max : UNLIMITED) + GOING_MAX;
-    h->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_ERROR_LOG | MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL, handle, h,
-                                 MHD_OPTION_EXTERNAL_LOGGER, on_library_message, NULL, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-                                 MHD_OPTION_CONNECTION_LIMIT, limit, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
-                                 MHD_OPTION_URI_LOG_CALLBACK, on_request_line, h, MHD_OPTION_NOTIFY_CONNECTION,
-                                 on_connection, h, MHD_OPTION_END);
+    bool has_tls = h->options.web && tb_web_tls(h->options.web);
+    unsigned flags = MHD_USE_EPOLL | MHD_USE_ERROR_LOG | MHD_USE_NO_LISTEN_SOCKET | (has_tls ? MHD_USE_TLS : 0u);
+    struct MHD_OptionItem tls[] = {{MHD_OPTION_HTTPS_CERT_CALLBACK2, 0, (void *)no_certificate},
+                                   {MHD_OPTION_END, 0, NULL}};
+    h->daemon = MHD_start_daemon(flags, 0, NULL, NULL, handle, h, MHD_OPTION_EXTERNAL_LOGGER, on_library_message, NULL,
+                                 MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_CONNECTION_LIMIT, limit,
+                                 MHD_OPTION_NOTIFY_COMPLETED, on_completed, h, MHD_OPTION_URI_LOG_CALLBACK,
+                                 on_request_line, h, MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_ARRAY,
+                                 has_tls ? tls : tls + 1, MHD_OPTION_END);
     if (!h->daemon)
         return false;
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD);

@@ -12,6 +12,7 @@
 #include "buffer.h"
 #include "http_guard.h"
 #include "http_listen.h"
+#include "web.h"
 
 struct tb_http;
 
@@ -21,6 +22,7 @@ struct tb_http_request {
     struct MHD_Connection *mhd;
     struct tb_guard *guard;
     struct tb_client *client;
+    struct tb_web *web; /* NULL = no web configuration */
     const char *path;
     void *arg;              /* of the options */
     unsigned code;          /* answered; 0 = not yet */
@@ -40,6 +42,7 @@ struct tb_http_options {
     size_t page_count;
     void *arg;
     unsigned connections_max, scrapes_max; /* 0 = no limit */
+    struct tb_web *web;                    /* borrowed for the server's life; NULL = no web configuration */
 };
 
 /*

@@ -102,6 +102,7 @@ void tb_guard_remove(struct tb_guard *g, struct tb_client *c)
 /* A first head's time runs since the connection was made. */
 void tb_guard_line(struct tb_client *c)
 {
+    c->has_asked = true;
     if (c->phase == TB_CLIENT_KEPT)
         enter(c, TB_CLIENT_HEAD, TB_HEAD_NS);
 }

@@ -38,9 +38,11 @@ struct tb_client {
     int fd; /* the library's */
     enum tb_client_phase phase;
     bool is_going;                  /* its socket is shut down */
+    bool has_asked;                 /* a request line has come */
     bool is_scrape;                 /* its answer is a scrape; counts in the guard's scrapes */
     size_t held;                    /* bytes of that answer */
     uint64_t since_ns, deadline_ns; /* of its phase */
+    void *tls;                      /* the server's */
 };
 
 struct tb_guard {

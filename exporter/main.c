@@ -40,6 +40,7 @@ struct exporter {
     struct tb_ledger *ledger; /* NULL: --once without a place for it */
     struct tb_collector *collector;
     struct tb_listeners listeners; /* until they are served on */
+    struct tb_web *web;            /* NULL: no file was named */
     struct tb_pages *pages;
     struct tb_http *http;
     struct tb_self self;
@@ -140,6 +141,19 @@ static int read_config(struct exporter *e)
     return r;
 }
 
+static int read_web_config(struct exporter *e)
+{
+    char *errors = NULL;
+    const char *path = tb_option_text(&e->options, TB_OPTION_WEB_CONFIG_FILE);
+    if (!*path)
+        return 0;
+    e->web = tb_web_new(path, &errors);
+    if (!e->web)
+        fputs(errors, stderr);
+    free(errors);
+    return e->web ? 0 : -EINVAL;
+}
+
 static int open_ledger(struct exporter *e, char **ret_error)
 {
     bool may_write = !tb_option_is_on(&e->options, TB_OPTION_ONCE);
@@ -202,7 +216,8 @@ static void say_where(const struct exporter *e, const char *path)
     for (size_t i = 0; i < e->listeners.count; i++) {
         char *address = tb_listener_name(e->listeners.fds[i]), port[8];
         snprintf(port, sizeof port, "%u", tb_listener_port(e->listeners.fds[i]));
-        tb_log(TB_LOG_INFO, "listening", "address", address, "port", port, "path", path, "version", TB_VERSION, NULL);
+        tb_log(TB_LOG_INFO, "listening", "address", address, "port", port, "path", path, "tls",
+               e->web && tb_web_tls(e->web) ? "on" : "off", "version", TB_VERSION, NULL);
         free(address);
     }
 }
@@ -219,6 +234,7 @@ static int start_http(struct exporter *e, char **ret_error)
     struct tb_http_options options = {
         .connections_max = tb_option_number(&e->options, TB_OPTION_MAX_CONNECTIONS),
         .scrapes_max = tb_option_number(&e->options, TB_OPTION_MAX_REQUESTS),
+        .web = e->web,
     };
     if (pages.telemetry_path[0] != '/' || strcmp(pages.telemetry_path, "/") == 0 ||
         strncmp(pages.telemetry_path, "/-/", 3) == 0) {
@@ -231,7 +247,10 @@ static int start_http(struct exporter *e, char **ret_error)
         return r;
     say_where(e, pages.telemetry_path);
     e->pages = tb_pages_new(&pages, &options);
-    return tb_http_start(&options, &e->listeners, &e->http, ret_error);
+    r = tb_http_start(&options, &e->listeners, &e->http, ret_error);
+    e->self.guard = r < 0 ? NULL : tb_http_guard(e->http);
+    e->self.web = e->web;
+    return r;
 }
 
 static void raise_file_limit(void)
@@ -299,6 +318,8 @@ static bool is_over(struct exporter *e, int signal_fd)
         if (signal.ssi_signo != SIGHUP)
             return true;
         tb_reload_again(&e->reload, true);
+        if (e->web)
+            tb_web_again(e->web, true);
         if (e->reload.config && tb_collect(e->collector) == 0)
             publish_rules(e);
     }
@@ -398,7 +419,7 @@ int main(int argc, char **argv)
     } else if (e.options.wants_version) {
         printf("tickbird-exporter %s\n", TB_VERSION);
         status = 0;
-    } else if (read_config(&e) < 0) {
+    } else if (read_config(&e) < 0 || read_web_config(&e) < 0) {
         status = 2;
     } else {
         set_up_log(&e);
@@ -416,6 +437,7 @@ int main(int argc, char **argv)
     free(error);
     tb_listeners_close(&e.listeners);
     tb_pages_free(e.pages);
+    tb_web_free(e.web);
     tb_unobserved_free(e.unobserved);
     tb_collector_free(e.collector);
     tb_ledger_close(e.ledger);

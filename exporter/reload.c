@@ -4,34 +4,19 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <time.h>
 
 #include "boot.h"
+#include "file_look.h"
 #include "log.h"
 #include "self.h"
-
-static uint64_t mix(uint64_t h, uint64_t word)
-{
-    h = (h ^ word) * UINT64_C(0x9fb21c651e98df25);
-    return h ^ h >> 29;
-}
-
-static uint64_t look_at(const char *path, uint64_t h)
-{
-    struct stat st;
-    if (stat(path, &st) < 0)
-        return mix(h, 1);
-    h = mix(mix(h, st.st_ino), (uint64_t)st.st_size);
-    return mix(mix(h, (uint64_t)st.st_mtim.tv_sec), (uint64_t)st.st_mtim.tv_nsec);
-}
 
 /* What the file, and those that it names, look like now. */
 static uint64_t look(const struct tb_config *c)
 {
-    uint64_t h = look_at(c->path, 0);
+    uint64_t h = tb_file_look(c->path, 0);
     for (size_t i = 0; i < c->openapi_count; i++)
-        h = look_at(c->openapi[i].file, h);
+        h = tb_file_look(c->openapi[i].file, h);
     return h;
 }
 

@@ -148,6 +148,26 @@ static void expose_ledger(struct tb_exposition *x, const struct tb_collector *co
     tb_expose_single(x, &metrics[TB_M_RESTARTS], stats->service_restarts, start);
 }
 
+static void expose_http(struct tb_exposition *x, const struct tb_guard *g, const struct tb_metric *metrics)
+{
+    const uint64_t start = tb_self_started_ns();
+    tb_expose_single(x, &metrics[TB_M_CONNECTIONS], g->connections, 0);
+    tb_expose_single(x, &metrics[TB_M_SCRAPES_RUNNING], g->scrapes, 0);
+    if (!tb_expose_family(x, &metrics[TB_M_REFUSED]))
+        return;
+    for (int i = 0; i < TB_REFUSED_COUNT; i++) {
+        char labels[48];
+        snprintf(labels, sizeof labels, "reason=\"%s\"", tb_refused_reason((enum tb_refused)i));
+        tb_expose_value(x, tb_labels(labels), g->refused[i], start);
+    }
+}
+
+static void expose_web(struct tb_exposition *x, const struct tb_web_stats *s, const struct tb_metric *metrics)
+{
+    tb_expose_single(x, &metrics[TB_M_WEB_RELOAD_OK], s->is_successful, 0);
+    tb_expose_single(x, &metrics[TB_M_WEB_RELOAD_TIME], s->success_ns, 0);
+}
+
 void tb_self_expose(struct tb_exposition *x, const struct tb_self *self, const struct tb_collector *collector,
                     const struct tb_ledger *ledger, const struct tb_metric *metrics)
 {
@@ -165,6 +185,10 @@ void tb_self_expose(struct tb_exposition *x, const struct tb_self *self, const s
     if (tb_expose_family(x, &metrics[TB_M_SCRAPE_DURATION]))
         tb_expose_summary(x, tb_labels(""), self->duration_count, self->duration_sum_ns, start);
     tb_expose_single(x, &metrics[TB_M_SCRAPE_BYTES], self->bytes, start);
+    if (self->guard)
+        expose_http(x, self->guard, metrics);
+    if (self->web)
+        expose_web(x, tb_web_stats(self->web), metrics);
     expose_ledger(x, collector, ledger, metrics);
     expose_process(x, metrics);
 }

@@ -5,11 +5,13 @@
 
 #include "collect.h"
 #include "exposition.h"
+#include "http_guard.h"
 #include "ledger.h"
+#include "web.h"
 
 #define TB_SELF_CODES 8u
 
-/* Scrapes so far, by the status they were answered with. Zero-initialise. */
+/* Scrapes so far, by the status they were answered with, and where else to look. Zero-initialise. */
 struct tb_self {
     struct {
         unsigned code;
@@ -18,6 +20,8 @@ struct tb_self {
     uint64_t duration_sum_ns; /* collecting and rendering */
     uint64_t duration_count;
     uint64_t bytes;
+    const struct tb_guard *guard; /* borrowed; NULL = not serving */
+    const struct tb_web *web;     /* borrowed; NULL = no web configuration */
 };
 
 void tb_self_count_scrape(struct tb_self *self, unsigned code);

@@ -7,11 +7,12 @@ set -eu
 
 packages() {
     case $1 in
-    build) echo gcc make libc6-dev pkg-config libmicrohttpd-dev libyaml-dev libjansson-dev libcmocka-dev python3 ;;
+    build) echo gcc make libc6-dev pkg-config libmicrohttpd-dev libyaml-dev libjansson-dev libgnutls28-dev libcrypt-dev \
+        libcmocka-dev python3 ;;
     demo) echo nginx-light python3 prometheus curl procps ;;
     check) echo nginx-light apache2 lighttpd haproxy php-cli php-fpm nodejs gunicorn uvicorn python3-uvloop \
         puma ruby-webrick default-jdk-headless prometheus curl binutils musl-tools procps g++ strace \
-        python3-prometheus-client python3-httptools golang-go groff \
+        python3-prometheus-client openssl python3-httptools golang-go groff \
         micro-httpd xinetd ipsvd busybox gawk systemd erlang-inets liburing-dev ;;
     lint) echo clang-format clang-tidy shellcheck binutils git ;;
     bench) echo valgrind strace nginx-light python3 ;;

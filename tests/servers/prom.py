@@ -24,7 +24,8 @@ RULES = """groups:
 
 
 class Prometheus:
-    def __init__(self, test, target):
+    def __init__(self, test, target, more=""):
+        """@more: lines of the scrape configuration, each begun with two blanks."""
         self.test = test
         self.address = (test.ip, test.port())
         self.rules = test.write("rules.yml", RULES)
@@ -33,7 +34,7 @@ rule_files: [{self.rules}]
 scrape_configs:
 - job_name: web
   static_configs: [{{targets: ["{target[0]}:{target[1]}"]}}]
-""")
+{more}""")
         child = test.start([harness.which("prometheus"), f"--config.file={self.config}", f"--storage.tsdb.path={test.dir}/tsdb",
                             "--web.listen-address=%s:%d" % self.address, "--log.level=warn"], preload=False)
         test.wait_for_port(self.address, child)

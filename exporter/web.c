@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Re-reading the web configuration, the rate limit, and what a request is asked for (web.h). */
+#include "web.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#include "boot.h"
+#include "file_look.h"
+#include "log.h"
+
+struct tb_web {
+    struct tb_web_config *config; /* in force */
+    struct tb_web_tls *tls;
+    struct tb_web_auth *auth;
+    uint64_t seen;       /* what the files looked like when they were last read, well or not */
+    uint64_t allowed_ns; /* CLOCK_MONOTONIC: the rate limit has handed requests out up to this time */
+    struct tb_web_stats stats;
+};
+
+static uint64_t look(const struct tb_web_config *c)
+{
+    return tb_web_tls_look(c, tb_file_look(c->path, 0));
+}
+
+/* The configuration, with its TLS; NULL and told when something is wrong. */
+static struct tb_web_config *load(const char *path, struct tb_web_tls **ret_tls, struct tb_config_errors *errors)
+{
+    struct tb_web_config *c = tb_web_config_load(path, errors);
+    *ret_tls = c && c->tls.is_given ? tb_web_tls_new(c, errors) : NULL;
+    if (!errors->count)
+        return c;
+    tb_web_config_free(c); /* tb_web_tls_new gave nothing then */
+    return NULL;
+}
+
+static void use(struct tb_web *w, struct tb_web_config *c, struct tb_web_tls *tls)
+{
+    tb_web_config_free(w->config);
+    tb_web_tls_unref(w->tls);
+    w->config = c;
+    w->tls = tls;
+    w->seen = look(c);
+    w->stats.is_successful = true;
+    w->stats.success_ns = tb_clock_ns(CLOCK_REALTIME);
+}
+
+struct tb_web *tb_web_new(const char *path, char **ret_errors)
+{
+    struct tb_config_errors errors = {0};
+    struct tb_web_tls *tls;
+    struct tb_web_auth *auth = tb_web_auth_new();
+    struct tb_web_config *c = auth ? load(path, &tls, &errors) : NULL;
+    if (!c) {
+        tb_web_auth_free(auth);
+        if (!auth)
+            tb_puts(&errors.text, "--web.config.file: no random numbers: see that /dev/urandom can be read\n");
+        tb_put(&errors.text, "", 1);
+        *ret_errors = errors.text.data;
+        return NULL;
+    }
+    tb_buffer_free(&errors.text);
+    struct tb_web *w = tb_alloc(sizeof *w);
+    w->auth = auth;
+    use(w, c, tls);
+    return w;
+}
+
+void tb_web_free(struct tb_web *w)
+{
+    if (!w)
+        return;
+    tb_web_config_free(w->config);
+    tb_web_tls_unref(w->tls);
+    tb_web_auth_free(w->auth);
+    free(w);
+}
+
+static void log_errors(struct tb_config_errors *errors)
+{
+    char *save = NULL;
+    tb_put(&errors->text, "", 1);
+    for (char *line = strtok_r(errors->text.data, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+        tb_log(TB_LOG_ERROR, "web configuration not reloaded: what was in force stays", "error", line, NULL);
+}
+
+bool tb_web_again(struct tb_web *w, bool is_asked)
+{
+    struct tb_config_errors errors = {0};
+    struct tb_web_tls *tls;
+    uint64_t now = look(w->config);
+    if (!is_asked && now == w->seen)
+        return w->stats.is_successful;
+    w->seen = now;
+    struct tb_web_config *c = load(w->config->path, &tls, &errors);
+    if (c && !tls != !w->tls) {
+        tb_config_error(&errors, c->path, 1, 1,
+                        "tls_server_config: TLS cannot be switched %s while the exporter runs: restart it",
+                        tls ? "on" : "off");
+        tb_web_config_free(c);
+        tb_web_tls_unref(tls);
+        c = NULL;
+    }
+    w->stats.is_successful = c != NULL;
+    if (c) {
+        use(w, c, tls);
+        tb_log(TB_LOG_INFO, "web configuration reloaded", "path", c->path, NULL);
+    } else {
+        log_errors(&errors);
+    }
+    tb_buffer_free(&errors.text);
+    return c != NULL;
+}
+
+struct tb_web_tls *tb_web_tls(const struct tb_web *w)
+{
+    return w->tls;
+}
+
+const struct tb_web_config *tb_web_config(const struct tb_web *w)
+{
+    return w->config;
+}
+
+const struct tb_web_stats *tb_web_stats(const struct tb_web *w)
+{
+    return &w->stats;
+}
+
+/* A bucket of rate_burst tokens that gains one each rate_interval_ns, as the time up to which it has been emptied. */
+bool tb_web_may_ask(struct tb_web *w)
+{
+    uint64_t interval = w->config->rate_interval_ns, now = tb_clock_ns(CLOCK_MONOTONIC);
+    uint64_t full = interval * w->config->rate_burst; /* of time, when nothing is taken */
+    if (!interval)
+        return true;
+    if (now > full && w->allowed_ns < now - full)
+        w->allowed_ns = now - full;
+    if (w->allowed_ns + interval > now)
+        return false;
+    w->allowed_ns += interval;
+    return true;
+}
+
+enum tb_web_answer tb_web_may_enter(struct tb_web *w, const char *user, const char *password)
+{
+    return w->config->user_count ? tb_web_auth_check(w->auth, w->config, user, password) : TB_WEB_YES;
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Passwords against bcrypt hashes (web_auth.h), by crypt_r(3) of libcrypt. */
+#include "web_auth.h"
+
+#include <crypt.h>
+#include <gnutls/crypto.h>
+#include <gnutls/gnutls.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "boot.h"
+#include "buffer.h"
+#include "web_config.h"
+
+#define HASH_LEN 60u    /* $2b$NN$, 22 characters of salt, 31 of the hash */
+#define SETTING_LEN 29u /* without the hash */
+#define COST_MAX 14     /* about a second; everything else waits meanwhile */
+#define DIGEST_LEN 32u
+#define REMEMBERED 64u
+#define SHARE 4u /* hashing may take one part in so many of the time */
+
+struct result {
+    unsigned char digest[DIGEST_LEN];
+    bool is_used, is_right;
+};
+
+struct tb_web_auth {
+    struct result results[REMEMBERED]; /* the oldest gives way */
+    size_t next;
+    unsigned char key[DIGEST_LEN]; /* of the digests; random */
+    char dummy[SETTING_LEN + 1];   /* what unknown users are hashed with */
+    int dummy_cost;
+    uint64_t free_ns; /* when hashing has had its share; CLOCK_MONOTONIC */
+    struct crypt_data crypt;
+};
+
+static int cost_of(const char *hash)
+{
+    return (hash[4] - '0') * 10 + hash[5] - '0';
+}
+
+const char *tb_web_hash_complaint(const char *hash)
+{
+    static const char alphabet[] = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    bool is_bcrypt = strlen(hash) == HASH_LEN && hash[0] == '$' && hash[1] == '2' && strchr("aby", hash[2]) &&
+                     hash[3] == '$' && hash[4] >= '0' && hash[4] <= '3' && hash[5] >= '0' && hash[5] <= '9' &&
+                     hash[6] == '$' && strspn(hash + 7, alphabet) == HASH_LEN - 7;
+    if (!is_bcrypt)
+        return "is none of bcrypt: make one with htpasswd -nBC 10 USER";
+    if (cost_of(hash) < 4 || cost_of(hash) > COST_MAX)
+        return "has a cost outside 4 to 14: scrapes wait while a password is hashed: make one with htpasswd -nBC 10 "
+               "USER";
+    return NULL;
+}
+
+struct tb_web_auth *tb_web_auth_new(void)
+{
+    struct tb_web_auth *a = tb_alloc(sizeof *a);
+    if (gnutls_rnd(GNUTLS_RND_KEY, a->key, sizeof a->key) == 0)
+        return a;
+    free(a);
+    return NULL;
+}
+
+void tb_web_auth_free(struct tb_web_auth *a)
+{
+    if (!a)
+        return;
+    explicit_bzero(a, sizeof *a);
+    free(a);
+}
+
+/* As slow as the slowest of the users' hashes: an unknown user must not be told by the time it takes. */
+static const char *dummy_hash(struct tb_web_auth *a, const struct tb_web_config *c)
+{
+    unsigned char salt[16];
+    int cost = 0;
+    for (size_t i = 0; i < c->user_count; i++)
+        cost = cost_of(c->users[i].hash) > cost ? cost_of(c->users[i].hash) : cost;
+    if (cost != a->dummy_cost) {
+        gnutls_rnd(GNUTLS_RND_NONCE, salt, sizeof salt);
+        if (!crypt_gensalt_rn("$2b$", (unsigned long)cost, (const char *)salt, sizeof salt, a->dummy, sizeof a->dummy))
+            return NULL;
+        a->dummy_cost = cost;
+    }
+    return a->dummy;
+}
+
+/* Of everything that decides, so that a changed file makes old results useless. False: it could not be made. */
+static bool make_digest(const struct tb_web_auth *a, const char *user, const char *hash, const char *password,
+                        unsigned char ret[DIGEST_LEN])
+{
+    struct tb_buffer b = {0}; /* NULs separate: none of the three holds one */
+    tb_put(&b, user, strlen(user) + 1);
+    tb_put(&b, hash, strlen(hash) + 1);
+    tb_put(&b, password, strlen(password) + 1);
+    int r = gnutls_hmac_fast(GNUTLS_MAC_SHA256, a->key, sizeof a->key, b.data, b.len, ret);
+    explicit_bzero(b.data, b.len);
+    tb_buffer_free(&b);
+    return r == 0;
+}
+
+static struct result *find(struct tb_web_auth *a, const unsigned char digest[DIGEST_LEN])
+{
+    for (size_t i = 0; i < REMEMBERED; i++)
+        if (a->results[i].is_used && gnutls_memcmp(a->results[i].digest, digest, DIGEST_LEN) == 0)
+            return &a->results[i];
+    return NULL;
+}
+
+/* Does @password give @hash? */
+static bool gives(struct tb_web_auth *a, const char *password, const char *hash)
+{
+    const char *made = crypt_r(password, hash, &a->crypt);
+    return made && strlen(made) == HASH_LEN && strlen(hash) == HASH_LEN && gnutls_memcmp(made, hash, HASH_LEN) == 0;
+}
+
+enum tb_web_answer tb_web_auth_check(struct tb_web_auth *a, const struct tb_web_config *c, const char *user,
+                                     const char *password)
+{
+    unsigned char digest[DIGEST_LEN];
+    if (!user || !password)
+        return TB_WEB_NO;
+    size_t i = 0;
+    while (i < c->user_count && strcmp(c->users[i].name, user) != 0)
+        i++;
+    const char *hash = i < c->user_count ? c->users[i].hash : dummy_hash(a, c);
+    if (!hash || !make_digest(a, user, hash, password, digest))
+        return TB_WEB_NO;
+    struct result *known = find(a, digest);
+    if (!known) {
+        uint64_t began_ns = tb_clock_ns(CLOCK_MONOTONIC);
+        if (began_ns < a->free_ns)
+            return TB_WEB_LATER;
+        known = &a->results[a->next++ % REMEMBERED];
+        memcpy(known->digest, digest, DIGEST_LEN);
+        known->is_right = gives(a, password, hash);
+        known->is_used = true;
+        uint64_t now_ns = tb_clock_ns(CLOCK_MONOTONIC);
+        a->free_ns = now_ns + (SHARE - 1) * (now_ns - began_ns);
+    }
+    return known->is_right ? TB_WEB_YES : TB_WEB_NO;
+}
