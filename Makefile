@@ -35,8 +35,9 @@ SAN_FLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize
 TB_CPPFLAGS := -D_GNU_SOURCE -DTB_VERSION='"$(VERSION)"' -DTB_SYSCONFDIR='"$(sysconfdir)"' -I. -Iagent
 TB_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Wshadow -Wconversion -fvisibility=hidden $(WERROR) $(SAN_FLAGS)
 # Code that runs inside somebody else's process: no libc, no stack protector or fortify calls (they would be imports), no tail
-# call out of a constructor (libc would take the wrong caller), unwind tables so that a cancelled thread can pass through.
-HOST_CFLAGS := -fPIC -ffreestanding -fno-stack-protector -U_FORTIFY_SOURCE -fasynchronous-unwind-tables \
+# call out of a constructor (libc would take the wrong caller), unwind tables so that a cancelled thread can pass through. How much
+# stack each function takes is written beside its object, for check-object.
+HOST_CFLAGS := -fstack-usage -fPIC -ffreestanding -fno-stack-protector -U_FORTIFY_SOURCE -fasynchronous-unwind-tables \
 	-fno-optimize-sibling-calls -fno-tree-loop-distribute-patterns -fno-lto
 # AArch64: gcc's helpers that choose between two kinds of atomic instructions at run time are a library's (libgcc).
 HOST_CFLAGS += $(if $(filter aarch64%,$(shell $(CC) -dumpmachine)),-mno-outline-atomics)

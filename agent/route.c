@@ -103,10 +103,11 @@ static void note_values(struct tb_core *core, const struct tb_route_walk *w)
         const struct tb_route_choice *c = &w->choices[i];
         if (c->step.kind == TB_KIND_LITERAL)
             continue;
-        if (c->is_word)
-            note_value(core, tb_learn_node(core, c->node), c->word);
+        uint32_t word = c->step.is_word ? tb_route_choice_word(w, i) : 0;
+        if (c->step.is_word)
+            note_value(core, tb_learn_node(core, c->node), word);
         if (i + 1 < w->known && c[1].step.kind == TB_KIND_LITERAL)
-            tb_learn_note_via(tb_learn_node(core, c[1].node), c->is_word ? c->word : 0);
+            tb_learn_note_via(tb_learn_node(core, c[1].node), word);
     }
 }
 
@@ -130,22 +131,22 @@ static void note_step(struct tb_core *core, const struct tb_route_trial *t, uint
 
 static void fill_trial(const struct tb_route_walk *w, struct tb_route_trial *t)
 {
-    t->base = (uint16_t)(w->known ? w->choices[w->known - 1].node : 0);
-    const struct tb_route_choice *last = &w->choices[w->known ? w->known - 1 : 0];
-    t->before = w->known && (last->is_word || last->step.kind == TB_KIND_LITERAL) ? last->word : 0;
+    uint32_t last = w->known ? w->known - 1 : 0;
+    const struct tb_route_step *step = &w->choices[last].step;
+    t->base = (uint16_t)(w->known ? w->choices[last].node : 0);
+    t->before = w->known && (step->is_word || step->kind == TB_KIND_LITERAL) ? tb_route_choice_word(w, last) : 0;
     t->result = 0;
     t->other = 0;
     t->count = 0;
     uint32_t len = 0;
     for (uint32_t i = w->known; i < w->count; i++) {
-        const struct tb_route_choice *c = &w->choices[i];
-        if (c->text.len > sizeof t->text - len)
+        struct tb_bytes text = tb_route_choice_text(w, i);
+        if (text.len > sizeof t->text - len)
             break;
-        tb_copy(t->text + len, c->text.ptr, c->text.len);
-        len += (uint32_t)c->text.len;
-        t->words[t->count] = c->word;
-        t->steps[t->count] = c->step;
-        t->steps[t->count++].is_word = c->is_word;
+        tb_copy(t->text + len, text.ptr, text.len);
+        len += (uint32_t)text.len;
+        t->words[t->count] = tb_route_choice_word(w, i);
+        t->steps[t->count++] = w->choices[i].step;
     }
 }
 
@@ -320,7 +321,7 @@ static uint32_t walk_known(struct tb_core *core, struct tb_bytes path)
  * More requests to unknown routes are under way than there are trials (thousands of connections at once): the route
  * goes into the tree now, unanswered, while there is plenty of room.
  */
-static uint32_t begin_untried(struct tb_core *core, const struct tb_route_walk *w)
+static __attribute__((noinline, cold)) uint32_t begin_untried(struct tb_core *core, const struct tb_route_walk *w)
 {
     struct tb_route_trial t;
     bool full = tb_load_relaxed(&tb_learn_head(core)->nodes) > TB_ROUTE_NODES / 4 * 3;

@@ -25,8 +25,7 @@ static void choose_value(struct tb_route_walk *w, const struct tb_segment *s, st
         suffix = tb_bytes(s->text.ptr + s->text.len - s->suffix, s->suffix);
         kind = kind == TB_KIND_FILE ? TB_KIND_FILE : TB_KIND_ID;
     }
-    c->text = suffix;
-    c->step = (struct tb_route_step){.kind = kind, .text_len = (uint8_t)suffix.len};
+    c->step = (struct tb_route_step){.kind = kind, .text_len = (uint8_t)suffix.len, .is_word = !s->is_value};
     if (suffix.len) { /* one placeholder of a place for each extension */
         c->step.hash = tb_segment_hash(suffix);
         c->node = w->place.detached ? 0 : tb_learn_child(core, w->place.node, kind, c->step.hash, suffix);
@@ -177,7 +176,7 @@ static int score_of(struct tb_route_walk *w, const struct tb_segment *s, uint32_
 static void choose(struct tb_route_walk *w, const struct tb_segment *s, struct tb_route_choice *c)
 {
     struct tb_core *core = w->place.core;
-    *c = (struct tb_route_choice){.word = s->hash, .text = s->text, .is_word = !s->is_value};
+    *c = (struct tb_route_choice){0};
     if (!s->is_value || is_leading_version(w, s)) {
         uint32_t node = w->place.detached ? 0 : tb_learn_child(core, w->place.node, TB_KIND_LITERAL, s->hash, s->text);
         int score = score_of(w, s, node);
@@ -186,18 +185,21 @@ static void choose(struct tb_route_walk *w, const struct tb_segment *s, struct t
             c->step = (struct tb_route_step){.hash = s->hash,
                                              .kind = TB_KIND_LITERAL,
                                              .text_len = (uint8_t)s->text.len,
-                                             .score = (int8_t)(score > 127 ? 127 : score)};
+                                             .score = (int8_t)(score > 127 ? 127 : score),
+                                             .is_word = !s->is_value};
             return;
         }
     }
     choose_value(w, s, c);
 }
 
-static void walk_add(struct tb_route_walk *w, const struct tb_route_choice *c)
+/* One more choice was made, at w->count. */
+static void walk_add(struct tb_route_walk *w)
 {
+    const struct tb_route_choice *c = &w->choices[w->count];
     w->place.kinds[w->count] = c->step.kind;
-    w->label_len += segment_len(c->step.kind, c->text);
-    w->choices[w->count++] = *c;
+    w->label_len += segment_len(c->step.kind, tb_route_choice_text(w, w->count));
+    w->count++;
     if (!w->place.detached && c->node) {
         w->place.node = c->node;
         w->known = w->count;
@@ -208,11 +210,12 @@ static void walk_add(struct tb_route_walk *w, const struct tb_route_choice *c)
 
 static void walk_rest(struct tb_route_walk *w)
 {
-    struct tb_route_choice c = {.step = {.kind = TB_KIND_REST, .hash = TB_KIND_REST},
-                                .text = tb_bytes(w->path.decoded, 0)};
+    struct tb_route_choice *c = &w->choices[w->count];
+    *c = (struct tb_route_choice){.step = {.kind = TB_KIND_REST, .hash = TB_KIND_REST}};
     if (!w->place.detached)
-        c.node = tb_learn_child(w->place.core, w->place.node, TB_KIND_REST, c.step.hash, c.text);
-    walk_add(w, &c);
+        c->node =
+            tb_learn_child(w->place.core, w->place.node, TB_KIND_REST, c->step.hash, tb_route_choice_text(w, w->count));
+    walk_add(w);
 }
 
 void tb_route_walk_path(struct tb_core *core, struct tb_bytes path, bool is_cut, struct tb_route_walk *w)
@@ -226,14 +229,14 @@ void tb_route_walk_path(struct tb_core *core, struct tb_bytes path, bool is_cut,
         w->path.segments[0].is_version = true;
     }
     for (uint32_t i = 0; i < w->path.count; i++) {
-        struct tb_route_choice c;
+        struct tb_route_choice *c = &w->choices[i];
         w->place.at = i;
-        choose(w, &w->path.segments[i], &c);
-        if (w->label_len + segment_len(c.step.kind, c.text) + 6 > TB_ROUTE_LABEL_MAX) {
+        choose(w, &w->path.segments[i], c);
+        if (w->label_len + segment_len(c->step.kind, tb_route_choice_text(w, i)) + 6 > TB_ROUTE_LABEL_MAX) {
             walk_rest(w);
             return;
         }
-        walk_add(w, &c);
+        walk_add(w);
     }
     if (w->path.has_rest)
         walk_rest(w);

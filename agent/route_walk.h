@@ -6,13 +6,11 @@
 
 #include "route_features.h"
 
-/* What a segment is taken for: a node that exists, or a step that is not in the tree yet. */
+/* What a segment is taken for: a node that exists, or (node 0) a step that is not in the tree yet. step.is_word: judged
+ * by the model, not by its form. */
 struct tb_route_choice {
     uint32_t node;
     struct tb_route_step step;
-    struct tb_bytes text; /* literal, or a placeholder's suffix */
-    uint32_t word;        /* hash of the segment, for the table of words; 0 = none */
-    bool is_word;         /* judged by the model, not by its form */
 };
 
 struct tb_route_walk {
@@ -24,8 +22,24 @@ struct tb_route_walk {
     size_t label_len;
 };
 
+/* tb_route_choice_text - the literal, or a placeholder's suffix (may be empty); borrowed as the path is. */
+static inline struct tb_bytes tb_route_choice_text(const struct tb_route_walk *w, uint32_t i)
+{
+    size_t len = w->choices[i].step.text_len;
+    if (w->choices[i].step.kind == TB_KIND_REST) /* may have no segment */
+        return tb_bytes(w->path.decoded, 0);
+    struct tb_bytes segment = w->path.segments[i].text;
+    return tb_bytes(segment.ptr + segment.len - len, len);
+}
+
+/* tb_route_choice_word - hash of the segment, for the table of words; 0 = none. */
+static inline uint32_t tb_route_choice_word(const struct tb_route_walk *w, uint32_t i)
+{
+    return w->choices[i].step.kind == TB_KIND_REST ? 0 : w->path.segments[i].hash;
+}
+
 /*
- * tb_route_walk_path - decide every segment of @path. About 2 KiB on the caller's stack. Context: any thread, signal
+ * tb_route_walk_path - decide every segment of @path. *w is 1.3 KiB on the caller's stack. Context: any thread, signal
  * handlers; no lock.
  */
 void tb_route_walk_path(struct tb_core *core, struct tb_bytes path, bool is_cut, struct tb_route_walk *w);

@@ -63,6 +63,16 @@ else
     report agent_imports_nothing <"$tmp/err"
 fi
 
+# Threads may have 16 KiB of stack and signal handlers less. Per function: all that are called at once take about twice
+# that. No process that is observed calls tb_series_read, the exporter's.
+nm "$so" | awk '$NF != "tb_series_read" { print $NF }' | sort -u >"$tmp/functions"
+find agent shim -name '*.c' | sed "s,.*,$B/&,; s/c$/su/" | xargs cat | sed 's/^.*:\([^:]*\t\)/\1/' | sort >"$tmp/stacks"
+{
+    [ "$(join -t "$(printf '\t')" "$tmp/functions" "$tmp/stacks" | wc -l)" -gt 200 ] || echo "the stack usage of too few functions is known"
+    join -t "$(printf '\t')" "$tmp/functions" "$tmp/stacks" |
+        awk -F '\t' '$2 > 1400 || $3 == "dynamic" { print $1 ": " $2 " bytes, " $3 }'
+} | report object_takes_little_stack
+
 # Loads with every symbol bound at once, and changes nothing of a program's output, exit code or environment.
 for program in /bin/true /bin/false "/bin/echo a b" "/usr/bin/python3 -c pass" "/bin/sh -c :"; do
     plain=$($program 2>&1); plain_status=$?

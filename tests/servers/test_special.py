@@ -365,10 +365,7 @@ def unix_and_v6_sockets(test):
     path = str(test.dir / "app.sock")
     port = test.port()
     code = f'''
-import http.server, socket, sys, threading
-sys.argv = ["x", "", "", "HTTP/1.1"]
-sys.path.insert(0, {str(sites.APPS)!r})
-sys.dont_write_bytecode = True
+import http.server, socket, threading
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def do_GET(self):

@@ -622,12 +622,12 @@ static void a_connection_keeps_its_entry_although_others_used_it_in_between(void
     inflight[1].owner = 9;    /* used by another process, and left */
     RECEIVE(&c, "GET /b HTTP/1.1\r\n\r\n");
     assert_int_equal(inflight[0].start_ns, 0);
-    assert_int_equal(inflight[1].start_ns, tb_inflight_word(clock_ns, 0));
-    assert_int_equal(inflight[1].owner, 0);
+    assert_int_equal(inflight[1].start_ns, tb_inflight_word(clock_ns, LONE_SLOT));
+    assert_int_equal(inflight[1].owner, LONE_SLOT);
     SEND(&c, OK_EMPTY);
     inflight[1].start_ns = tb_inflight_word(1000, 9); /* used by another process now */
     RECEIVE(&c, "GET /c HTTP/1.1\r\n\r\n");
-    assert_int_equal(inflight[0].start_ns, tb_inflight_word(clock_ns, 0));
+    assert_int_equal(inflight[0].start_ns, tb_inflight_word(clock_ns, LONE_SLOT));
     assert_int_equal(inflight[1].start_ns, tb_inflight_word(1000, 9));
     tb_exchange_close(&core, &c, TB_CLOSE_LOCAL);
     assert_int_equal(inflight[0].start_ns, 0);
