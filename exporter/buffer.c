@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static void out_of_memory(size_t len)
+void tb_out_of_memory(size_t len)
 {
     fprintf(stderr, "tickbird: no memory: %zu bytes asked for: raise the memory limit of this process\n", len);
     exit(1);
@@ -20,7 +20,7 @@ void *tb_alloc(size_t len)
 {
     void *p = calloc(1, len ? len : 1);
     if (!p)
-        out_of_memory(len);
+        tb_out_of_memory(len);
     return p;
 }
 
@@ -28,7 +28,7 @@ void *tb_realloc(void *old, size_t len)
 {
     void *p = realloc(old, len ? len : 1);
     if (!p)
-        out_of_memory(len);
+        tb_out_of_memory(len);
     return p;
 }
 
@@ -45,7 +45,7 @@ char *tb_format(const char *format, ...)
     char *text = NULL;
     va_start(args, format);
     if (vasprintf(&text, format, args) < 0)
-        out_of_memory(strlen(format));
+        tb_out_of_memory(strlen(format));
     va_end(args);
     return text;
 }

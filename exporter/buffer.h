@@ -10,6 +10,9 @@
 #include <stdint.h>
 #include <string.h>
 
+/* tb_out_of_memory - ends the process: there is no room for @len bytes. */
+void tb_out_of_memory(size_t len) __attribute__((noreturn));
+
 void *tb_alloc(size_t len);                /* zeroed */
 void *tb_realloc(void *old, size_t len);   /* what is new is not zeroed */
 char *tb_strndup(const char *s, size_t n); /* exactly n bytes and a NUL */

@@ -15,6 +15,35 @@ void tb_exposition_free(struct tb_exposition *x)
     *x = (struct tb_exposition){0};
 }
 
+size_t tb_labels_split(struct tb_labels labels, struct tb_label *ret)
+{
+    const char *at = labels.text, *end = at + labels.len;
+    size_t count = 0;
+    while (at < end && count < TB_LABELS_MAX) {
+        struct tb_label l = {.name.text = at};
+        while (*at != '=')
+            at++;
+        l.name.len = (size_t)(at - l.name.text);
+        at += 2; /* =" */
+        l.value.text = at;
+        while (*at != '"')
+            at += *at == '\\' ? 2 : 1;
+        l.value.len = (size_t)(at - l.value.text);
+        at += 2; /* ", */
+        size_t place = count++;
+        for (; place > 0; place--) {
+            const struct tb_labels *before = &ret[place - 1].name;
+            size_t shorter = before->len < l.name.len ? before->len : l.name.len;
+            int order = memcmp(before->text, l.name.text, shorter);
+            if (order < 0 || (order == 0 && before->len <= l.name.len))
+                break;
+            ret[place] = ret[place - 1];
+        }
+        ret[place] = l;
+    }
+    return count;
+}
+
 /* --- writing: into room that is known to be there --------------------------------------------------------------------
  */
 

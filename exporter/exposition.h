@@ -34,6 +34,15 @@ struct tb_labels {
     size_t len;
 };
 
+struct tb_label {
+    struct tb_labels name, value; /* the value escaped */
+};
+#define TB_LABELS_MAX 64u /* of a sample; further ones are not shown in protobuf */
+
+/* tb_labels_split - the labels of a text one by one, sorted by name, into @ret of TB_LABELS_MAX. Returns their number.
+ */
+size_t tb_labels_split(struct tb_labels labels, struct tb_label *ret);
+
 /* One measured value of a bucket, with what leads to it. */
 struct tb_exposed_exemplar {
     uint32_t bucket;         /* of the classic ones */
@@ -47,6 +56,15 @@ struct tb_exposed_cell {
     int32_t index;
     uint64_t count;
 };
+
+/* tb_exposed_run - how many of @cells, from the first, are neighbours. @count is not 0. */
+static inline size_t tb_exposed_run(const struct tb_exposed_cell *cells, size_t count)
+{
+    size_t run = 1;
+    while (run < count && cells[run].index == cells[run - 1].index + 1)
+        run++;
+    return run;
+}
 
 struct tb_exposed_histogram {
     const uint64_t *bounds; /* inclusive upper bounds, ascending, without the infinite one; in the unit of the family */
@@ -122,5 +140,11 @@ struct tb_reader {
 void tb_reader_start(struct tb_reader *r, const struct tb_exposition *x);
 /* tb_reader_next - the next record; TB_EXPOSED_END again and again at the end. */
 enum tb_exposed_kind tb_reader_next(struct tb_reader *r);
+
+/* tb_reader_at_family - is the next record a family? There must be a next one. */
+static inline bool tb_reader_at_family(const struct tb_reader *r)
+{
+    return *r->at == TB_EXPOSED_FAMILY;
+}
 
 #endif

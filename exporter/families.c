@@ -9,6 +9,7 @@
 
 #include "agent/methods.h"
 #include "health.h"
+#include "native.h"
 
 static struct tb_labels labels_of(const struct tb_snap_series *e)
 {
@@ -106,8 +107,9 @@ static void expose_incomplete(struct tb_exposition *x, struct range r, const str
             tb_expose_value(x, labels_of(*p), (*p)->total.incomplete, (*p)->created_ns);
 }
 
-static void expose_histograms(struct tb_exposition *x, struct range r, const struct tb_metric *m)
+static void expose_histograms(struct tb_exposition *x, struct range r, const struct tb_metric *m, bool has_native)
 {
+    struct tb_exposed_cell cells[TB_EXPOSED_CELLS_MAX];
     if (!tb_expose_family(x, m))
         return;
     for (struct tb_snap_series *const *p = r.from; p < r.to; p++) {
@@ -115,9 +117,12 @@ static void expose_histograms(struct tb_exposition *x, struct range r, const str
         uint64_t buckets[TB_BOUNDS_MAX + 1];
         if (!e->is_served || !tb_values_classic(&e->total, e->key.bound_set, buckets))
             continue;
-        struct tb_exposed_histogram h = {.buckets = buckets, .created_ns = e->created_ns};
+        struct tb_exposed_histogram h = {.buckets = buckets, .created_ns = e->created_ns, .cells = cells};
         h.bound_count = tb_histogram_bounds(e->key.bound_set, &h.bounds);
         h.sum = tb_values_sum_ns(&e->total, e->key.bound_set);
+        h.is_native = has_native && m->decimals == 9; /* their bounds are powers of 2 of a second */
+        if (h.is_native)
+            h.cell_count = tb_native_cells(&e->total, e->key.bound_set, cells, &h.zero_count);
         tb_expose_histogram(x, labels_of(e), &h);
     }
 }
@@ -278,15 +283,16 @@ static void expose_regions(struct tb_exposition *x, const struct tb_snapshot *s,
     tb_expose_single(x, &metrics[TB_M_SKIPPED_SERIES], h.skipped_series, 0);
 }
 
-void tb_expose_snapshot(struct tb_exposition *x, const struct tb_snapshot *s, const struct tb_metric *metrics)
+void tb_expose_snapshot(struct tb_exposition *x, const struct tb_snapshot *s, const struct tb_expose_options *options)
 {
+    const struct tb_metric *metrics = options->metrics;
     struct range served = find_range(s, TB_FAMILY_REQUESTS, TB_ROLE_SERVER);
     expose_requests(x, served, &metrics[TB_M_REQUESTS]);
-    expose_histograms(x, served, &metrics[TB_M_DURATION]);
+    expose_histograms(x, served, &metrics[TB_M_DURATION], options->has_native);
     expose_first_byte(x, served, &metrics[TB_M_FIRST_BYTE]);
     expose_incomplete(x, served, &metrics[TB_M_INCOMPLETE]);
     expose_counts(x, find_range(s, TB_FAMILY_ABORTED, TB_ROLE_SERVER), &metrics[TB_M_ABORTED]);
-    expose_histograms(x, find_range(s, TB_FAMILY_STREAM, TB_ROLE_SERVER), &metrics[TB_M_STREAM]);
+    expose_histograms(x, find_range(s, TB_FAMILY_STREAM, TB_ROLE_SERVER), &metrics[TB_M_STREAM], options->has_native);
     expose_in_flight(x, s, metrics);
     expose_agents(x, s, metrics);
     expose_counters(x, s);

@@ -6,11 +6,15 @@
 #include "exposition.h"
 #include "snapshot.h"
 
+struct tb_expose_options {
+    const struct tb_metric *metrics; /* TB_METRIC_COUNT of them, by tb_metric_id */
+    bool has_native;                 /* histograms have their native part as well */
+};
+
 /*
  * tb_expose_snapshot - append every family of @s.
- * @s        finished (tb_snapshot_finish), hence sorted
- * @metrics  TB_METRIC_COUNT of them, by tb_metric_id
+ * @s  finished (tb_snapshot_finish), hence sorted
  */
-void tb_expose_snapshot(struct tb_exposition *x, const struct tb_snapshot *s, const struct tb_metric *metrics);
+void tb_expose_snapshot(struct tb_exposition *x, const struct tb_snapshot *s, const struct tb_expose_options *options);
 
 #endif

@@ -21,6 +21,7 @@
 
 #define ACCEPTED_AT_ONCE 16 /* of one socket, before the others and those connected have their turn */
 #define GOING_MAX 64u       /* connections shut down that the library has not closed yet */
+#define POOL_BYTES 65536u   /* the library's memory for a connection; half of it is a chunk of a stream */
 #define UNLIMITED 4000u     /* connections, when there is no limit: what the limit of open files allows anyway */
 
 struct tb_http {
@@ -74,6 +75,40 @@ void tb_http_answer_buffer(struct tb_http_request *r, unsigned code, const char 
     if (!response)
         tb_buffer_free(body);
     *body = (struct tb_buffer){0};
+    queue(r, code, type, response, headers);
+}
+
+struct stream {
+    size_t (*read)(void *arg, char *to, size_t space);
+    void (*done)(void *arg);
+    void *arg;
+};
+
+static ssize_t read_stream(void *arg, uint64_t at, char *to, size_t space)
+{
+    struct stream *s = arg;
+    (void)at;
+    size_t len = s->read(s->arg, to, space);
+    return len ? (ssize_t)len : MHD_CONTENT_READER_END_OF_STREAM;
+}
+
+static void free_stream(void *arg)
+{
+    struct stream *s = arg;
+    s->done(s->arg);
+    free(s);
+}
+
+void tb_http_answer_stream(struct tb_http_request *r, unsigned code, const char *type,
+                           size_t (*read)(void *arg, char *to, size_t space), void (*done)(void *arg), void *arg,
+                           const char *const *headers)
+{
+    struct stream *s = tb_alloc(sizeof *s);
+    *s = (struct stream){read, done, arg};
+    struct MHD_Response *response =
+        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, POOL_BYTES / 2, read_stream, s, free_stream);
+    if (!response)
+        free_stream(s);
     queue(r, code, type, response, headers);
 }
 
@@ -364,11 +399,12 @@ static bool start_daemon(struct tb_http *h)
     unsigned flags = MHD_USE_EPOLL | MHD_USE_ERROR_LOG | MHD_USE_NO_LISTEN_SOCKET | (has_tls ? MHD_USE_TLS : 0u);
     struct MHD_OptionItem tls[] = {{MHD_OPTION_HTTPS_CERT_CALLBACK2, 0, (void *)no_certificate},
                                    {MHD_OPTION_END, 0, NULL}};
-    h->daemon = MHD_start_daemon(flags, 0, NULL, NULL, handle, h, MHD_OPTION_EXTERNAL_LOGGER, on_library_message, NULL,
-                                 MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_CONNECTION_LIMIT, limit,
-                                 MHD_OPTION_NOTIFY_COMPLETED, on_completed, h, MHD_OPTION_URI_LOG_CALLBACK,
-                                 on_request_line, h, MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_ARRAY,
-                                 has_tls ? tls : tls + 1, MHD_OPTION_END);
+    h->daemon =
+        MHD_start_daemon(flags, 0, NULL, NULL, handle, h, MHD_OPTION_EXTERNAL_LOGGER, on_library_message, NULL,
+                         MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_BYTES,
+                         MHD_OPTION_CONNECTION_LIMIT, limit, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
+                         MHD_OPTION_URI_LOG_CALLBACK, on_request_line, h, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
+                         h, MHD_OPTION_ARRAY, has_tls ? tls : tls + 1, MHD_OPTION_END);
     if (!h->daemon)
         return false;
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD);

@@ -75,6 +75,14 @@ void tb_http_answer_text(struct tb_http_request *r, unsigned code, const char *t
 /* tb_http_answer_static - @body lives as long as the server. */
 void tb_http_answer_static(struct tb_http_request *r, unsigned code, const char *type, const char *body, size_t len,
                            const char *const *headers);
+/*
+ * tb_http_answer_stream - a body that is made while it is sent, of a length not known yet (chunked).
+ * @read  the next bytes, up to @space of them, to @to; returns their number, 0 at the end
+ * @done  called once when nothing more is read, whether sent or given up; also when this fails
+ */
+void tb_http_answer_stream(struct tb_http_request *r, unsigned code, const char *type,
+                           size_t (*read)(void *arg, char *to, size_t space), void (*done)(void *arg), void *arg,
+                           const char *const *headers);
 /* tb_http_answer_buffer - takes @body's memory; freed when it is sent. */
 void tb_http_answer_buffer(struct tb_http_request *r, unsigned code, const char *type, struct tb_buffer *body,
                            const char *const *headers);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The pages of the exporter (http_pages.h). A scrape is collected and rendered inside its page's call. */
+/* The pages of the exporter (http_pages.h). A scrape is collected inside its page's call, and rendered as it is sent.
+ */
 #include "http_pages.h"
 
 #include <errno.h>
@@ -7,7 +8,6 @@
 #include <time.h>
 
 #include "boot.h"
-#include "render.h"
 
 #define TIMEOUT_HEADER "X-Prometheus-Scrape-Timeout-Seconds"
 #define TIMEOUT_MAX_S 3600.0
@@ -17,7 +17,7 @@ struct tb_pages {
     char *telemetry_path;
     char *landing;
     struct tb_http_page *table;
-    size_t last_bytes; /* of the last scrape: what the next will hold, as far as can be told */
+    size_t last_bytes; /* that the last scrape held: what the next will hold, as far as can be told */
     uint64_t took_ns;  /* what it took */
 };
 
@@ -41,16 +41,49 @@ static void answer_busy(struct tb_http_request *r, const char *text)
     tb_http_answer_text(r, MHD_HTTP_SERVICE_UNAVAILABLE, text, later);
 }
 
-static void render(struct tb_pages *p, struct tb_http_request *r, const struct tb_scrape_ask *ask)
+static size_t read_response(void *arg, char *to, size_t space)
 {
-    struct tb_buffer out = {0};
+    return tb_response_read(arg, to, space);
+}
+
+static void end_response(void *arg)
+{
+    tb_response_free(arg);
+}
+
+static void respond(struct tb_pages *p, struct tb_http_request *r, struct tb_accepted accepted, struct tb_exposition *x)
+{
+    enum tb_coding coding = tb_accept_coding(tb_http_header(r, MHD_HTTP_HEADER_ACCEPT_ENCODING));
+    const char *const headers[] = {MHD_HTTP_HEADER_VARY, "Accept, Accept-Encoding",
+                                   coding ? MHD_HTTP_HEADER_CONTENT_ENCODING : NULL, tb_coding_name(coding), NULL};
+    struct tb_response_options options = {accepted.media->encoding, coding, p->options.has_created_samples,
+                                          p->options.totals};
+    char *type = tb_accepted_type(accepted);
+    struct tb_response *response = tb_response_new(x, &options);
+    struct tb_buffer whole;
+    bool is_whole = tb_response_whole(response, &whole);
+    p->last_bytes = is_whole ? whole.len : tb_response_size(response);
+    tb_guard_scrape(r->guard, r->client, p->last_bytes);
+    if (is_whole) {
+        tb_response_free(response);
+        tb_http_answer_buffer(r, MHD_HTTP_OK, type, &whole, headers);
+    } else {
+        tb_http_answer_stream(r, MHD_HTTP_OK, type, read_response, end_response, response, headers);
+    }
+    free(type);
+}
+
+static void answer(struct tb_pages *p, struct tb_http_request *r, struct tb_accepted accepted,
+                   const struct tb_scrape_ask *ask)
+{
+    struct tb_exposition x = {0};
     uint64_t began_ns = tb_clock_ns(CLOCK_MONOTONIC);
-    int error = p->options.scrape(p->options.arg, ask, &out);
+    int error = p->options.scrape(p->options.arg, ask, &x);
     uint64_t now_ns = tb_clock_ns(CLOCK_MONOTONIC);
     if (!error && now_ns > ask->deadline_ns)
         error = -ETIME;
     if (error)
-        tb_buffer_free(&out);
+        tb_exposition_free(&x);
     if (error == -ETIME) {
         r->guard->refused[TB_REFUSED_TOO_LATE]++;
         answer_busy(r, "not ready in the time that " TIMEOUT_HEADER " allows\n");
@@ -58,20 +91,19 @@ static void render(struct tb_pages *p, struct tb_http_request *r, const struct t
         tb_http_answer_text(r, MHD_HTTP_INTERNAL_SERVER_ERROR,
                             "the regions could not be read; see the exporter's log\n", NULL);
     } else {
-        p->last_bytes = out.len;
         p->took_ns = now_ns - began_ns;
-        tb_guard_scrape(r->guard, r->client, out.len);
         tb_guard_hurry(r->client, ask->deadline_ns);
-        tb_http_answer_buffer(r, MHD_HTTP_OK, tb_encoding_text.content_type, &out, NULL);
+        respond(p, r, accepted, &x);
     }
 }
 
 static void scrape(struct tb_http_request *r)
 {
     struct tb_pages *p = r->arg;
-    struct tb_scrape_ask ask = {.deadline_ns = deadline_of(r, tb_clock_ns(CLOCK_MONOTONIC))};
+    struct tb_accepted accepted = tb_accept(tb_http_header(r, MHD_HTTP_HEADER_ACCEPT));
+    struct tb_scrape_ask ask = {accepted.media->encoding, deadline_of(r, tb_clock_ns(CLOCK_MONOTONIC))};
     if (tb_guard_scrape_admit(r->guard, p->last_bytes))
-        render(p, r, &ask);
+        answer(p, r, accepted, &ask);
     else
         answer_busy(r, "too many scrapes at once\n");
     p->options.scraped(p->options.arg, r->code);

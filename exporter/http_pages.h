@@ -7,21 +7,26 @@
 #define TB_HTTP_PAGES_H
 
 #include "http.h"
+#include "response.h"
 
 /* What a client asks of a scrape. Borrowed for the call. */
 struct tb_scrape_ask {
+    const struct tb_encoding *encoding;
     uint64_t deadline_ns; /* CLOCK_MONOTONIC: of no use to the client later; UINT64_MAX = it did not say */
 };
 
 struct tb_pages_options {
     const char *telemetry_path; /* begins with '/', and is no other page's */
     /*
-     * Renders a scrape into @out. Returns 0; -ETIME when it cannot be there in time (503); another -errno (500).
+     * Fills the empty @ret with what is to be encoded. Returns 0; -ETIME when it cannot be there in time (503); another
+     * -errno (500).
      */
-    int (*scrape)(void *arg, const struct tb_scrape_ask *ask, struct tb_buffer *out);
+    int (*scrape)(void *arg, const struct tb_scrape_ask *ask, struct tb_exposition *ret);
     /* Told after each scrape with the status that it got. */
     void (*scraped)(void *arg, unsigned code);
     bool (*is_ready)(void *arg);
+    struct tb_response_totals *totals; /* borrowed: grows by every scrape's bytes */
+    bool has_created_samples;          /* OpenMetrics 1.0 */
     void *arg;
 };
 

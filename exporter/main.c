@@ -68,8 +68,12 @@ static void publish_rules(struct exporter *e)
                e->options.values[TB_OPTION_REGION_DIR].count);
 }
 
-static int collect_and_render(struct exporter *e, struct tb_buffer *out)
+static int scrape(struct exporter *e, const struct tb_encoding *encoding, struct tb_exposition *ret)
 {
+    const struct tb_expose_options expose = {
+        .metrics = tb_metrics_default,
+        .has_native = encoding->has_native && tb_option_is_on(&e->options, TB_OPTION_NATIVE_HISTOGRAMS),
+    };
     uint64_t start_ns = tb_clock_ns(CLOCK_MONOTONIC);
     tb_reload_again(&e->reload, false);
     int r = tb_collect(e->collector);
@@ -80,22 +84,17 @@ static int collect_and_render(struct exporter *e, struct tb_buffer *out)
     e->has_collected = true;
     tb_unobserved_scan(e->unobserved, start_ns, e->http ? SCAN_NS : SCAN_ONCE_NS, tb_collector_snapshot(e->collector));
     publish_rules(e);
-    struct tb_exposition x = {0};
-    tb_expose_snapshot(&x, tb_collector_snapshot(e->collector), tb_metrics_default);
-    tb_self_expose(&x, &e->self, e->collector, e->ledger, tb_metrics_default);
-    tb_reload_expose(&x, &e->reload, tb_metrics_default);
-    tb_render(&tb_encoding_text, &x, out);
-    tb_exposition_free(&x);
-    e->self.duration_sum_ns += tb_clock_ns(CLOCK_MONOTONIC) - start_ns;
-    e->self.duration_count++;
-    e->self.bytes += out->len;
+    tb_expose_snapshot(ret, tb_collector_snapshot(e->collector), &expose);
+    tb_self_expose(ret, &e->self, e->collector, e->ledger, expose.metrics);
+    tb_reload_expose(ret, &e->reload, expose.metrics);
+    e->self.collect_ns += tb_clock_ns(CLOCK_MONOTONIC) - start_ns;
+    e->self.collections++;
     return 0;
 }
 
-static int on_scrape(void *arg, const struct tb_scrape_ask *ask, struct tb_buffer *out)
+static int on_scrape(void *arg, const struct tb_scrape_ask *ask, struct tb_exposition *ret)
 {
-    (void)ask;
-    return collect_and_render(arg, out);
+    return scrape(arg, ask->encoding, ret);
 }
 
 static void on_scraped(void *arg, unsigned code)
@@ -229,6 +228,8 @@ static int start_http(struct exporter *e, char **ret_error)
         .scrape = on_scrape,
         .scraped = on_scraped,
         .is_ready = is_ready,
+        .totals = &e->self.responses,
+        .has_created_samples = tb_option_is_on(&e->options, TB_OPTION_CREATED_SAMPLES),
         .arg = e,
     };
     struct tb_http_options options = {
@@ -364,9 +365,12 @@ static int catch_signals(void)
 
 static int once(struct exporter *e)
 {
+    struct tb_exposition x = {0};
     struct tb_buffer out = {0};
-    if (collect_and_render(e, &out) < 0)
+    if (scrape(e, &tb_encoding_text, &x) < 0)
         return 1;
+    tb_render(&tb_encoding_text, &x, &out);
+    tb_exposition_free(&x);
     bool is_written = fwrite(out.data, 1, out.len, stdout) == out.len && fflush(stdout) == 0;
     tb_buffer_free(&out);
     return is_written ? 0 : 1;

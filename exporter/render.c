@@ -7,7 +7,7 @@
 void tb_encoder_start(struct tb_encoder *e, const struct tb_encoding *encoding, const struct tb_exposition *x)
 {
     e->encoding = encoding;
-    e->is_done = false;
+    e->is_done = e->has_created_lines = false;
     tb_reader_start(&e->reader, x);
 }
 

@@ -13,7 +13,8 @@ struct tb_encoder;
 
 /* A format. Each function appends to @out what one record gives; the record is in e->reader. */
 struct tb_encoding {
-    const char *content_type; /* without escaping= */
+    bool has_point;  /* whole numbers of bounds are 1.0 */
+    bool has_native; /* it has native histograms */
     void (*family)(struct tb_encoder *e, struct tb_buffer *out);
     void (*bounds)(struct tb_encoder *e);
     void (*value)(struct tb_encoder *e, struct tb_buffer *out);
@@ -22,7 +23,14 @@ struct tb_encoding {
     void (*end)(struct tb_encoder *e, struct tb_buffer *out); /* NULL = nothing */
 };
 
-extern const struct tb_encoding tb_encoding_text; /* Prometheus text 0.0.4 and 1.0.0 */
+extern const struct tb_encoding tb_encoding_text;         /* Prometheus text, 0.0.4 and 1.0.0 */
+extern const struct tb_encoding tb_encoding_openmetrics;  /* 0.0.1 and 1.0.0 */
+extern const struct tb_encoding tb_encoding_openmetrics2; /* 2.0.0 */
+extern const struct tb_encoding tb_encoding_protobuf;     /* delimited */
+
+/* Where the zero bucket of native histograms ends: 2^-20 seconds. */
+#define TB_ZERO_THRESHOLD 0x1p-20
+#define TB_ZERO_THRESHOLD_TEXT "9.5367431640625e-07"
 
 /* A piece of text that is made once and copied for many samples. */
 struct tb_piece {
@@ -35,6 +43,7 @@ struct tb_encoder {
     const struct tb_encoding *encoding;
     struct tb_reader reader;
     bool is_done;
+    bool has_created_lines;                /* OpenMetrics 1.0: set after tb_encoder_start for `_created` samples */
     struct tb_piece le[TB_BOUNDS_MAX + 1]; /* of the bounds in force, as the format has them; the last is +Inf */
 };
 

@@ -17,6 +17,47 @@ void tb_text_name(struct tb_buffer *out, const char *name, const char *suffix, s
     tb_put(out, " ", 1);
 }
 
+const char *tb_text_type(enum tb_metric_type type)
+{
+    static const char *const types[] = {"counter", "gauge", "summary", "histogram"};
+    return types[type];
+}
+
+size_t tb_text_base_len(const struct tb_metric *m)
+{
+    size_t len = strlen(m->name), tail = sizeof "_total" - 1;
+    bool is_total = m->type == TB_METRIC_COUNTER && len > tail && strcmp(m->name + len - tail, "_total") == 0;
+    return is_total ? len - tail : len;
+}
+
+/* A name that does not end with its unit would make the whole exposition wrong. */
+static bool has_unit(const struct tb_metric *m)
+{
+    size_t base = tb_text_base_len(m), unit = strlen(m->unit);
+    return unit && unit < base && m->name[base - unit - 1] == '_' && memcmp(m->name + base - unit, m->unit, unit) == 0;
+}
+
+static void put_comment(struct tb_buffer *out, const char *what, const struct tb_metric *m, size_t name_len)
+{
+    tb_puts(out, what);
+    tb_put(out, m->name, name_len);
+    tb_put(out, " ", 1);
+}
+
+void tb_text_metadata(struct tb_buffer *out, const struct tb_metric *m, size_t name_len)
+{
+    put_comment(out, "# HELP ", m, name_len);
+    tb_put_escaped(out, m->help, strlen(m->help));
+    put_comment(out, "\n# TYPE ", m, name_len);
+    tb_puts(out, tb_text_type(m->type));
+    tb_put(out, "\n", 1);
+    if (!has_unit(m))
+        return;
+    put_comment(out, "# UNIT ", m, name_len);
+    tb_puts(out, m->unit);
+    tb_put(out, "\n", 1);
+}
+
 void tb_text_bound(struct tb_buffer *out, uint64_t bound, unsigned decimals, bool has_point)
 {
     char digits[TB_U64_MAX];
@@ -39,20 +80,20 @@ void tb_text_bound(struct tb_buffer *out, uint64_t bound, unsigned decimals, boo
         tb_put(out, ".0", 2);
 }
 
-void tb_text_bounds(struct tb_encoder *e, bool has_point)
+void tb_text_bounds(struct tb_encoder *e, const char *before, const char *after)
 {
     struct tb_buffer b = {0};
     for (size_t i = 0; i <= e->reader.bound_count; i++) {
         struct tb_piece *le = &e->le[i];
         b.len = 0;
-        tb_puts(&b, ",le=\"");
+        tb_puts(&b, before);
         if (i < e->reader.bound_count)
-            tb_text_bound(&b, e->reader.bounds[i], e->reader.metric.decimals, has_point);
+            tb_text_bound(&b, e->reader.bounds[i], e->reader.metric.decimals, e->encoding->has_point);
         else
             tb_puts(&b, "+Inf");
-        tb_puts(&b, "\"} ");
+        tb_puts(&b, after);
         le->len = b.len;
-        memcpy(le->text, b.data, b.len); /* 20 digits and a point at most */
+        memcpy(le->text, b.data, b.len); /* a number has 22 bytes at most */
     }
     tb_buffer_free(&b);
 }
@@ -78,6 +119,21 @@ static char *copy(char *to, const char *from, size_t len)
 {
     memcpy(to, from, len);
     return to + len;
+}
+
+static void put_sum_and_count(struct tb_buffer *out, const struct tb_reader *r, uint64_t sum)
+{
+    tb_text_name(out, r->metric.name, "_sum", r->labels);
+    tb_put_decimal(out, sum, r->metric.decimals);
+    tb_put(out, "\n", 1);
+    tb_text_name(out, r->metric.name, "_count", r->labels);
+    tb_put_u64(out, r->value);
+    tb_put(out, "\n", 1);
+}
+
+void tb_text_summary(struct tb_encoder *e, struct tb_buffer *out)
+{
+    put_sum_and_count(out, &e->reader, e->reader.sum);
 }
 
 /* The beginning of all bucket lines of a histogram; *@out has room for it. */
@@ -118,10 +174,5 @@ void tb_text_histogram(struct tb_encoder *e, struct tb_buffer *out, bool has_exe
             memcpy(out->data + out->len, out->data + line_at, prefix_len); /* of the next line */
         line_at = out->len;
     }
-    tb_text_name(out, r->metric.name, "_sum", r->labels);
-    tb_put_decimal(out, h->sum, r->metric.decimals);
-    tb_put(out, "\n", 1);
-    tb_text_name(out, r->metric.name, "_count", r->labels);
-    tb_put_u64(out, count);
-    tb_put(out, "\n", 1);
+    put_sum_and_count(out, r, h->sum);
 }

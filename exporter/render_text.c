@@ -8,7 +8,6 @@
 
 static void put_family(struct tb_encoder *e, struct tb_buffer *out)
 {
-    static const char *const types[] = {"counter", "gauge", "summary", "histogram"};
     const struct tb_metric *m = &e->reader.metric;
     tb_puts(out, "# HELP ");
     tb_puts(out, m->name);
@@ -18,13 +17,13 @@ static void put_family(struct tb_encoder *e, struct tb_buffer *out)
     tb_puts(out, "\n# TYPE ");
     tb_puts(out, m->name);
     tb_puts(out, " ");
-    tb_puts(out, types[m->type]);
+    tb_puts(out, tb_text_type(m->type));
     tb_puts(out, "\n");
 }
 
 static void make_bounds(struct tb_encoder *e)
 {
-    tb_text_bounds(e, false);
+    tb_text_bounds(e, ",le=\"", "\"} ");
 }
 
 static void put_value(struct tb_encoder *e, struct tb_buffer *out)
@@ -35,27 +34,15 @@ static void put_value(struct tb_encoder *e, struct tb_buffer *out)
     tb_put(out, "\n", 1);
 }
 
-static void put_summary(struct tb_encoder *e, struct tb_buffer *out)
-{
-    const struct tb_reader *r = &e->reader;
-    tb_text_name(out, r->metric.name, "_sum", r->labels);
-    tb_put_decimal(out, r->sum, r->metric.decimals);
-    tb_put(out, "\n", 1);
-    tb_text_name(out, r->metric.name, "_count", r->labels);
-    tb_put_u64(out, r->value);
-    tb_put(out, "\n", 1);
-}
-
 static void put_histogram(struct tb_encoder *e, struct tb_buffer *out)
 {
     tb_text_histogram(e, out, false);
 }
 
 const struct tb_encoding tb_encoding_text = {
-    .content_type = "text/plain; version=0.0.4; charset=utf-8",
     .family = put_family,
     .bounds = make_bounds,
     .value = put_value,
-    .summary = put_summary,
+    .summary = tb_text_summary,
     .histogram = put_histogram,
 };

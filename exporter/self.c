@@ -183,8 +183,9 @@ void tb_self_expose(struct tb_exposition *x, const struct tb_self *self, const s
         }
     }
     if (tb_expose_family(x, &metrics[TB_M_SCRAPE_DURATION]))
-        tb_expose_summary(x, tb_labels(""), self->duration_count, self->duration_sum_ns, start);
-    tb_expose_single(x, &metrics[TB_M_SCRAPE_BYTES], self->bytes, start);
+        tb_expose_summary(x, tb_labels(""), self->collections, self->collect_ns + self->responses.encode_ns, start);
+    tb_expose_single(x, &metrics[TB_M_SCRAPE_BYTES], self->responses.rendered_bytes, start);
+    tb_expose_single(x, &metrics[TB_M_SENT_BYTES], self->responses.sent_bytes, start);
     if (self->guard)
         expose_http(x, self->guard, metrics);
     if (self->web)

@@ -7,6 +7,7 @@
 #include "exposition.h"
 #include "http_guard.h"
 #include "ledger.h"
+#include "response.h"
 #include "web.h"
 
 #define TB_SELF_CODES 8u
@@ -17,9 +18,9 @@ struct tb_self {
         unsigned code;
         uint64_t count;
     } scrapes[TB_SELF_CODES];
-    uint64_t duration_sum_ns; /* collecting and rendering */
-    uint64_t duration_count;
-    uint64_t bytes;
+    uint64_t collect_ns; /* collecting */
+    uint64_t collections;
+    struct tb_response_totals responses;
     const struct tb_guard *guard; /* borrowed; NULL = not serving */
     const struct tb_web *web;     /* borrowed; NULL = no web configuration */
 };

@@ -10,7 +10,7 @@
 static inline void rendered_as(const struct tb_encoding *encoding, const struct tb_snapshot *s, struct tb_buffer *out)
 {
     struct tb_exposition x = {0};
-    tb_expose_snapshot(&x, s, tb_metrics_default);
+    tb_expose_snapshot(&x, s, &(struct tb_expose_options){.metrics = tb_metrics_default});
     tb_render(encoding, &x, out);
     tb_exposition_free(&x);
 }

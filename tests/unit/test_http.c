@@ -42,14 +42,22 @@ static bool ready;
 static unsigned last_code, scrapes;
 static uint64_t scrape_ns; /* that one takes */
 
-static int scrape(void *arg, const struct tb_scrape_ask *ask, struct tb_buffer *out)
+/* One sample whose label makes the text scrape_len bytes long. */
+static int scrape(void *arg, const struct tb_scrape_ask *ask, struct tb_exposition *ret)
 {
+    static const struct tb_metric m = {"m", "", "h", TB_METRIC_GAUGE, 0};
+    const size_t rest = sizeof "# HELP m h\n# TYPE m gauge\nm{} 1\n" - 1, len = scrape_len - rest;
     (void)arg, (void)ask;
     clock_ns += scrape_ns;
     if (scrape_error)
         return scrape_error;
-    memset(tb_buffer_room(out, scrape_len), 'x', scrape_len);
-    out->len += scrape_len;
+    char *labels = tb_alloc(len);
+    memset(labels, 'x', len);
+    memcpy(labels, "a=\"", 3);
+    labels[len - 1] = '"';
+    tb_expose_family(ret, &m);
+    tb_expose_value(ret, (struct tb_labels){labels, len}, 1, 0);
+    free(labels);
     return 0;
 }
 
@@ -76,7 +84,7 @@ static int set_up(void **state)
     scrape_error = 0;
     ready = true;
     scrapes = 0;
-    struct tb_pages_options ours = {"/metrics", scrape, scraped, is_ready, NULL};
+    struct tb_pages_options ours = {"/metrics", scrape, scraped, is_ready, NULL, false, NULL};
     struct tb_http_options o = {.connections_max = 128, .scrapes_max = 40};
     struct tb_listeners listeners = {0};
     pages = tb_pages_new(&ours, &o);
@@ -178,7 +186,7 @@ static void pages_are_where_they_are_expected(void **state)
     (void)state;
     struct answer a = ask(GET("/metrics"));
     assert_int_equal(a.code, 200);
-    assert_non_null(strstr(a.text, "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n"));
+    assert_non_null(strstr(a.text, "Content-Type: text/plain; version=0.0.4; charset=utf-8; escaping=underscores\r\n"));
     assert_int_equal(strlen(a.body), 100);
     assert_int_equal(last_code, 200);
     a = ask(GET("/metrics?x=y"));

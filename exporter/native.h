@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Cells of a series -> buckets of a native histogram, schema 3 (base 2^(1/8)): every such bucket is a sum of cells. */
+#ifndef TB_NATIVE_H
+#define TB_NATIVE_H
+
+#include "exposition.h"
+#include "snapshot.h"
+
+/*
+ * tb_native_cells - the buckets that hold something, ascending, in seconds; what lies above 2^17 s is in the bucket
+ * after the last bound.
+ * @ret  TB_EXPOSED_CELLS_MAX of them
+ * Returns their number. One thread (a table is made at the first call for a bound set, and kept).
+ */
+size_t tb_native_cells(const struct tb_snap_values *v, uint8_t bound_set, struct tb_exposed_cell *ret,
+                       uint64_t *ret_zero);
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * OpenMetrics 1.0: the text format with families named without _total, units, whole numbers of `le` with a point,
+ * exemplars and an end. `_created` samples are series of their own for servers that do not know them: only where
+ * wanted.
+ */
+#include "render_text.h"
+
+static void put_family(struct tb_encoder *e, struct tb_buffer *out)
+{
+    tb_text_metadata(out, &e->reader.metric, tb_text_base_len(&e->reader.metric));
+}
+
+static void make_bounds(struct tb_encoder *e)
+{
+    tb_text_bounds(e, ",le=\"", "\"} ");
+}
+
+static void put_created(struct tb_encoder *e, struct tb_buffer *out)
+{
+    const struct tb_reader *r = &e->reader;
+    if (!e->has_created_lines || !r->created_ns)
+        return;
+    tb_put(out, r->metric.name, tb_text_base_len(&r->metric));
+    tb_text_name(out, "", "_created", r->labels);
+    tb_text_time(out, r->created_ns);
+    tb_put(out, "\n", 1);
+}
+
+static void put_value(struct tb_encoder *e, struct tb_buffer *out)
+{
+    const struct tb_reader *r = &e->reader;
+    tb_put(out, r->metric.name, tb_text_base_len(&r->metric));
+    tb_text_name(out, "", r->metric.type == TB_METRIC_COUNTER ? "_total" : "", r->labels);
+    tb_put_decimal(out, r->value, r->metric.decimals);
+    tb_put(out, "\n", 1);
+    put_created(e, out);
+}
+
+static void put_summary(struct tb_encoder *e, struct tb_buffer *out)
+{
+    tb_text_summary(e, out);
+    put_created(e, out);
+}
+
+static void put_histogram(struct tb_encoder *e, struct tb_buffer *out)
+{
+    tb_text_histogram(e, out, true);
+    put_created(e, out);
+}
+
+static void put_end(struct tb_encoder *e, struct tb_buffer *out)
+{
+    (void)e;
+    tb_puts(out, "# EOF\n");
+}
+
+const struct tb_encoding tb_encoding_openmetrics = {
+    .has_point = true,
+    .family = put_family,
+    .bounds = make_bounds,
+    .value = put_value,
+    .summary = put_summary,
+    .histogram = put_histogram,
+    .end = put_end,
+};
