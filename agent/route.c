@@ -95,6 +95,9 @@ static void note_value(struct tb_core *core, struct tb_route_node *n, uint32_t w
     if (so_far < TB_NODE_WORDS)
         tb_store_relaxed(count, (uint8_t)(so_far + 1));
     tb_word_note(core, word, TB_WORD_VALUE);
+    uint16_t bit = (uint16_t)(1u << (word >> 28)), sketch = tb_load_relaxed(&n->via);
+    if (!(sketch & bit))
+        tb_store_relaxed(&n->via, (uint16_t)(sketch | bit));
 }
 
 static void note_values(struct tb_core *core, const struct tb_route_walk *w)

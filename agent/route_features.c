@@ -300,7 +300,7 @@ static void of_values(const struct tb_route_place *p, uint32_t values, uint8_t *
     uint32_t at = tb_load_acquire(&tb_learn_node(p->core, values)->child);
     for (unsigned i = 0; at && i < SIBLINGS_MAX; i++) {
         const struct tb_route_node *c = tb_learn_node(p->core, at);
-        uint16_t via = tb_load_relaxed(&c->via);
+        uint16_t via = c->kind == TB_KIND_LITERAL ? tb_load_relaxed(&c->via) : TB_VIA_UNKNOWN;
         if (via == TB_VIA_SEVERAL)
             f[TB_F_VALUES_SHARED]++;
         else if (via != TB_VIA_UNKNOWN && tb_load_relaxed(&c->visits) > 2)

@@ -40,7 +40,9 @@ struct tb_route_node {
     uint8_t depth;
     uint8_t words; /* shared, of a placeholder: words taken as values for the first time; saturates */
     uint8_t again; /* shared, of a placeholder: words that had been seen before; saturates */
-    uint16_t via;  /* shared, below a placeholder: TB_VIA_*, or 16 bits of the one value that led here */
+    /* shared. A literal below a placeholder: TB_VIA_*, or 16 bits of the one value that led here. A placeholder: a bit
+     * for each word it has taken, chosen by the word's hash. */
+    uint16_t via;
 };
 TB_SIZE(struct tb_route_node, 32);
 #define TB_VIA_UNKNOWN 0u

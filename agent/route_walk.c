@@ -14,36 +14,101 @@ static size_t segment_len(uint8_t kind, struct tb_bytes text)
     return 1 + name + text.len;
 }
 
+#define EXTENSIONS_MAX 6u /* placeholders with an extension that one place has; further ones share one without */
+
+/* Placeholders with an extension below @node, of its newest children. */
+static uint32_t count_extensions(struct tb_core *core, uint32_t node)
+{
+    uint32_t count = 0, at = tb_load_acquire(&tb_learn_node(core, node)->child);
+    for (unsigned i = 0; at && i < 4 * EXTENSIONS_MAX; i++) {
+        const struct tb_route_node *n = tb_learn_node(core, at);
+        count += n->kind != TB_KIND_LITERAL && n->text_len;
+        at = tb_load_acquire(&n->next);
+    }
+    return count;
+}
+
+/* The placeholder of files that end like @s; 0 = none. */
+static uint32_t place_of_files(const struct tb_route_walk *w, struct tb_bytes suffix)
+{
+    struct tb_core *core = w->place.core;
+    uint32_t hash = tb_segment_hash(suffix);
+    uint32_t node = tb_learn_child(core, w->place.node, TB_KIND_FILE, hash, suffix);
+    return node ? node : tb_learn_child(core, w->place.node, TB_KIND_ID, hash, suffix);
+}
+
+static bool is_last(const struct tb_route_walk *w)
+{
+    return w->place.at + 1 == w->path.count && !w->path.has_rest;
+}
+
+static struct tb_bytes suffix_of(const struct tb_segment *s)
+{
+    return tb_bytes(s->text.ptr + s->text.len - s->suffix, s->suffix);
+}
+
+/* The placeholder that takes @s when it is a value; 0 = there is none yet. */
+static uint32_t place_of(const struct tb_route_walk *w, const struct tb_segment *s)
+{
+    if (w->place.detached)
+        return 0;
+    uint32_t values = tb_load_acquire(&tb_learn_node(w->place.core, w->place.node)->values);
+    uint32_t files = is_last(w) && s->suffix ? place_of_files(w, suffix_of(s)) : 0;
+    return files ? files : values && (!s->suffix || !is_last(w) || s->kind == TB_KIND_FILE) ? values : 0;
+}
+
+#define FEW_WORDS 6u      /* bits of a placeholder's sketch */
+#define FEW_WORDS_EACH 8u /* requests for each */
+
+/*
+ * A placeholder that has taken the same few words again and again: these are no values. A value is one of many, and
+ * seldom seen twice.
+ */
+static bool takes_few_words(struct tb_core *core, uint32_t values)
+{
+    const struct tb_route_node *n = tb_learn_node(core, values);
+    unsigned bits = (unsigned)__builtin_popcount(tb_load_relaxed(&n->via));
+    unsigned seen = (unsigned)tb_load_relaxed(&n->words) + tb_load_relaxed(&n->again);
+    return values && bits && bits <= FEW_WORDS && tb_load_relaxed(&n->words) <= FEW_WORDS &&
+           seen >= bits * FEW_WORDS_EACH;
+}
+
+/* /~alice/: the site of a user of the machine. */
+static bool is_home(const struct tb_route_walk *w, const struct tb_segment *s)
+{
+    return !w->place.at && s->text.len > 1 && s->text.ptr[0] == '~';
+}
+
+/* Its form leaves open what it is. */
+static bool is_word(const struct tb_route_walk *w, const struct tb_segment *s)
+{
+    return !s->is_value && !is_home(w, s);
+}
+
 static void choose_value(struct tb_route_walk *w, const struct tb_segment *s, struct tb_route_choice *c)
 {
     struct tb_core *core = w->place.core;
-    bool is_last = w->place.at + 1 == w->path.count && !w->path.has_rest;
-    uint8_t kind = s->kind ? s->kind : TB_KIND_NAME;
-    struct tb_bytes suffix = tb_bytes(s->text.ptr, 0);
-    uint32_t values = w->place.detached ? 0 : tb_load_acquire(&tb_learn_node(core, w->place.node)->values);
-    if (is_last && s->suffix && !(values && kind == TB_KIND_FILE)) {
-        suffix = tb_bytes(s->text.ptr + s->text.len - s->suffix, s->suffix);
+    uint8_t kind = s->kind ? s->kind : TB_KIND_NAME, suffix = 0;
+    c->step.is_word = is_word(w, s);
+    c->node = place_of(w, s);
+    if (c->node) { /* one placeholder stands for all values of a place, named by the first */
+        const struct tb_route_node *n = tb_learn_node(core, c->node);
+        c->step.hash = n->hash;
+        c->step.kind = n->kind;
+        c->step.text_len = n->text_len ? s->suffix : 0;
+        return;
+    }
+    if (is_last(w) && s->suffix) { /* one placeholder of a place for each extension */
         kind = kind == TB_KIND_FILE ? TB_KIND_FILE : TB_KIND_ID;
+        if (w->place.detached || count_extensions(core, w->place.node) < EXTENSIONS_MAX)
+            suffix = s->suffix;
     }
-    c->step = (struct tb_route_step){.kind = kind, .text_len = (uint8_t)suffix.len, .is_word = !s->is_value};
-    if (suffix.len) { /* one placeholder of a place for each extension */
-        c->step.hash = tb_segment_hash(suffix);
-        c->node = w->place.detached ? 0 : tb_learn_child(core, w->place.node, kind, c->step.hash, suffix);
-        uint8_t other = kind == TB_KIND_FILE ? TB_KIND_ID : TB_KIND_FILE;
-        if (!c->node && !w->place.detached)
-            c->node = tb_learn_child(core, w->place.node, other, c->step.hash, suffix);
-        if (c->node)
-            c->step.kind = tb_learn_node(core, c->node)->kind;
-    } else if (values) { /* one placeholder stands for all values of a place, named by the first */
-        c->node = values;
-        c->step.kind = tb_learn_node(core, values)->kind;
-    } else {
-        c->step.hash = kind;
-        c->node = 0;
-    }
+    c->step.hash = suffix ? tb_segment_hash(suffix_of(s)) : kind;
+    c->step.kind = kind;
+    c->step.text_len = suffix;
 }
 
-#define PLAIN_FILES 32u /* literal siblings up to which a new plain file name is one more */
+#define PLAIN_FILES 12u /* literal siblings up to which a new plain file name is one more */
 
 /*
  * index.html, style.css: a short lower-case name with a file's extension at the end of a path. Lists of words do not
@@ -51,13 +116,12 @@ static void choose_value(struct tb_route_walk *w, const struct tb_segment *s, st
  */
 static bool is_plain_file(const struct tb_route_walk *w, const struct tb_segment *s)
 {
-    bool is_last = w->place.at + 1 == w->path.count && !w->path.has_rest;
-    if (!s->suffix || !is_last || s->lowers + 1u != s->text.len || s->lowers > 20)
+    if (!s->suffix || !is_last(w) || s->lowers + 1u != s->text.len || s->lowers > 20)
         return false;
     if (w->place.detached)
         return w->place.at == 0 || w->place.kinds[w->place.at - 1] == TB_KIND_LITERAL;
     const struct tb_route_node *n = tb_learn_node(w->place.core, w->place.node);
-    return !tb_load_acquire(&n->values) && tb_load_relaxed(&n->literals) < PLAIN_FILES;
+    return !place_of(w, s) && !tb_load_acquire(&n->values) && tb_load_relaxed(&n->literals) < PLAIN_FILES;
 }
 
 #define ROOT_LITERALS 96u /* siblings up to which a plain word at the start of a path is one more literal */
@@ -73,6 +137,14 @@ static bool is_root_word(const struct tb_route_walk *w, const struct tb_segment 
            (!values || !tb_load_relaxed(&tb_learn_node(w->place.core, values)->words));
 }
 
+/* The segment is one of the few words of its placeholder, and has been it often. */
+static bool is_repeated(const struct tb_route_walk *w)
+{
+    const struct tb_segment *s = &w->path.segments[w->place.at];
+    return takes_few_words(w->place.core, place_of(w, s)) &&
+           tb_word_get(w->place.core, s->hash).value >= FEW_WORDS_EACH / 2;
+}
+
 /*
  * A word that was given up, while a part of the tree is reached through nothing but it: judged anew, once.
  */
@@ -80,8 +152,8 @@ static bool revive(struct tb_route_walk *w, struct tb_route_node *n)
 {
     struct tb_core *core = w->place.core;
     uint32_t values = tb_load_acquire(&tb_learn_node(core, w->place.node)->values);
-    if (!values || tb_route_only_this_leads(core, &w->path, w->place.at, values) < TB_ROUTE_ALONE ||
-        tb_route_judge(&w->place) < TB_ROUTE_MERGE)
+    bool alone = values && tb_route_only_this_leads(core, &w->path, w->place.at, values) >= TB_ROUTE_ALONE;
+    if (!is_repeated(w) && (!alone || tb_route_judge(&w->place) < TB_ROUTE_MERGE))
         return false;
     if (!(tb_fetch_or_relaxed(&n->flags, TB_NODE_REVIVED) & TB_NODE_REVIVED)) {
         tb_fetch_and_relaxed(&n->flags, (uint8_t)~TB_NODE_MERGED);
@@ -105,7 +177,7 @@ static bool keep_literal(struct tb_route_walk *w, uint32_t node)
     if (tb_load_relaxed(&n->visits) >= TB_NODE_VISITS || w->path.segments[w->place.at].is_version ||
         w->path.segments[w->place.at].is_value || is_plain_file(w, &w->path.segments[w->place.at]))
         return true;
-    if (is_root_word(w, &w->path.segments[w->place.at]))
+    if (is_root_word(w, &w->path.segments[w->place.at]) || is_repeated(w))
         return true;
     w->place.self = node;
     int score = tb_route_judge(&w->place);
@@ -169,7 +241,10 @@ static int score_of(struct tb_route_walk *w, const struct tb_segment *s, uint32_
         return keep_literal(w, node);
     if (s->is_value || is_plain_file(w, s) || is_api_version(w, s) || is_root_word(w, s))
         return 1; /* a value by form that got here leads as a version */
-    return is_word_place(w, s) ? -1 : tb_route_judge(&w->place);
+    if (is_word_place(w, s))
+        return -1;
+    int score = tb_route_judge(&w->place);
+    return score <= 0 && is_repeated(w) ? 1 : score;
 }
 
 /* Decide one segment. */
@@ -177,7 +252,7 @@ static void choose(struct tb_route_walk *w, const struct tb_segment *s, struct t
 {
     struct tb_core *core = w->place.core;
     *c = (struct tb_route_choice){0};
-    if (!s->is_value || is_leading_version(w, s)) {
+    if (is_word(w, s) || is_leading_version(w, s)) {
         uint32_t node = w->place.detached ? 0 : tb_learn_child(core, w->place.node, TB_KIND_LITERAL, s->hash, s->text);
         int score = score_of(w, s, node);
         if (score > 0) {

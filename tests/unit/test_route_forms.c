@@ -228,6 +228,52 @@ static uint64_t shape_of(struct tb_core *core, struct tb_bytes p)
  * What is remembered for a shape is what the walk of the whole path says at the same moment. (Whole paths may keep a
  * route of words that are not settled until the tree changes: they are left out.)
  */
+static void a_place_has_few_extensions(void **state)
+{
+    (void)state;
+    static const char *const endings[] = {"js", "css", "png", "jpg", "svg", "pdf", "zip", "csv", "docx", "txt"};
+    struct tb_core *core = support_bound_core();
+    char path[64], route[64];
+    for (int again = 0; again < 2; again++)
+        for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+            snprintf(path, sizeof path, "/assets/IMG_204%d%zu.%s", again, i, endings[i]);
+            snprintf(route, sizeof route, i < 6 ? "/assets/:file.%s" : "/assets/:file", endings[i]);
+            assert_string_equal(ask(core, path), route);
+        }
+    support_drop(core);
+}
+
+static void homes_are_names(void **state)
+{
+    (void)state;
+    struct tb_core *core = support_bound_core();
+    assert_string_equal(ask(core, "/about"), "/about");
+    assert_string_equal(ask(core, "/~alice"), "/:name");
+    assert_string_equal(ask(core, "/~users"), "/:name"); /* whatever the word is */
+    assert_string_equal(ask(core, "/news"), "/news");    /* and other words at the start are what they were */
+    support_drop(core);
+}
+
+/* A value is one of many and seldom seen twice: what looks like one and comes again with every customer is none. */
+static void a_word_that_comes_again_and_again_is_a_literal(void **state)
+{
+    (void)state;
+    struct tb_core *core = support_bound_core();
+    char path[64];
+    assert_string_equal(ask(core, "/boxes/1/dark-11-kqz.json"), "/boxes/:id/:file.json");
+    for (int i = 0; i < 60; i++) {
+        snprintf(path, sizeof path, "/boxes/%d/dark-11-kqz.json", i);
+        ask(core, path);
+    }
+    assert_string_equal(ask(core, "/boxes/4711/dark-11-kqz.json"), "/boxes/:id/dark-11-kqz.json");
+    for (int i = 0; i < 200; i++) { /* but not one of many */
+        snprintf(path, sizeof path, "/crates/%d/pale-%d-zqk.json", i, 10 + i % 50);
+        ask(core, path);
+    }
+    assert_string_equal(ask(core, "/crates/4711/pale-11-zqk.json"), "/crates/:id/:file.json");
+    support_drop(core);
+}
+
 static void a_remembered_shape_has_the_route_of_the_walk(void **state)
 {
     (void)state;
@@ -323,6 +369,9 @@ int main(void)
         cmocka_unit_test(file_names_keep_their_extension),
         cmocka_unit_test(a_place_has_one_placeholder_for_each_extension),
         cmocka_unit_test(literals_stay),
+        cmocka_unit_test(a_place_has_few_extensions),
+        cmocka_unit_test(homes_are_names),
+        cmocka_unit_test(a_word_that_comes_again_and_again_is_a_literal),
         cmocka_unit_test(a_remembered_shape_has_the_route_of_the_walk),
         cmocka_unit_test(shapes_leave_out_values_and_nothing_else),
         cmocka_unit_test(a_new_value_in_a_known_route_costs_no_walk),
