@@ -125,7 +125,7 @@ uint32_t tb_host_label(struct tb_core *core, struct tb_bytes host)
 {
     struct tb_rules_view *v = tb_load_acquire(&core->rules_view);
     uint32_t *admitted = &core->rules->hosts;
-    if (!v || !host.len || !is_allowed(core, v, host))
+    if (!v || !host.len || !is_allowed(core, v, host) || !tb_rules_are_whole(core, v))
         return TB_STR_OTHER;
     uint32_t ref = tb_string_find(core, host);
     if (ref)

@@ -85,6 +85,7 @@ bool tb_rules_read(const uint8_t *section, uint32_t at, uint32_t len, struct tb_
     }
     if (ret->parts[TB_RULES_ENTRIES].length > TB_RULES_ENTRIES_MAX)
         return false;
+    tb_store_relaxed(&ret->checksum, set.checksum);
     tb_store_relaxed(&ret->at, at);
     tb_store_relaxed(&ret->flags, set.flags);
     tb_store_relaxed(&ret->route, set.route);
@@ -95,6 +96,14 @@ bool tb_rules_read(const uint8_t *section, uint32_t at, uint32_t len, struct tb_
     for (uint32_t i = 0; i < TB_RULES_ENTRIES_MAX; i++)
         tb_store_relaxed(&ret->made[i], 0);
     return true;
+}
+
+bool tb_rules_are_whole(const struct tb_core *core, const struct tb_rules_view *view)
+{
+    const uint8_t *p = bytes_at((const uint8_t *)core->rules, tb_load_relaxed(&view->at), sizeof(struct tb_rules_set));
+    tb_fence_acquire(); /* after everything that was read of the set */
+    return p && tb_load_relaxed(&((const struct tb_rules_set *)(const void *)p)->checksum) ==
+                    tb_load_relaxed(&view->checksum);
 }
 
 /* Private caches of routes speak of the rules in force: their seed changes with the generation. */
@@ -216,7 +225,7 @@ struct tb_rules_answer tb_rules_ask(struct tb_core *core, uint8_t method, struct
         }
     }
     /* the set may have been replaced, and its buffer written anew, while it was read: better none than a wrong one */
-    if (TB_UNLIKELY(tb_load_acquire(&core->rules->generation) != generation))
+    if (TB_UNLIKELY(!tb_rules_are_whole(core, v)) || tb_load_acquire(&core->rules->generation) != generation)
         return (struct tb_rules_answer){TB_RULES_SAY_NOTHING, 0, false};
     if (answer.verdict == TB_RULES_SAY_NODE && !answer.node) {
         answer.node = tb_route_declare(core, tb_bytes(label, len));

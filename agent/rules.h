@@ -56,6 +56,12 @@ struct tb_rules_answer {
 struct tb_rules_answer tb_rules_ask(struct tb_core *core, uint8_t method, struct tb_bytes host, struct tb_bytes path,
                                     bool is_cut);
 
+/*
+ * tb_rules_are_whole - what has been read of @view's set until now was written as a whole: its buffer is not being
+ * filled anew. One that is in use may be, after a set that was refused. Two loads. Context: any.
+ */
+bool tb_rules_are_whole(const struct tb_core *core, const struct tb_rules_view *view);
+
 /* tb_rules_match - the entry of @view that @path (normalised here) matches. For tb_rules_ask, and tests. */
 struct tb_rules_match {
     uint32_t entry;

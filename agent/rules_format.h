@@ -57,6 +57,8 @@ struct tb_rules_set {
 TB_SIZE(struct tb_rules_set, 104);
 #define TB_RULES_CHECKED 24u /* bytes of the head that the checksum does not cover */
 TB_AT(struct tb_rules_set, flags, TB_RULES_CHECKED);
+/* Whoever writes a set into a region makes the checksum there 0 first: a core may still read what lay there before. */
+TB_AT(struct tb_rules_set, checksum, 16);
 
 struct tb_rules_node {
     uint16_t edges;    /* the first: literals by rising hash, then globs, then the parameter */
@@ -121,7 +123,8 @@ static inline uint64_t tb_rules_checksum(const void *bytes, size_t len)
 
 /* What a process knows of the set in force: private memory, so that it says the same while the set is rewritten. */
 struct tb_rules_view {
-    uint32_t at; /* of the set in the rules section */
+    uint64_t checksum; /* of the set, as it was found right */
+    uint32_t at;       /* of the set in the rules section */
     uint32_t flags;
     uint32_t max_routes, max_series, max_hosts;
     uint8_t route;

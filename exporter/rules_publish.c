@@ -163,6 +163,17 @@ static int lock_rules(int fd, uint64_t rules)
     return fcntl(fd, F_OFD_SETLK, &lock) < 0 ? -errno : 0;
 }
 
+/* A set into a buffer that is not in force. What lay there is taken back first: after a set that programs refused, it
+ * is what they still use (tb_rules_are_whole). */
+static int put_set(int fd, off_t at, const struct tb_buffer *set)
+{
+    static const uint64_t none = 0;
+    ssize_t n = pwrite(fd, &none, sizeof none, at + (off_t)offsetof(struct tb_rules_set, checksum));
+    if (n == (ssize_t)sizeof none && (n = pwrite(fd, set->data, set->len, at)) == (ssize_t)set->len)
+        return 0;
+    return n < 0 ? -errno : -ENOSPC;
+}
+
 /* Returns 1, or -errno. Whoever is interrupted in the middle leaves a tag that no set has: then it is done again. */
 static int publish_to(const char *path, const struct tb_buffer *set)
 {
@@ -178,10 +189,8 @@ static int publish_to(const char *path, const struct tb_buffer *set)
     size_t tag = offsetof(struct tb_rules_head, tags) + 4 * other;
     if (!r)
         r = put_word(fd, rules, tag, 0);
-    if (!r) {
-        ssize_t n = pwrite(fd, set->data, set->len, (off_t)(rules + buffer_at(other)));
-        r = n == (ssize_t)set->len ? 0 : n < 0 ? -errno : -ENOSPC;
-    }
+    if (!r)
+        r = put_set(fd, (off_t)(rules + buffer_at(other)), set);
     if (!r)
         r = put_word(fd, rules, offsetof(struct tb_rules_head, length) + 4 * other, (uint32_t)set->len);
     if (!r)

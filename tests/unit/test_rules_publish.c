@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * rules_publish.c: rules come into force however often a writer was cut short in the middle, and two writers never mix.
+ * rules_publish.c: rules come into force however often a writer was cut short in the middle, two writers never mix, and
+ * nobody follows rules that are being written.
  * LDFLAGS: -Wl,--wrap=pwrite
  */
 #include "rules_support.h"
@@ -11,7 +12,9 @@
 #include "exporter/collect.h"
 #include "exporter/rules_publish.h"
 
-static int writes_left = -1; /* until one fails; -1: none does */
+static int writes_left = -1;           /* until one fails; -1: none does */
+static void (*between_writes)(void *); /* called before every 8 bytes that are written, and at the end */
+static void *of_between;
 
 ssize_t __real_pwrite(int fd, const void *bytes, size_t len, off_t at);
 ssize_t __wrap_pwrite(int fd, const void *bytes, size_t len, off_t at);
@@ -22,7 +25,15 @@ ssize_t __wrap_pwrite(int fd, const void *bytes, size_t len, off_t at)
         return -1;
     }
     writes_left -= writes_left > 0;
-    return __real_pwrite(fd, bytes, len, at);
+    if (!between_writes)
+        return __real_pwrite(fd, bytes, len, at);
+    for (size_t end = len, from; end; end = from) { /* the last first: nobody promises an order */
+        from = end > 8 ? end - 8 : 0;
+        between_writes(of_between);
+        assert_int_equal(__real_pwrite(fd, (const char *)bytes + from, end - from, at + (off_t)from), end - from);
+    }
+    between_writes(of_between);
+    return (ssize_t)len;
 }
 
 static const char *dirs[1];
@@ -116,11 +127,84 @@ static void one_writer_at_a_time(void **state)
     tear_down(&f);
 }
 
+#define PATTERNS 200
+
+/* A file with the patterns /p0/:NAME/x to /p199/:NAME/x. */
+static char *many_patterns(const char *name)
+{
+    struct tb_buffer text = {0};
+    char pattern[32];
+    tb_puts(&text, "routes: {patterns: [");
+    for (int i = 0; i < PATTERNS; i++) {
+        snprintf(pattern, sizeof pattern, "%s/p%d/:%s/x", i ? ", " : "", i, name);
+        tb_puts(&text, pattern);
+    }
+    tb_put(&text, "]}", sizeof "]}");
+    return text.data;
+}
+
+struct asking {
+    struct tb_core *core;
+    unsigned asked, by_rule;
+};
+
+/*
+ * One request: the old rules, or none (then it is inferred), but nothing in between. A pattern's route is made when it
+ * is first asked for, so there are some left to ask for until the end.
+ */
+static void ask_one(void *arg)
+{
+    struct asking *a = arg;
+    char path[32], old[32];
+    unsigned i = a->asked++ / 10 % PATTERNS;
+    snprintf(path, sizeof path, "/p%u/7/x", i);
+    snprintf(old, sizeof old, "/p%u/:old/x", i);
+    const char *route = rules_ask(a->core, TB_METHOD_GET, "", path, 200);
+    bool is_old = strcmp(route, old) == 0, is_inferred = strstr(route, "/:id/x") != NULL;
+    a->by_rule += is_old;
+    if (!is_old && !is_inferred)
+        fail_msg("%s: %s", path, route);
+}
+
+/* After a set that was refused, the next one is written over the one in use. */
+static void rules_are_not_followed_while_they_are_written(void **state)
+{
+    (void)state;
+    char *old = many_patterns("old"), *new = many_patterns("new");
+    struct fixture f = set_up(old);
+    struct asking a = {.core = f.core};
+    publish(&f);
+    use_config(&f, "routes: {patterns: ['/refused/*']}");
+    assert_int_equal(tb_collect(f.collector), 0);
+    tb_publish(f.publisher, tb_collector_snapshot(f.collector), dirs, 1);
+    ((uint8_t *)(f.core->rules + 1))[f.core->rules->active * TB_RULES_BUFFER + sizeof(struct tb_rules_set)] ^= 1;
+    tb_rules_adopt(f.core);
+    assert_int_equal(support_counter(f.core, TB_COUNTER_RULES_REFUSED), 1);
+
+    ask_one(&a);
+    assert_int_equal(a.by_rule, 1); /* those of before stay in force */
+    use_config(&f, new);
+    assert_int_equal(tb_collect(f.collector), 0);
+    between_writes = ask_one;
+    of_between = &a;
+    tb_publish(f.publisher, tb_collector_snapshot(f.collector), dirs, 1);
+    between_writes = NULL;
+    assert_in_range(a.asked, PATTERNS, 10 * PATTERNS);
+    assert_false(tb_rules_are_seen(f.core));
+    tb_rules_adopt(f.core);
+    assert_string_equal(rules_ask(f.core, TB_METHOD_GET, "", "/p3/7/x", 200), "/p3/:new/x");
+    assert_int_equal(support_counter(f.core, TB_COUNTER_RULES_REFUSED), 1);
+    free(old);
+    free(new);
+    tear_down(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rules_cut_short_are_written_again),
         cmocka_unit_test(one_writer_at_a_time),
+        cmocka_unit_test(rules_are_not_followed_while_they_are_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
