@@ -67,7 +67,9 @@ static uint32_t place_of(const struct tb_route_walk *w, const struct tb_segment 
 static bool takes_few_words(struct tb_core *core, uint32_t values)
 {
     const struct tb_route_node *n = tb_learn_node(core, values);
-    unsigned bits = (unsigned)__builtin_popcount(tb_load_relaxed(&n->via));
+    unsigned bits = 0; /* __builtin_popcount would be a call into a library */
+    for (unsigned via = tb_load_relaxed(&n->via); via; via &= via - 1)
+        bits++;
     unsigned seen = (unsigned)tb_load_relaxed(&n->words) + tb_load_relaxed(&n->again);
     return values && bits && bits <= FEW_WORDS && tb_load_relaxed(&n->words) <= FEW_WORDS &&
            seen >= bits * FEW_WORDS_EACH;
