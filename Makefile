@@ -99,6 +99,9 @@ $(O)/tests/%.o: tests/%.c Makefile
 	$(Q)mkdir -p $(@D) && $(CC) -MMD -MP $(TB_CPPFLAGS) -Iexporter $(EXPORTER_CFLAGS) $(CPPFLAGS) $(TB_CFLAGS) $(CFLAGS) \
 		-c -o $@ $<
 
+# What the assembler reads into them (assets.c).
+$(O)/exporter/assets.o $(B)/fuzz/exporter/assets.o $(B)/afl/exporter/assets.o: $(wildcard exporter/page/*) $(wildcard docs/*.md)
+
 $(AGENT_LIB): $(call objs,$(AGENT_SRC))
 	$(call say,AR,$@)
 	$(Q)mkdir -p $(@D) && rm -f $@ && $(AR) rcs $@ $^

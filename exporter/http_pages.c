@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "boot.h"
+#include "http_look.h"
 
 #define TIMEOUT_HEADER "X-Prometheus-Scrape-Timeout-Seconds"
 #define TIMEOUT_MAX_S 3600.0
@@ -15,7 +16,6 @@
 struct tb_pages {
     struct tb_pages_options options;
     char *telemetry_path;
-    char *landing;
     struct tb_http_page *table;
     size_t last_bytes; /* that the last scrape held: what the next will hold, as far as can be told */
     uint64_t took_ns;  /* what it took */
@@ -112,37 +112,12 @@ static void scrape(struct tb_http_request *r)
 /* --- the others ------------------------------------------------------------------------------------------------------
  */
 
-static void put_html(struct tb_buffer *b, const char *text)
+int tb_pages_look(const struct tb_http_request *r, struct tb_look *ret)
 {
-    for (const char *p = text; *p; p++) {
-        const char *entity = *p == '&' ? "&amp;" : *p == '<' ? "&lt;" : *p == '"' ? "&quot;" : NULL;
-        if (entity)
-            tb_puts(b, entity);
-        else
-            tb_put(b, p, 1);
-    }
-}
-
-static char *make_landing(const char *telemetry_path)
-{
-    struct tb_buffer b = {0};
-    tb_puts(
-        &b,
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>Tickbird exporter</title></head>\n"
-        "<body>\n<h1>Tickbird exporter</h1>\n<p>HTTP metrics of unmodified servers. Version " TB_VERSION
-        ".</p>\n<ul>\n<li><a href=\"");
-    put_html(&b, telemetry_path);
-    tb_puts(&b, "\">Metrics</a></li>\n<li><a href=\"/-/healthy\">Health</a></li>\n"
-                "<li><a href=\"/-/ready\">Readiness</a></li>\n</ul>\n</body>\n</html>\n");
-    tb_put(&b, "", 1);
-    return b.data;
-}
-
-static void landing(struct tb_http_request *r)
-{
-    static const char *const headers[] = {"Content-Security-Policy", "default-src 'none'", NULL};
     const struct tb_pages *p = r->arg;
-    tb_http_answer_static(r, MHD_HTTP_OK, "text/html; charset=utf-8", p->landing, strlen(p->landing), headers);
+    int error = p->options.look(p->options.arg, ret);
+    ret->telemetry_path = p->telemetry_path;
+    return error;
 }
 
 static void healthy(struct tb_http_request *r)
@@ -164,7 +139,6 @@ static void ready(struct tb_http_request *r)
 
 static const struct tb_http_page pages[] = {
     {NULL /* the telemetry path */, TB_HTTP_READ, scrape},
-    {"/", TB_HTTP_READ, landing},
     {"/-/healthy", TB_HTTP_READ, healthy},
     {"/-/ready", TB_HTTP_READ, ready},
 };
@@ -173,17 +147,19 @@ static const struct tb_http_page pages[] = {
 struct tb_pages *tb_pages_new(const struct tb_pages_options *options, struct tb_http_options *ret)
 {
     struct tb_pages *p = tb_alloc(sizeof *p);
+    size_t more_count;
     p->options = *options;
     p->telemetry_path = tb_strndup(options->telemetry_path, strlen(options->telemetry_path));
     p->options.telemetry_path = p->telemetry_path;
-    p->landing = make_landing(p->telemetry_path);
-    p->table = tb_alloc(sizeof pages);
+    const struct tb_http_page *more = tb_look_pages(&more_count);
+    p->table = tb_alloc((PAGES + more_count) * sizeof *p->table);
     memcpy(p->table, pages, sizeof pages);
+    memcpy(p->table + PAGES, more, more_count * sizeof *more);
     for (size_t i = 0; i < PAGES; i++)
         if (!p->table[i].path)
             p->table[i].path = p->telemetry_path;
     ret->pages = p->table;
-    ret->page_count = PAGES;
+    ret->page_count = PAGES + more_count;
     ret->arg = p;
     return p;
 }
@@ -193,7 +169,6 @@ void tb_pages_free(struct tb_pages *p)
     if (!p)
         return;
     free(p->telemetry_path);
-    free(p->landing);
     free(p->table);
     free(p);
 }

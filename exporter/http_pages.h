@@ -6,6 +6,7 @@
 #ifndef TB_HTTP_PAGES_H
 #define TB_HTTP_PAGES_H
 
+#include "api.h"
 #include "http.h"
 #include "response.h"
 
@@ -27,11 +28,16 @@ struct tb_pages_options {
     bool (*is_ready)(void *arg);
     struct tb_response_totals *totals; /* borrowed: grows by every scrape's bytes */
     bool has_created_samples;          /* OpenMetrics 1.0 */
+    /* What there is to be seen now, for the page and the API. Returns 0 or -errno. */
+    int (*look)(void *arg, struct tb_look *ret);
     void *arg;
 };
 
 /* tb_pages_new - the pages, for tb_http_options: pages, page_count and arg. @options is copied, its strings too. */
 struct tb_pages *tb_pages_new(const struct tb_pages_options *options, struct tb_http_options *ret);
 void tb_pages_free(struct tb_pages *p);
+
+/* tb_pages_look - for the pages of http_look.c: what there is to be seen now. Returns 0 or -errno. */
+int tb_pages_look(const struct tb_http_request *r, struct tb_look *ret);
 
 #endif

@@ -20,6 +20,7 @@
 #include "families.h"
 #include "fold.h"
 #include "forget.h"
+#include "history.h"
 #include "http_pages.h"
 #include "ledger.h"
 #include "log.h"
@@ -34,6 +35,8 @@
 /* Time that one scrape may spend on looking for programs that are not recorded. */
 #define SCAN_NS UINT64_C(50000000)
 #define SCAN_ONCE_NS UINT64_C(2000000000)
+/* The page and the API show what was collected so long ago at most; a scrape always collects. */
+#define LOOK_NS UINT64_C(1000000000)
 
 struct exporter {
     struct tb_options options;
@@ -47,6 +50,8 @@ struct exporter {
     struct tb_fold_options fold;
     struct tb_unobserved_scan *unobserved;
     struct tb_reload reload;
+    struct tb_history *history;
+    uint64_t collected_ns; /* CLOCK_MONOTONIC, of the snapshot */
     bool has_collected;
 };
 
@@ -68,12 +73,9 @@ static void publish_rules(struct exporter *e)
                e->options.values[TB_OPTION_REGION_DIR].count);
 }
 
-static int scrape(struct exporter *e, const struct tb_encoding *encoding, struct tb_exposition *ret)
+/* For somebody who looks: a scrape, the page. */
+static int collect(struct exporter *e)
 {
-    const struct tb_expose_options expose = {
-        .metrics = tb_metrics_default,
-        .has_native = encoding->has_native && tb_option_is_on(&e->options, TB_OPTION_NATIVE_HISTOGRAMS),
-    };
     uint64_t start_ns = tb_clock_ns(CLOCK_MONOTONIC);
     tb_reload_again(&e->reload, false);
     int r = tb_collect(e->collector);
@@ -82,8 +84,23 @@ static int scrape(struct exporter *e, const struct tb_encoding *encoding, struct
         return r;
     }
     e->has_collected = true;
+    e->collected_ns = start_ns;
     tb_unobserved_scan(e->unobserved, start_ns, e->http ? SCAN_NS : SCAN_ONCE_NS, tb_collector_snapshot(e->collector));
     publish_rules(e);
+    tb_history_note(e->history, tb_collector_snapshot(e->collector), start_ns);
+    return 0;
+}
+
+static int scrape(struct exporter *e, const struct tb_encoding *encoding, struct tb_exposition *ret)
+{
+    const struct tb_expose_options expose = {
+        .metrics = tb_metrics_default,
+        .has_native = encoding->has_native && tb_option_is_on(&e->options, TB_OPTION_NATIVE_HISTOGRAMS),
+    };
+    uint64_t start_ns = tb_clock_ns(CLOCK_MONOTONIC);
+    int r = collect(e);
+    if (r < 0)
+        return r;
     tb_expose_snapshot(ret, tb_collector_snapshot(e->collector), &expose);
     tb_self_expose(ret, &e->self, e->collector, e->ledger, expose.metrics);
     tb_reload_expose(ret, &e->reload, expose.metrics);
@@ -107,6 +124,24 @@ static bool is_ready(void *arg)
 {
     const struct exporter *e = arg;
     return e->has_collected;
+}
+
+static int on_look(void *arg, struct tb_look *ret)
+{
+    struct exporter *e = arg;
+    int r = 0;
+    if (!e->collected_ns || tb_clock_ns(CLOCK_MONOTONIC) - e->collected_ns > LOOK_NS)
+        r = collect(e);
+    *ret = (struct tb_look){
+        .snapshot = tb_collector_snapshot(e->collector),
+        .history = e->history,
+        .now_ns = e->collected_ns,
+        .started_ns = tb_self_started_ns(),
+        .ledger = tb_ledger_is_writer(e->ledger) ? "writable"
+                  : e->ledger                    ? "read_only"
+                                                 : "none",
+    };
+    return r;
 }
 
 /* --- set-up ----------------------------------------------------------------------------------------------------------
@@ -199,6 +234,8 @@ static int open_collector(struct exporter *e, char **ret_error)
     else if (r < 0)
         *ret_error = tb_format("--region.dir: %s: see that the regions and the ledger can be read", strerror(-r));
     e->has_collected = r == 0;
+    if (!r) /* what counts from here on has a rate at the first look */
+        tb_history_note(e->history, tb_collector_snapshot(e->collector), tb_clock_ns(CLOCK_MONOTONIC));
     return r;
 }
 
@@ -230,6 +267,7 @@ static int start_http(struct exporter *e, char **ret_error)
         .is_ready = is_ready,
         .totals = &e->self.responses,
         .has_created_samples = tb_option_is_on(&e->options, TB_OPTION_CREATED_SAMPLES),
+        .look = on_look,
         .arg = e,
     };
     struct tb_http_options options = {
@@ -238,7 +276,7 @@ static int start_http(struct exporter *e, char **ret_error)
         .web = e->web,
     };
     if (pages.telemetry_path[0] != '/' || strcmp(pages.telemetry_path, "/") == 0 ||
-        strncmp(pages.telemetry_path, "/-/", 3) == 0) {
+        strncmp(pages.telemetry_path, "/-/", 3) == 0 || strncmp(pages.telemetry_path, "/api/", 5) == 0) {
         *ret_error = tb_format("--web.telemetry-path: \"%s\" is no path of its own: give one like /metrics",
                                pages.telemetry_path);
         return -EINVAL;
@@ -276,10 +314,12 @@ static void keep_house(struct exporter *e)
         (void)tb_stale_remove(e->collector, e->fold.unlink_after_ns);
     tb_reload_again(&e->reload, false);
     int r = tb_collect(e->collector);
-    if (!r)
+    if (!r) {
+        e->collected_ns = tb_clock_ns(CLOCK_MONOTONIC);
         publish_rules(e);
-    if (!r)
+        tb_history_tend(e->history, tb_collector_snapshot(e->collector), e->collected_ns);
         r = tb_fold(e->collector, &e->fold);
+    }
     if (r < 0)
         tb_log(TB_LOG_ERROR, "dead regions not folded", "error", strerror(-r), NULL);
     else if (r > 0)
@@ -431,6 +471,7 @@ int main(int argc, char **argv)
         e.fold.fold_after_ns = tb_option_ns(&e.options, TB_OPTION_FOLD_AFTER);
         e.fold.unlink_after_ns = tb_option_ns(&e.options, TB_OPTION_UNLINK_AFTER);
         e.unobserved = tb_unobserved_new();
+        e.history = tb_history_new();
         if (open_ledger(&e, &error) == 0 && open_collector(&e, &error) == 0) {
             publish_rules(&e);
             status = tb_option_is_on(&e.options, TB_OPTION_ONCE) ? once(&e) : serve(&e, &error);
@@ -443,6 +484,7 @@ int main(int argc, char **argv)
     tb_pages_free(e.pages);
     tb_web_free(e.web);
     tb_unobserved_free(e.unobserved);
+    tb_history_free(e.history);
     tb_collector_free(e.collector);
     tb_ledger_close(e.ledger);
     tb_reload_free(&e.reload);

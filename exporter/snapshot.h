@@ -65,7 +65,7 @@ struct tb_snap_series {
     bool is_served;      /* it has counted something, once */
     uint32_t hash;
     uint32_t serial; /* no other of this snapshot has had it */
-    char *labels; /* `service="…",method="…",route="…",status="…"`, escaped: as every line of it begins */
+    char *labels;    /* `service="…",method="…",route="…",status="…"`, escaped: as every line of it begins */
     uint32_t labels_len;
     struct tb_snap_series *next_in_bucket;
 };

@@ -400,9 +400,8 @@ static void make_heat(struct tb_view_heat *heat, const struct sum *s, size_t int
     heat->counts = tb_alloc(intervals * heat->rows * sizeof *heat->counts);
     for (size_t k = 0; k < intervals; k++) {
         for (unsigned b = from; b <= to; b++) {
-            uint64_t *cell = &heat->counts[k * heat->rows + (b - heat->first_bucket) / heat->buckets_per_row];
-            *cell += s->intervals[k].counts[b];
-            heat->max = *cell > heat->max ? *cell : heat->max;
+            unsigned row = (b - heat->first_bucket) / heat->buckets_per_row;
+            heat->counts[k * heat->rows + row] += s->intervals[k].counts[b];
         }
     }
 }
@@ -419,8 +418,9 @@ static void find_window(struct making *m)
     m->window_from = v->interval_count;
     for (size_t k = v->interval_count; k-- > 0;) {
         tb_history_interval(m->walk, k, &start, &end);
-        v->ends[k] = (double)(v->now_ns - start) / 1e9;
-        if (k + 1 == v->interval_count || v->now_ns - start <= WINDOW_NS + WINDOW_LATE_NS) {
+        uint64_t age_ns = start < v->now_ns ? v->now_ns - start : 0;
+        v->ends[k] = (double)age_ns / 1e9;
+        if (k + 1 == v->interval_count || age_ns <= WINDOW_NS + WINDOW_LATE_NS) {
             m->window_from = k;
             v->window_seconds = v->ends[k];
         }

@@ -80,7 +80,6 @@ struct tb_view_route {
 struct tb_view_heat {
     unsigned first_bucket, buckets_per_row, rows; /* rows = 0: nothing was timed */
     uint64_t *counts;                             /* [interval * rows + row] */
-    uint64_t max;
 };
 
 struct tb_view {

@@ -74,6 +74,17 @@ static bool is_ready(void *arg)
     return ready;
 }
 
+static struct tb_snapshot *snapshot;
+static struct tb_history *history;
+static int look_error;
+
+static int look(void *arg, struct tb_look *ret)
+{
+    (void)arg;
+    *ret = (struct tb_look){.snapshot = snapshot, .history = history, .now_ns = clock_ns, .ledger = "none"};
+    return look_error;
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -84,7 +95,11 @@ static int set_up(void **state)
     scrape_error = 0;
     ready = true;
     scrapes = 0;
-    struct tb_pages_options ours = {"/metrics", scrape, scraped, is_ready, NULL, false, NULL};
+    look_error = 0;
+    snapshot = tb_snapshot_new();
+    history = tb_history_new();
+    struct tb_pages_options ours = {
+        .telemetry_path = "/metrics", .scrape = scrape, .scraped = scraped, .is_ready = is_ready, .look = look};
     struct tb_http_options o = {.connections_max = 128, .scrapes_max = 40};
     struct tb_listeners listeners = {0};
     pages = tb_pages_new(&ours, &o);
@@ -99,6 +114,8 @@ static int tear_down(void **state)
     (void)state;
     tb_http_stop(http);
     tb_pages_free(pages);
+    tb_history_free(history);
+    tb_snapshot_free(snapshot);
     return 0;
 }
 
@@ -160,7 +177,7 @@ static size_t receive(int fd, char *to, size_t space, size_t enough, bool *ret_c
 
 struct answer {
     unsigned code;
-    char text[4096]; /* head and body */
+    char text[32768]; /* head and body */
     const char *body;
     bool is_closed;
 };
@@ -194,7 +211,8 @@ static void pages_are_where_they_are_expected(void **state)
     a = ask(GET("/"));
     assert_int_equal(a.code, 200);
     assert_non_null(strstr(a.text, "Content-Type: text/html; charset=utf-8\r\n"));
-    assert_non_null(strstr(a.body, "href=\"/metrics\""));
+    assert_non_null(strstr(a.text, "Content-Security-Policy: default-src 'none'; script-src 'self'; "));
+    assert_non_null(strstr(a.body, "href=\"metrics\""));
     assert_int_equal(ask(GET("/-/healthy")).code, 200);
     assert_int_equal(ask(GET("/-/ready")).code, 200);
     ready = false;
@@ -202,6 +220,31 @@ static void pages_are_where_they_are_expected(void **state)
     assert_int_equal(ask(GET("/metrics/")).code, 404);
     assert_int_equal(ask(GET("/nope")).code, 404);
     assert_int_equal(scrapes, 2);
+}
+
+static void the_api_takes_arguments_and_says_what_is_wrong(void **state)
+{
+    (void)state;
+    struct answer a = ask(GET("/api/v1/overview?service=a%20b&sort=p95&limit=3&unknown=1"));
+    assert_int_equal(a.code, 200);
+    assert_non_null(strstr(a.text, "Content-Type: application/json\r\n"));
+    assert_non_null(strstr(a.text, "Cache-Control: no-store\r\n"));
+    assert_non_null(strstr(a.body, "\"sort\":\"p95\""));
+    assert_int_equal(ask(GET("/api/v1/routes?sort=speed")).code, 400);
+    assert_int_equal(ask(GET("/api/v1/routes?limit=10001")).code, 400);
+    assert_int_equal(ask(GET("/api/v1/routes?limit=-1")).code, 400);
+    assert_int_equal(ask(GET("/api/v1/routes?limit=")).code, 200);
+    a = ask(GET("/api/v1/routes?search=a&search=b"));
+    assert_int_equal(a.code, 400);
+    assert_non_null(strstr(a.body, "{\"error\":\"an argument is given twice\"}"));
+    assert_int_equal(ask(GET("/api/v1/")).code, 404);
+    assert_int_equal(ask("POST /api/v1/status HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").code, 405);
+    look_error = -EMFILE;
+    assert_int_equal(ask(GET("/api/v1/status")).code, 500);
+    assert_int_equal(ask(GET("/")).code, 500);
+    assert_int_equal(ask(GET("/-/page.js")).code, 200);
+    assert_int_equal(ask(GET("/-/docs/api.md")).code, 200);
+    assert_int_equal(scrapes, 0); /* none of these is one */
 }
 
 static void head_is_get_without_a_body(void **state)
@@ -529,6 +572,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         TEST(pages_are_where_they_are_expected),
+        TEST(the_api_takes_arguments_and_says_what_is_wrong),
         TEST(head_is_get_without_a_body),
         TEST(a_failed_scrape_is_a_500),
         TEST(many_scrapes_share_one_connection),
