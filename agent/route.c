@@ -1,104 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From a request path to a route label. A path is walked down the learner's tree: known literals are followed,
- * everything else is judged to be a literal or a value (route_walk.c). A route that
- * the tree does not have, or that never answered, is a trial until its status is known: a 404 leaves no trace, anything
- * else puts it into the tree. Entry points: tb_route_begin, tb_route_end, tb_route_text, tb_route_line.
+ * From a request path to a route. A path is walked down the learner's tree: known literals are followed
+ * (route_known.c), everything else is judged to be a literal or a value (route_walk.c). A route that the tree does not
+ * have, or that never answered, is a trial until its status is known: a 404 leaves no trace, anything else puts it into
+ * the tree. Entry points: tb_route_begin, tb_route_end; routes as text are in route_label.c.
  *
  * Fork story: the learner is shared; the cache of whole paths in struct tb_core is private, copied, and stays right.
  */
 #include "route.h"
 #include "region.h"
 #include "route_cache.h"
+#include "route_known.h"
+#include "route_label.h"
 #include "route_rules.h"
 #include "route_shape.h"
 #include "route_walk.h"
 #include "series.h"
 
-#define HANDLE_TRIAL (1u << 31)
-
-/* --- labels ----------------------------------------------------------------------------------------------------------
- */
-
-struct writer {
-    char *out;
-    size_t len, room;
-};
-
-static void put(struct writer *w, const void *bytes, size_t len)
-{
-    if (len > w->room - w->len)
-        len = w->room - w->len;
-    tb_copy(w->out + w->len, bytes, len);
-    w->len += len;
-}
-
-/* One segment with its slash. A literal that begins like a placeholder is escaped: its colon becomes %3A. */
-static void put_segment(struct writer *w, uint8_t kind, struct tb_bytes text)
-{
-    if (kind == TB_KIND_WHOLE) {
-        put(w, text.ptr, text.len);
-        return;
-    }
-    if (kind == TB_KIND_LITERAL && text.len == 1 && text.ptr[0] == '*') {
-        put(w, "*", 1); /* asterisk-form: no slash */
-        return;
-    }
-    put(w, "/", 1);
-    if (kind != TB_KIND_LITERAL) {
-        const char *name = tb_segment_placeholder(kind);
-        put(w, name, tb_strnlen(name, 8));
-    } else if (text.len && text.ptr[0] == ':') {
-        put(w, "%3A", 3);
-        text = tb_bytes(text.ptr + 1, text.len - 1);
-    }
-    put(w, text.ptr, text.len);
-}
-
-static void put_node(struct tb_core *core, uint32_t node, struct writer *w)
-{
-    uint16_t chain[TB_ROUTE_DEPTH];
-    uint32_t n = 0;
-    while (node && n < TB_ROUTE_DEPTH) {
-        chain[n++] = (uint16_t)node;
-        node = tb_learn_node(core, node)->parent;
-    }
-    while (n) {
-        const struct tb_route_node *at = tb_learn_node(core, chain[--n]);
-        put_segment(w, at->kind, tb_learn_text(core, at));
-    }
-}
-
-static void put_trial(struct tb_core *core, const struct tb_route_trial *t, struct writer *w)
-{
-    put_node(core, t->base, w);
-    uint32_t at = 0;
-    for (uint32_t i = 0; i < t->count && i < TB_ROUTE_DEPTH; i++) {
-        uint32_t len = t->steps[i].text_len;
-        if (len > sizeof t->text - at)
-            break;
-        put_segment(w, t->steps[i].kind, tb_bytes(t->text + at, len));
-        at += len;
-    }
-}
-
 /* --- what is learned -------------------------------------------------------------------------------------------------
  */
-
-/* A word was taken for a value of this placeholder. A count lost between two writers is harmless. */
-static void note_value(struct tb_core *core, struct tb_route_node *n, uint32_t word)
-{
-    if (tb_load_relaxed(&n->words) == TB_NODE_WORDS)
-        return; /* it is known well enough: busy places are only read */
-    uint8_t *count = tb_word_get(core, word).value ? &n->again : &n->words;
-    uint8_t so_far = tb_load_relaxed(count);
-    if (so_far < TB_NODE_WORDS)
-        tb_store_relaxed(count, (uint8_t)(so_far + 1));
-    tb_word_note(core, word, TB_WORD_VALUE);
-    uint16_t bit = (uint16_t)(1u << (word >> 28)), sketch = tb_load_relaxed(&n->via);
-    if (!(sketch & bit))
-        tb_store_relaxed(&n->via, (uint16_t)(sketch | bit));
-}
 
 static void note_values(struct tb_core *core, const struct tb_route_walk *w)
 {
@@ -108,7 +28,7 @@ static void note_values(struct tb_core *core, const struct tb_route_walk *w)
             continue;
         uint32_t word = c->step.is_word ? tb_route_choice_word(w, i) : 0;
         if (c->step.is_word)
-            note_value(core, tb_learn_node(core, c->node), word);
+            tb_learn_note_value(core, c->node, word);
         if (i + 1 < w->known && c[1].step.kind == TB_KIND_LITERAL)
             tb_learn_note_via(tb_learn_node(core, c[1].node), word);
     }
@@ -121,7 +41,7 @@ static void note_step(struct tb_core *core, const struct tb_route_trial *t, uint
     if (literal)
         tb_word_note(core, t->words[i], TB_WORD_LITERAL);
     else if (t->steps[i].is_word)
-        note_value(core, tb_learn_node(core, node), t->words[i]);
+        tb_learn_note_value(core, node, t->words[i]);
     if (!i && !t->base)
         return;
     uint8_t kind = i ? t->steps[i - 1].kind : tb_learn_node(core, t->base)->kind;
@@ -211,13 +131,10 @@ static uint32_t label_of(struct tb_core *core, uint32_t node)
     if (label && (label != TB_STR_OTHER || !has_room)) /* a cap may have been raised */
         return label;
     char text[TB_ROUTE_LABEL_MAX + 16];
-    struct writer w = {text, 0, sizeof text};
-    put_node(core, node, &w);
-    if (!w.len)
-        put(&w, "/", 1);
+    size_t len = tb_route_label(core, node, text, sizeof text);
     label = TB_STR_OTHER;
     if (has_room) {
-        label = tb_string_intern(core, tb_bytes(text, w.len));
+        label = tb_string_intern(core, tb_bytes(text, len));
         label = label ? label : TB_STR_OTHER;
     }
     if (!tb_cas_acq_rel(&n->label, &before, label))
@@ -225,96 +142,6 @@ static uint32_t label_of(struct tb_core *core, uint32_t node)
     if (label != TB_STR_OTHER)
         tb_add_relaxed(&tb_learn_head(core)->routes, 1);
     return label;
-}
-
-/* --- the short way: a path whose every segment is known
- * --------------------------------------------------------------- */
-
-#define EACH_BYTE(x) (UINT64_C(0x0101010101010101) * (x))
-
-/* A segment as it is met: how long, its hash, and whether it is all digits. */
-struct met {
-    size_t len;
-    uint32_t hash;
-    bool number;
-};
-
-/* Read the segment at @p, 8 bytes at a time. */
-static inline struct met meet(const uint8_t *p, size_t left)
-{
-    struct met m = {.number = true};
-    uint64_t h = 0;
-    for (;;) {
-        size_t n = left - m.len;
-        uint64_t x = n >= 8 ? tb_load_8(p + m.len) : tb_load_few(p + m.len, n);
-        n = n >= 8 ? 8 : n;
-        uint64_t slash = x ^ EACH_BYTE('/');
-        slash = (slash - EACH_BYTE(1)) & ~slash & EACH_BYTE(0x80); /* the lowest set bit is exact */
-        if (slash) {
-            n = (size_t)__builtin_ctzll(slash) / 8;
-            x &= n ? ~UINT64_C(0) >> (64 - 8 * n) : 0;
-        }
-        uint64_t pad = n < 8 ? EACH_BYTE('0') << 8 * n : 0; /* behind the end: digits */
-        m.number = m.number && (((x | pad) & EACH_BYTE(0xf0)) == EACH_BYTE(0x30)) &&
-                   ((((x | pad) + EACH_BYTE(6)) & EACH_BYTE(0xf0)) == EACH_BYTE(0x30));
-        m.len += n;
-        if (n < 8 || m.len == left) {
-            if (n || !m.len) /* a text that ends with a full block has no empty one behind it */
-                h = tb_segment_hash_block(h, x);
-            break;
-        }
-        h = tb_segment_hash_block(h, x);
-    }
-    m.hash = tb_segment_hash_end(h, m.len);
-    return m;
-}
-
-/* Letters, dashes and underscores that begin with a letter: nothing to normalise, no version, no file name. */
-static bool is_simple_word(const uint8_t *p, size_t len)
-{
-    for (size_t i = 0; i < len; i++)
-        if ((uint8_t)((p[i] | 0x20) - 'a') >= 26 && (!i || (p[i] != '-' && p[i] != '_')))
-            return false;
-    return len <= TB_ROUTE_LITERAL_MAX;
-}
-
-/*
- * Follow literals that have proved themselves, numbers through the placeholder of their place, and words where those
- * are values. Returns the node, or
- * UINT32_MAX when anything else comes (then the path is split, scanned and judged). Needs no normalisation: a
- * segment that does would not be found.
- */
-static uint32_t walk_known(struct tb_core *core, struct tb_bytes path)
-{
-    uint32_t node = 0, before = 0;
-    size_t i = 0;
-    while (i < path.len) {
-        const uint8_t *at = path.ptr + ++i; /* behind the slash */
-        struct met m = meet(at, path.len - i);
-        if (!m.len)
-            return UINT32_MAX;
-        i += m.len;
-        uint32_t parent = node;
-        node = m.number ? tb_load_acquire(&tb_learn_node(core, parent)->values)
-                        : tb_learn_child(core, parent, TB_KIND_LITERAL, m.hash, tb_bytes(at, m.len));
-        if (!node && is_simple_word(at, m.len)) {
-            node = tb_route_place_of_words(core, parent, m.hash, tb_bytes(at, m.len));
-            if (node)
-                note_value(core, tb_learn_node(core, node), m.hash);
-        }
-        if (!node)
-            return UINT32_MAX;
-        struct tb_route_node *n = tb_learn_node(core, node);
-        if (tb_load_relaxed(&n->visits) < TB_NODE_VISITS || (tb_load_relaxed(&n->flags) & TB_NODE_MERGED))
-            return UINT32_MAX;
-        if (n->kind == TB_KIND_LITERAL && tb_learn_node(core, parent)->kind != TB_KIND_LITERAL && parent) {
-            if (tb_load_relaxed(&n->via) == tb_learn_via(before))
-                return UINT32_MAX; /* nothing but this word leads there: is it a literal after all? */
-            tb_learn_note_via(n, before);
-        }
-        before = m.number ? 0 : m.hash;
-    }
-    return tb_load_relaxed(&tb_learn_node(core, node)->flags) & TB_NODE_ANSWERED ? node : UINT32_MAX;
 }
 
 /* --- entry points ----------------------------------------------------------------------------------------------------
@@ -399,7 +226,7 @@ static __attribute__((noinline)) uint32_t begin_unknown(struct tb_core *core, ui
         return handle;
     if (TB_UNLIKELY(has_rules) && tb_route_ruled(core, method, host, path, false, &hash, &handle))
         return handle;
-    uint32_t node = path.len && path.ptr[0] == '/' ? walk_known(core, path) : UINT32_MAX;
+    uint32_t node = path.len && path.ptr[0] == '/' ? tb_route_walk_known(core, path) : UINT32_MAX;
     if (node == UINT32_MAX)
         return begin_slow(core, path, false, hash, shape != 0);
     /* all on the way is settled: another value of the same form would come here too */
@@ -500,7 +327,7 @@ uint32_t tb_route_end(struct tb_core *core, uint32_t handle, uint8_t method, uin
     (void)method;
     if (TB_UNLIKELY(handle == TB_ROUTE_OTHER))
         return TB_STR_OTHER;
-    if (TB_UNLIKELY(handle & HANDLE_TRIAL))
+    if (TB_UNLIKELY(handle & TB_TRIAL_HANDLE))
         return end_trial(core, handle, status);
     uint32_t label = tb_load_acquire(&tb_learn_node(core, handle - 1)->label);
     if (TB_UNLIKELY(!label)) {
@@ -513,47 +340,4 @@ uint32_t tb_route_end(struct tb_core *core, uint32_t handle, uint8_t method, uin
     if (TB_UNLIKELY(label == TB_STR_OTHER) && (label = label_of(core, handle - 1)) == TB_STR_OTHER)
         tb_count(core, TB_COUNTER_ROUTES_OVERFLOW);
     return label;
-}
-
-size_t tb_route_text(struct tb_core *core, uint32_t handle, char *ret, size_t len)
-{
-    struct writer w = {ret, 0, len};
-    bool decided = false;
-    if (handle == TB_ROUTE_OTHER || !core->learner) {
-        put(&w, "_other", 6);
-        return w.len;
-    }
-    if (!(handle & HANDLE_TRIAL)) {
-        put_node(core, handle - 1, &w);
-    } else {
-        struct tb_route_trial *t = handle == TB_ROUTE_IGNORED ? NULL : tb_trial_find(core, handle, &decided);
-        if (handle == TB_ROUTE_IGNORED)
-            put(&w, "_ignored", 8);
-        else if (!t || (decided && t->other))
-            put(&w, "_other", 6);
-        else if (!decided)
-            put_trial(core, t, &w);
-        else if (t->result)
-            put_node(core, t->result - 1u, &w);
-        else
-            put(&w, "_unmatched", 10);
-    }
-    if (!w.len)
-        put(&w, "/", 1);
-    return w.len;
-}
-
-size_t tb_route_line(struct tb_core *core, uint8_t method, struct tb_bytes path, uint16_t status, char *ret, size_t len)
-{
-    for (size_t i = 0; i < path.len; i++)
-        if (path.ptr[i] == '?' || path.ptr[i] == '#')
-            path.len = i;
-    uint32_t handle = tb_route_begin(core, method, path, false);
-    size_t used = tb_route_text(core, handle, ret, len);
-    if (tb_route_end(core, handle, method, status) == TB_STR_UNMATCHED) {
-        struct writer w = {ret, 0, len};
-        put(&w, "_unmatched", 10);
-        used = w.len;
-    }
-    return used;
 }

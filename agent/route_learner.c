@@ -236,6 +236,21 @@ void tb_word_note(struct tb_core *core, uint32_t hash, enum tb_word_use use)
     (void)tb_cas_relaxed(slot, &old, u.bits); /* lost to another writer: harmless */
 }
 
+void tb_learn_note_value(struct tb_core *core, uint32_t values, uint32_t word)
+{
+    struct tb_route_node *n = tb_learn_node(core, values);
+    if (tb_load_relaxed(&n->words) == TB_NODE_WORDS)
+        return; /* it is known well enough: busy places are only read */
+    uint8_t *count = tb_word_get(core, word).value ? &n->again : &n->words;
+    uint8_t so_far = tb_load_relaxed(count);
+    if (so_far < TB_NODE_WORDS)
+        tb_store_relaxed(count, (uint8_t)(so_far + 1));
+    tb_word_note(core, word, TB_WORD_VALUE);
+    uint16_t bit = (uint16_t)(1u << (word >> 28)), sketch = tb_load_relaxed(&n->via);
+    if (!(sketch & bit))
+        tb_store_relaxed(&n->via, (uint16_t)(sketch | bit));
+}
+
 #define TRIAL_BYTES ((uint32_t)sizeof(struct tb_route_trial))
 
 static struct tb_route_trial *trial_at(struct tb_core *core, uint32_t slot)
@@ -262,7 +277,7 @@ struct tb_route_trial *tb_trial_claim(struct tb_core *core, uint32_t *ret_handle
         if (in_use && ((number - (stamp >> 1)) & TRIAL_MASK) < TB_ROUTE_STEAL)
             continue;
         if (tb_cas_acq_rel(&t->stamp, &stamp, number << 1 | 1)) {
-            *ret_handle = 1u << 31 | slot << TRIAL_BITS | number;
+            *ret_handle = TB_TRIAL_HANDLE | slot << TRIAL_BITS | number;
             return t;
         }
     }

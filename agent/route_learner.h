@@ -183,8 +183,13 @@ enum tb_word_use { TB_WORD_LITERAL, TB_WORD_VALUE, TB_WORD_BEFORE_VALUE, TB_WORD
 struct tb_route_word tb_word_get(struct tb_core *core, uint32_t hash);
 void tb_word_note(struct tb_core *core, uint32_t hash, enum tb_word_use use);
 
+/* tb_learn_note_value - the placeholder @values took @word. A count lost between two writers is harmless. */
+void tb_learn_note_value(struct tb_core *core, uint32_t values, uint32_t word);
+
+#define TB_TRIAL_HANDLE (1u << 31) /* the bit that tells a trial's handle from a node's */
+
 /*
- * tb_trial_claim - a free trial; *ret_handle names it (bit 31 set). NULL when all are in use.
+ * tb_trial_claim - a free trial; *ret_handle names it (TB_TRIAL_HANDLE is set). NULL when all are in use.
  * tb_trial_find - the trial of a handle, in use or decided; NULL when another request has it by now.
  */
 struct tb_route_trial *tb_trial_claim(struct tb_core *core, uint32_t *ret_handle);
