@@ -72,6 +72,7 @@ UNIT_PROGRAMS := $(patsubst %.c,$(O)/%,$(UNIT_SRC))
 REPLAY_PROGRAMS := $(patsubst %.c,$(O)/%.replay,$(FUZZ_SRC))
 FUZZ_PROGRAMS := $(patsubst %.c,$(B)/fuzz/%,$(FUZZ_SRC))
 AFL_PROGRAMS := $(patsubst %.c,$(B)/afl/%,$(FUZZ_SRC))
+JUDGED_PROGRAMS := $(patsubst %.c,$(O)/%,$(wildcard tests/prometheus/*.c))
 BENCH_PROGRAMS := $(patsubst %.c,$(O)/%,$(BENCH_SRC))
 
 .PHONY: all demo check check-programs check-unit check-corpus check-preload check-compat check-compat-releases \
@@ -136,6 +137,10 @@ $(O)/tests/bench/%: $(O)/tests/bench/%.o $(EXPORTER_LIB) $(AGENT_LIB)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(TB_CFLAGS) $(CFLAGS) -o $@ $^ $(LDFLAGS) -Wl,--as-needed $(EXPORTER_LIBS) $(LIBS)
 
+$(O)/tests/prometheus/%: $(O)/tests/prometheus/%.o $(EXPORTER_LIB) $(AGENT_LIB)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(TB_CFLAGS) $(CFLAGS) -o $@ $^ $(LDFLAGS) -Wl,--as-needed $(EXPORTER_LIBS) $(LIBS)
+
 # The corpus can be replayed with any compiler; `make fuzz` needs clang, `make fuzz-afl` AFL++. A target that replaces
 # functions says so as a unit test does.
 wraps = $(shell sed -n 's/.*LDFLAGS: *\(-Wl[^ *]*\).*/\1/p' $(1))
@@ -176,7 +181,7 @@ check: ## everything: set-up, build, unit, corpus, preload, transparency, compat
 	$(Q)$(MAKE) --no-print-directory check-programs
 	$(Q)$(RUN) unit corpus object preload transparency compat cli differential servers chaos prometheus
 
-check-programs: all $(UNIT_PROGRAMS) $(REPLAY_PROGRAMS)
+check-programs: all $(UNIT_PROGRAMS) $(REPLAY_PROGRAMS) $(JUDGED_PROGRAMS)
 
 check-unit: $(UNIT_PROGRAMS) ## unit tests of every module
 	$(Q)$(RUN) unit
@@ -209,8 +214,12 @@ check-transparency: all ## other projects' test suites with and without the obje
 check-machine: all ## a day's work on a fresh Debian root, plain and with the object in every process, byte for byte (long, needs root)
 	$(Q)packaging/setup.sh build suites
 	$(Q)B=$(O) $(PYTHON) tests/transparency/machine/machine.py $(ONLY)
-check-prometheus: all ## a real Prometheus and promtool
+check-prometheus: all $(JUDGED_PROGRAMS) ## a real Prometheus, promtool, parsers of others
 	$(Q)$(RUN) prometheus
+.PHONY: check-formats
+check-formats: all $(JUDGED_PROGRAMS) ## long: 200 random expositions through the parsers of others (downloads Go modules)
+	$(Q)packaging/setup.sh build check
+	$(Q)TB_FETCH=1 TB_ROUNDS=$${TB_ROUNDS:-200} B=$(O) $(PYTHON) tests/prometheus/test_formats.py
 check-asan: ## unit tests and corpus under AddressSanitizer
 	$(Q)$(MAKE) --no-print-directory SAN=address check-unit check-corpus
 check-ubsan: ## the same under UndefinedBehaviorSanitizer

@@ -66,7 +66,7 @@ def find(kind, build):
     if kind == "differential":
         return programs("tests/differential/test_*.py", 1800 if os.environ.get("TB_STREAMS") else 300)
     if kind == "prometheus":
-        return programs("tests/servers/test_prometheus.py", 300)
+        return programs("tests/servers/test_prometheus.py", 300) + programs("tests/prometheus/test_*.py", 300)
     sys.exit(f"run.py: unknown kind of suite {kind!r}")
 
 

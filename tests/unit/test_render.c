@@ -20,19 +20,10 @@
 #include "exporter/buffer.h"
 #include "exporter/self.h"
 #include "exporter/snapshot.h"
+#include "random_snapshot.h"
 #include "rendered.h"
 
 static const struct tb_snap_key get_200 = {TB_FAMILY_REQUESTS, TB_ROLE_SERVER, TB_METHOD_GET, 0, 200, "/a", "", ""};
-
-static struct tb_snap_series *add(struct tb_snapshot *s, const char *service, struct tb_snap_key key, uint64_t ns,
-                                  uint64_t times)
-{
-    struct tb_snap_series *e = tb_snapshot_series(s, tb_snapshot_service(s, service, strlen(service)), &key);
-    *tb_values_cell(&e->base, key.bound_set, ns) += times;
-    e->base.sum_ns += ns * times;
-    e->base.first_byte_ns += ns * times / 2;
-    return e;
-}
 
 static char *render(struct tb_snapshot *s)
 {
@@ -216,48 +207,6 @@ static void what_is_no_utf8_is_replaced(void **state)
 
 /* --- any snapshot ----------------------------------------------------------------------------------------------------
  */
-
-static uint32_t seed;
-
-static uint32_t random_below(uint32_t n)
-{
-    seed = seed * 1664525u + 1013904223u;
-    return (seed >> 8) % n;
-}
-
-static void random_text(char *to, size_t space)
-{
-    static const char nasty[] = "\\\"\n{},= #\r\t\x01\x7f\x80\xff\xc3\xa9";
-    size_t len = random_below((uint32_t)space - 1);
-    for (size_t i = 0; i < len; i++)
-        to[i] = random_below(2) ? nasty[random_below(sizeof nasty - 1)] : (char)(1 + random_below(255));
-    to[len] = 0;
-}
-
-static struct tb_snapshot *random_snapshot(unsigned series)
-{
-    struct tb_snapshot *s = tb_snapshot_new();
-    while (series--) {
-        char service[12], route[40], target[12];
-        random_text(service, sizeof service);
-        random_text(route, sizeof route);
-        random_text(target, sizeof target);
-        struct tb_snap_key key = {.family = (uint8_t)(1 + random_below(4)),
-                                  .role = (uint8_t)random_below(3),
-                                  .method = (uint8_t)random_below(256),
-                                  .status = (uint16_t)(100 + random_below(900)),
-                                  .route = route,
-                                  .target = random_below(2) ? target : "",
-                                  .ext = ""};
-        if (key.family == TB_FAMILY_ABORTED)
-            key.status = (uint16_t)(1 + random_below(4));
-        if (key.role == TB_ROLE_SERVER)
-            key.target = "";
-        for (unsigned i = random_below(6); i; i--)
-            add(s, service, key, UINT64_C(1) << random_below(40), random_below(1000));
-    }
-    return s;
-}
 
 /* Reads a quoted label value. Returns what follows its closing quote, or fails. */
 static const char *skip_value(const char *p)
