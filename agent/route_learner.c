@@ -263,6 +263,13 @@ static struct tb_route_trial *trial_at(struct tb_core *core, uint32_t slot)
 #define TRIAL_BITS 22u
 #define TRIAL_MASK ((1u << TRIAL_BITS) - 1)
 
+/* Is the request of a trial in use so old that it must be dead? One with a later number is younger: it was faster. */
+static bool is_dead(uint32_t number, uint32_t stamp)
+{
+    uint32_t age = (number - (stamp >> 1)) & TRIAL_MASK;
+    return age >= TB_ROUTE_STEAL && age <= TRIAL_MASK / 2;
+}
+
 struct tb_route_trial *tb_trial_claim(struct tb_core *core, uint32_t *ret_handle)
 {
     struct tb_route_head *head = tb_learn_head(core);
@@ -273,8 +280,7 @@ struct tb_route_trial *tb_trial_claim(struct tb_core *core, uint32_t *ret_handle
             return NULL;
         struct tb_route_trial *t = trial_at(core, slot);
         uint32_t stamp = tb_load_relaxed(&t->stamp);
-        bool in_use = stamp & 1;
-        if (in_use && ((number - (stamp >> 1)) & TRIAL_MASK) < TB_ROUTE_STEAL)
+        if (stamp & 1 && !is_dead(number, stamp))
             continue;
         if (tb_cas_acq_rel(&t->stamp, &stamp, number << 1 | 1)) {
             *ret_handle = TB_TRIAL_HANDLE | slot << TRIAL_BITS | number;
