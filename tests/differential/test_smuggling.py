@@ -55,13 +55,16 @@ def answers(address, data):
     return raw
 
 
+STATUS_LINE = re.compile(rb"HTTP/\d\.\d \d{3}")  # gunicorn answers in the version that it was asked in, be it HTTP/15.1
+
+
 def split(raw, methods):
     """The responses in @raw, read with every method that the request bytes may stand for: HEAD's have no body. Returns the
     statuses, final ones alone."""
     found, at, index = [], 0, 0
     while at < len(raw):
         end = raw.find(b"\r\n\r\n", at)
-        if end < 0 or raw[at:at + 5] != b"HTTP/":
+        if end < 0 or not STATUS_LINE.match(raw, at):
             break
         head = raw[at:end].decode("latin-1")
         status = int(head[9:12])
@@ -108,8 +111,7 @@ def given_up(scrape, service):
 
 
 # http.server reads no body of a GET: what lies in it is a request to it, whatever the length said (docs/parsing.md).
-# The application behind it and behind haproxy knows "chunked" in small letters alone, and answers without HTTP then.
-KNOWN = {("http_server", "get_with_body"), ("http_server", "upper_case_coding"), ("haproxy", "upper_case_coding")}
+KNOWN = {("http_server", "get_with_body")}
 
 
 REQUEST_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ [!-~\x80-\xff]+ HTTP/\d\.\d\r?$")
@@ -117,6 +119,7 @@ LENGTH = re.compile(rb"^content-length:[ \t]*(\d{1,9})[ \t]*\r?$", re.M | re.I)
 CHUNKED = re.compile(rb"^transfer-encoding:[ \t]*chunked[ \t]*\r?$", re.M | re.I)
 FRAMING = re.compile(rb"content.length|transfer.encoding", re.I)
 NO_FIELD = re.compile(rb"^(?![!-9;-~]*:|[ \t]|\r?$)", re.M)
+BARE_LF = re.compile(rb"(?<!\r)\n")
 CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})(?:;[^\r\n]*)?\r\n")
 
 
@@ -133,7 +136,8 @@ def behind_chunks(data):
 def may_be_unread(name, data):
     """May an answer below 400 be counted as _OTHER although no connection is counted as given up? The requests in @data are
     read plainly up to the first doubt. Only where a line stands in the place of a request line that is none, which some servers
-    take, or where http.server does not read a body: of GET and HEAD, or when a line of the head is no field (docs/parsing.md)."""
+    take, or where a body is not read: by http.server of GET and HEAD, or when a line of the head is no field; by gunicorn when a
+    line of the head ends in LF alone (docs/parsing.md)."""
     while data := data.lstrip(b"\r\n"):
         line, _, rest = data.partition(b"\n")
         if not REQUEST_LINE.match(line):
@@ -143,8 +147,9 @@ def may_be_unread(name, data):
         lengths, codings = LENGTH.findall(head), CHUNKED.findall(head)
         if len(FRAMING.findall(head)) != len(lengths + codings) or len(lengths + codings) > 1:
             return False
-        is_left = line.startswith((b"GET ", b"HEAD ")) or NO_FIELD.search(head[1:])
-        if name == "http_server" and is_left and (codings or any(map(int, lengths))):
+        is_left = {"http_server": line.startswith((b"GET ", b"HEAD ")) or NO_FIELD.search(head[1:]),
+                   "gunicorn_gthread": BARE_LF.search(line + head)}.get(name)
+        if is_left and (codings or any(map(int, lengths))):
             return True
         data = behind_chunks(data) if codings else data[int(lengths[0]) if lengths else 0:]
     return False
@@ -170,7 +175,7 @@ class Judge:
             return sum(counts.values()) >= expected and now.total("http_requests_in_flight", service=self.service) == 0 and (
                 is_still or sum(counts.values()) == expected)
         try:
-            harness.until(is_there, "", 5)
+            harness.until(is_there, "", 30)
         except AssertionError:
             pass
         counts = self.now.counts(self.service) - self.before.counts(self.service)

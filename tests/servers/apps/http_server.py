@@ -15,11 +15,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
     disable_nagle_algorithm = True  # head and body are two sends; a peer that waits to acknowledge would cost 40 ms each time
 
     def read_body(self):
-        if "chunked" in self.headers.get("Transfer-Encoding", ""):
+        if "chunked" in self.headers.get("Transfer-Encoding", "").lower():
             while True:
                 size = int(self.rfile.readline().split(b";")[0], 16)
                 if size == 0:
-                    while self.rfile.readline().strip():
+                    while self.rfile.readline() not in (b"\r\n", b"\n", b""):
                         pass
                     return
                 self.rfile.read(size + 2)
