@@ -198,7 +198,7 @@ class Judge:
             problems.append(f"answered {dict(truth)}, counted {dict(counted)}")
         if in_flight:
             problems.append(f"{in_flight:g} in flight")
-        strange = [k for k in counts if k[0] not in METHODS or (k[0] != "_OTHER" and k[1].lstrip("/").startswith(("hel:", "fake")))]
+        strange = [k for k in counts if k[0] not in METHODS or (k[0] != "_OTHER" and k[1].startswith("/hel:") and k[1].encode() not in data)]
         if strange:
             problems.append(f"invented {strange}")
         if is_exact and (ups or any(k[0] == "_OTHER" for k in counts)):
