@@ -8,8 +8,10 @@ from suitelib.recipe import Recipe
 AREAS = """aio_ lio_ fork kill killpg raise sig mq_ sem_ nanosleep timer_ pthread_atfork pthread_c pthread_create pthread_detach pthread_equal
  pthread_exit pthread_join pthread_key pthread_kill pthread_mutex_ pthread_once pthread_self pthread_set pthread_sigmask pthread_testcancel""".replace("\n", "")
 
-# Races in the tests themselves, measured: mq_timedsend/5-1 failed in 23 of 120 plain runs side by side (20 with the object).
-RACES = "mq_timedsend/5-1"
+# Left to chance by the tests themselves, measured: mq_timedsend/5-1 failed in 23 of 120 plain runs side by side (20 with the object);
+# pthread_cond_broadcast/1-2 spins in 200 processes, never ended within its time in 12 plain runs, and is ended by SIGTERM or SIGKILL as it
+# comes (16 plain runs side by side: 3 passed, 4 unresolved, 1 by SIGTERM, 8 by SIGKILL).
+CHANCE = "mq_timedsend/5-1 pthread_cond_broadcast/1-2"
 
 RECIPE = Recipe(
     title="Open POSIX tests: signals, thread cancellation, asynchronous I/O, timers, queues",
@@ -37,7 +39,7 @@ cat >/tmp/one <<'.'
 cd "$1"
 for t in *.test; do
     [ -x "$t" ] || continue
-    case " {RACES} " in *" ${{1##*/}}/${{t%.test}} "*) continue ;; esac
+    case " {CHANCE} " in *" ${{1##*/}}/${{t%.test}} "*) continue ;; esac
     timeout -k 1 45 "./$t" >/dev/null 2>&1 </dev/null
     echo "$1/$t $?"
 done
