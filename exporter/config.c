@@ -361,11 +361,17 @@ static void read_common_routes(struct tb_yaml *y, yaml_node_t *value, void *to)
     read_routes(y, value, r, &r->config->routes);
 }
 
+static void read_metrics(struct tb_yaml *y, yaml_node_t *value, void *to)
+{
+    tb_config_read_names(y, value, ((struct reader *)to)->config);
+}
+
 static void read_file(struct tb_config *c, struct tb_config_errors *errors)
 {
     static const struct tb_yaml_key keys[] = {{"exporter", read_exporter},    {"run", read_run},
                                               {"include", read_include},      {"exclude", read_exclude},
-                                              {"routes", read_common_routes}, {"services", read_services}};
+                                              {"routes", read_common_routes}, {"services", read_services},
+                                              {"metrics", read_metrics}};
     struct reader r = {.config = c};
     struct tb_yaml y;
     if (tb_yaml_open(&y, c->path, errors))
@@ -379,6 +385,7 @@ struct tb_config *tb_config_load(const char *path, char **ret_errors)
     struct tb_config_errors errors = {0};
     c->path = tb_strndup(path, strlen(path));
     c->routes.route = -1;
+    tb_names_make(&c->names, TB_PRESET_CLASSIC);
     read_file(c, &errors);
     for (size_t i = 0; !errors.count && i <= c->service_count; i++) {
         struct tb_buffer set = {0};
@@ -436,6 +443,7 @@ void tb_config_free(struct tb_config *c)
     free_routes(&c->routes);
     tb_text_list_free(&c->include);
     tb_text_list_free(&c->exclude);
+    tb_names_free(&c->names);
     free(c->path);
     free(c);
 }

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "buffer.h"
+#include "names.h"
 #include "options.h"
 
 struct tb_text_list {
@@ -66,6 +67,7 @@ struct tb_config {
     size_t service_count, service_space;
     struct tb_openapi_note *openapi;
     size_t openapi_count, openapi_space;
+    struct tb_names names; /* of families and labels */
 };
 
 /*

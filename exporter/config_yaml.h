@@ -70,6 +70,9 @@ bool tb_yaml_switch(struct tb_yaml *y, yaml_node_t *node, const char *what, bool
 void tb_config_read_options(struct tb_yaml *y, yaml_node_t *node, struct tb_config *c, enum tb_side side,
                             const char *what);
 
+/* tb_config_read_names - config_names.c: `metrics`. */
+void tb_config_read_names(struct tb_yaml *y, yaml_node_t *node, struct tb_config *c);
+
 static inline size_t tb_yaml_line(const yaml_node_t *n)
 {
     return n->start_mark.line + 1;

@@ -63,6 +63,23 @@ static char *write_text(char *to, const char *text, size_t len)
     return to + len;
 }
 
+/* What write_labels takes. */
+static size_t labels_room(const struct tb_exposition *x, struct tb_labels labels)
+{
+    return labels.len + 1 + x->constant.len;
+}
+
+static char *write_labels(const struct tb_exposition *x, char *to, struct tb_labels labels)
+{
+    bool has_both = labels.len && x->constant.len;
+    to = write_number(to, labels.len + has_both + x->constant.len);
+    if (labels.len)
+        to = mempcpy(to, labels.text, labels.len);
+    if (has_both)
+        *to++ = ',';
+    return x->constant.len ? mempcpy(to, x->constant.text, x->constant.len) : to;
+}
+
 /* Room for a record of @texts bytes of text and @numbers numbers, its kind written. */
 static char *begin(struct tb_exposition *x, enum tb_exposed_kind kind, size_t texts, size_t numbers)
 {
@@ -94,8 +111,8 @@ bool tb_expose_family(struct tb_exposition *x, const struct tb_metric *m)
 
 void tb_expose_value(struct tb_exposition *x, struct tb_labels labels, uint64_t value, uint64_t created_ns)
 {
-    char *to = begin(x, TB_EXPOSED_VALUE, labels.len, 3);
-    to = write_text(to, labels.text, labels.len);
+    char *to = begin(x, TB_EXPOSED_VALUE, labels_room(x, labels), 3);
+    to = write_labels(x, to, labels);
     to = write_number(to, value);
     finish(x, write_number(to, created_ns));
     x->samples++;
@@ -110,8 +127,8 @@ void tb_expose_single(struct tb_exposition *x, const struct tb_metric *m, uint64
 void tb_expose_summary(struct tb_exposition *x, struct tb_labels labels, uint64_t count, uint64_t sum,
                        uint64_t created_ns)
 {
-    char *to = begin(x, TB_EXPOSED_SUMMARY, labels.len, 4);
-    to = write_text(to, labels.text, labels.len);
+    char *to = begin(x, TB_EXPOSED_SUMMARY, labels_room(x, labels), 4);
+    to = write_labels(x, to, labels);
     to = write_number(to, count);
     to = write_number(to, sum);
     finish(x, write_number(to, created_ns));
@@ -158,8 +175,8 @@ void tb_expose_histogram(struct tb_exposition *x, struct tb_labels labels, const
         return;
     if (x->bounds != h->bounds)
         write_bounds(x, h->bounds, h->bound_count);
-    char *to = begin(x, TB_EXPOSED_HISTOGRAM, labels.len, h->bound_count + 1 + 2 * h->cell_count + 7);
-    to = write_text(to, labels.text, labels.len);
+    char *to = begin(x, TB_EXPOSED_HISTOGRAM, labels_room(x, labels), h->bound_count + 1 + 2 * h->cell_count + 7);
+    to = write_labels(x, to, labels);
     for (size_t i = 0; i <= h->bound_count; i++)
         to = write_number(to, h->buckets[i]);
     to = write_number(to, h->sum);

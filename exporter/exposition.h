@@ -22,16 +22,17 @@
 
 #define TB_EXPOSED_CELLS_MAX TB_EXPONENTIAL_BOUNDS
 
+struct tb_labels {
+    const char *text; /* not terminated */
+    size_t len;
+};
+
 /* Zero-initialise. */
 struct tb_exposition {
     struct tb_buffer records;
     const uint64_t *bounds; /* of the last histogram written: they are recorded when they change */
     size_t families, samples;
-};
-
-struct tb_labels {
-    const char *text; /* not terminated */
-    size_t len;
+    struct tb_labels constant; /* behind the labels of every sample; borrowed while it is written */
 };
 
 struct tb_label {

@@ -10,6 +10,7 @@
 #include "agent/methods.h"
 #include "health.h"
 #include "native.h"
+#include "snapshot_labels.h"
 
 static struct tb_labels labels_of(const struct tb_snap_series *e)
 {
@@ -61,10 +62,9 @@ static struct tb_labels in_scratch(const struct tb_buffer *scratch)
  */
 static void expose_no_error(struct tb_exposition *x, struct tb_buffer *scratch, const struct tb_snap_series *like)
 {
-    const size_t tail = sizeof "status=\"200\"" - 1;
     scratch->len = 0;
-    tb_put(scratch, like->labels, like->labels_len - tail);
-    tb_puts(scratch, "status=\"500\"");
+    tb_put(scratch, like->labels, like->labels_len - (sizeof "200\"" - 1));
+    tb_puts(scratch, "500\"");
     tb_expose_value(x, in_scratch(scratch), 0, like->created_ns);
 }
 
@@ -146,11 +146,7 @@ static struct tb_labels with_label(struct tb_buffer *scratch, struct tb_labels s
 {
     scratch->len = 0;
     tb_put(scratch, service.text, service.len);
-    tb_puts(scratch, ",");
-    tb_puts(scratch, name);
-    tb_puts(scratch, "=\"");
-    tb_put_escaped(scratch, value, strlen(value));
-    tb_puts(scratch, "\"");
+    tb_put_label(scratch, name, value);
     return in_scratch(scratch);
 }
 
@@ -164,44 +160,39 @@ static void expose_in_flight(struct tb_exposition *x, const struct tb_snapshot *
             tb_expose_value(x, service_labels(s->services[i]), s->services[i]->oldest_ns, 0);
 }
 
-struct counter_row {
-    const char *family, *reason, *help;
-};
-static const struct counter_row counter_rows[TB_COUNTER_COUNT] = {
-#define COUNTER(id, family, reason, help) {"tickbird_" family, reason, help},
+static const char *const counter_reasons[TB_COUNTER_COUNT] = {
+#define COUNTER(id, family, reason, help) reason,
 #include "agent/counters.def"
 #undef COUNTER
 };
 
-/* The counters of the family whose first row is @first. */
-static void expose_counter(struct tb_exposition *x, const struct tb_snap_service *e, size_t first,
-                           struct tb_buffer *scratch)
+/* The counters of a family: those rows that @firsts says begin it. */
+static void expose_counter(struct tb_exposition *x, const struct tb_snapshot *s, size_t family, const size_t *firsts)
 {
-    for (size_t row = first; row < TB_COUNTER_COUNT; row++) {
-        struct tb_labels labels = service_labels(e);
-        if (strcmp(counter_rows[row].family, counter_rows[first].family) != 0)
-            continue;
-        if (*counter_rows[row].reason)
-            labels = with_label(scratch, labels, "reason", counter_rows[row].reason);
-        tb_expose_value(x, labels, e->counters[row], e->created_ns);
+    struct tb_buffer scratch = {0};
+    for (size_t i = 0; i < s->service_count; i++) {
+        const struct tb_snap_service *e = s->services[i];
+        for (size_t row = 0; row < TB_COUNTER_COUNT; row++) {
+            struct tb_labels labels = service_labels(e);
+            if (firsts[row] != family)
+                continue;
+            if (*counter_reasons[row])
+                labels = with_label(&scratch, labels, s->label_names[TB_LABEL_REASON], counter_reasons[row]);
+            tb_expose_value(x, labels, e->counters[row], e->created_ns);
+        }
     }
+    tb_buffer_free(&scratch);
 }
 
 /* counters.def is append-only, so the rows of one family need not lie together: each family where its first row is. */
-static void expose_counters(struct tb_exposition *x, const struct tb_snapshot *s)
+static void expose_counters(struct tb_exposition *x, const struct tb_snapshot *s, const struct tb_metric *metrics)
 {
-    struct tb_buffer scratch = {0};
-    for (size_t c = 0; c < TB_COUNTER_COUNT; c++) {
-        struct tb_metric m = {counter_rows[c].family, "", counter_rows[c].help, TB_METRIC_COUNTER, 0};
-        bool is_first = true;
-        for (size_t before = 0; before < c; before++)
-            is_first &= strcmp(counter_rows[before].family, m.name) != 0;
-        if (!is_first || !tb_expose_family(x, &m))
-            continue;
-        for (size_t i = 0; i < s->service_count; i++)
-            expose_counter(x, s->services[i], c, &scratch);
-    }
-    tb_buffer_free(&scratch);
+    size_t firsts[TB_COUNTER_COUNT];
+    for (size_t row = 0; row < TB_COUNTER_COUNT; row++)
+        firsts[row] = tb_metric_first(TB_METRIC_COUNT + row);
+    for (size_t family = TB_METRIC_COUNT; family < TB_FAMILIES; family++)
+        if (firsts[family - TB_METRIC_COUNT] == family && tb_expose_family(x, &metrics[family]))
+            expose_counter(x, s, family, firsts);
 }
 
 static void expose_unobservable(struct tb_exposition *x, const struct tb_snapshot *s, const struct tb_metric *m,
@@ -212,7 +203,8 @@ static void expose_unobservable(struct tb_exposition *x, const struct tb_snapsho
         return;
     size_t count = tb_health_unobservable(s, &list);
     for (size_t i = 0; i < count; i++)
-        tb_expose_value(x, with_label(scratch, tb_labels(list[i].label), "reason", list[i].reason), 1, 0);
+        tb_expose_value(
+            x, with_label(scratch, tb_labels(list[i].label), s->label_names[TB_LABEL_REASON], list[i].reason), 1, 0);
     free(list);
 }
 
@@ -262,12 +254,11 @@ static void expose_agents(struct tb_exposition *x, const struct tb_snapshot *s, 
 /* --- regions ---------------------------------------------------------------------------------------------------------
  */
 
-/* @value is a word of ours: nothing to escape. */
 static void expose_one_of(struct tb_exposition *x, const char *name, const char *value, uint64_t count)
 {
-    char *labels = tb_format("%s=\"%s\"", name, value);
-    tb_expose_value(x, tb_labels(labels), count, 0);
-    free(labels);
+    struct tb_buffer scratch = {0};
+    tb_expose_value(x, with_label(&scratch, tb_labels(""), name, value), count, 0);
+    tb_buffer_free(&scratch);
 }
 
 static void expose_regions(struct tb_exposition *x, const struct tb_snapshot *s, const struct tb_metric *metrics)
@@ -278,7 +269,8 @@ static void expose_regions(struct tb_exposition *x, const struct tb_snapshot *s,
             expose_one_of(x, "state", tb_region_health_name((enum tb_region_health)i), h.by_state[i]);
     if (tb_expose_family(x, &metrics[TB_M_UNREADABLE]))
         for (unsigned i = TB_READABLE + 1; i < TB_UNREADABLE_COUNT; i++)
-            expose_one_of(x, "reason", tb_unreadable_name((enum tb_unreadable)i), h.unreadable[i]);
+            expose_one_of(x, s->label_names[TB_LABEL_REASON], tb_unreadable_name((enum tb_unreadable)i),
+                          h.unreadable[i]);
     tb_expose_single(x, &metrics[TB_M_SERIES], s->series_count, 0);
     tb_expose_single(x, &metrics[TB_M_SKIPPED_SERIES], h.skipped_series, 0);
 }
@@ -295,6 +287,6 @@ void tb_expose_snapshot(struct tb_exposition *x, const struct tb_snapshot *s, co
     expose_histograms(x, find_range(s, TB_FAMILY_STREAM, TB_ROLE_SERVER), &metrics[TB_M_STREAM], options->has_native);
     expose_in_flight(x, s, metrics);
     expose_agents(x, s, metrics);
-    expose_counters(x, s);
+    expose_counters(x, s, metrics);
     expose_regions(x, s, metrics);
 }

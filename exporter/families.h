@@ -7,7 +7,7 @@
 #include "snapshot.h"
 
 struct tb_expose_options {
-    const struct tb_metric *metrics; /* TB_METRIC_COUNT of them, by tb_metric_id */
+    const struct tb_metric *metrics; /* TB_FAMILIES of them, as tb_metrics_default */
     bool has_native;                 /* histograms have their native part as well */
 };
 

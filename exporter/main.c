@@ -93,17 +93,21 @@ static int collect(struct exporter *e)
 
 static int scrape(struct exporter *e, const struct tb_encoding *encoding, struct tb_exposition *ret)
 {
-    const struct tb_expose_options expose = {
-        .metrics = tb_metrics_default,
-        .has_native = encoding->has_native && tb_option_is_on(&e->options, TB_OPTION_NATIVE_HISTOGRAMS),
-    };
     uint64_t start_ns = tb_clock_ns(CLOCK_MONOTONIC);
     int r = collect(e);
     if (r < 0)
         return r;
+    const struct tb_names *names = tb_reload_names(&e->reload);
+    const struct tb_expose_options expose = {
+        .metrics = names->metrics,
+        .has_native = encoding->has_native && tb_option_is_on(&e->options, TB_OPTION_NATIVE_HISTOGRAMS),
+    };
+    ret->constant = tb_labels(names->constant);
+    tb_snapshot_names(tb_collector_snapshot(e->collector), names->labels);
     tb_expose_snapshot(ret, tb_collector_snapshot(e->collector), &expose);
     tb_self_expose(ret, &e->self, e->collector, e->ledger, expose.metrics);
     tb_reload_expose(ret, &e->reload, expose.metrics);
+    ret->constant = tb_labels("");
     e->self.collect_ns += tb_clock_ns(CLOCK_MONOTONIC) - start_ns;
     e->self.collections++;
     return 0;

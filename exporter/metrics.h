@@ -3,7 +3,10 @@
 #ifndef TB_METRICS_H
 #define TB_METRICS_H
 
+#include <stddef.h>
 #include <stdint.h>
+
+#include "agent/core.h"
 
 enum tb_metric_type { TB_METRIC_COUNTER, TB_METRIC_GAUGE, TB_METRIC_SUMMARY, TB_METRIC_HISTOGRAM };
 
@@ -22,7 +25,15 @@ enum tb_metric_id {
     TB_METRIC_COUNT
 };
 
-/* The families under their default names, by tb_metric_id. */
-extern const struct tb_metric tb_metrics_default[TB_METRIC_COUNT];
+/* Behind them, what the agent counts about itself: one for each row of agent/counters.def, of which the first of a name
+ * stands for the family. */
+#define TB_FAMILIES (TB_METRIC_COUNT + TB_COUNTER_COUNT)
+
+/* The families under their default names: by tb_metric_id, then by the rows of counters.def. */
+extern const struct tb_metric tb_metrics_default[TB_FAMILIES];
+
+/* tb_metric_first - the number that stands for the family: its own, or for a row of counters.def that of the first row
+ * with its name. */
+size_t tb_metric_first(size_t family);
 
 #endif

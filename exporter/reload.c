@@ -53,6 +53,11 @@ void tb_reload_free(struct tb_reload *r)
     *r = (struct tb_reload){0};
 }
 
+const struct tb_names *tb_reload_names(const struct tb_reload *r)
+{
+    return r->config ? &r->config->names : tb_names_default();
+}
+
 static void log_errors(char *errors)
 {
     char *save = NULL;

@@ -25,6 +25,9 @@ void tb_reload_free(struct tb_reload *r);
 /* tb_reload_again - read the file again; @is_asked: even when it looks as before. */
 void tb_reload_again(struct tb_reload *r, bool is_asked);
 
+/* tb_reload_names - what families and labels are called now; until the next reading. */
+const struct tb_names *tb_reload_names(const struct tb_reload *r);
+
 /* tb_reload_expose - append the metrics of it; none without a file. @metrics as in families.h. */
 void tb_reload_expose(struct tb_exposition *x, const struct tb_reload *r, const struct tb_metric *metrics);
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #include "agent/methods.h"
-#include "buffer.h"
+#include "snapshot_labels.h"
 #include "users.h"
 
 const char *tb_unreadable_name(enum tb_unreadable why)
@@ -33,6 +33,7 @@ struct tb_snapshot *tb_snapshot_new(void)
     struct tb_snapshot *s = tb_alloc(sizeof *s);
     s->id = ++last_id;
     s->series_buckets = tb_alloc(TB_SNAP_BUCKETS * sizeof *s->series_buckets);
+    tb_labels_start(s);
     return s;
 }
 
@@ -79,6 +80,7 @@ void tb_snapshot_free(struct tb_snapshot *s)
     free(s->series);
     free(s->services);
     free(s->series_buckets);
+    tb_labels_free(s);
     free(s);
 }
 
@@ -258,28 +260,13 @@ struct tb_snap_service *tb_snapshot_service(struct tb_snapshot *s, const char *n
     e->hash = hash_bytes(2166136261u, clean, strlen(clean));
     bucket = &s->service_buckets[e->hash % TB_SERVICE_BUCKETS];
     e->created_ns = s->now_ns;
-    struct tb_buffer b = {0};
-    tb_puts(&b, "service=\"");
-    tb_put_escaped(&b, clean, strlen(clean));
-    tb_puts(&b, "\"");
-    e->label_len = (uint32_t)b.len;
-    tb_put(&b, "", 1);
-    e->label = b.data;
+    tb_labels_service(s, e);
     e->next_in_bucket = *bucket;
     *bucket = e;
     s->services = tb_grow(s->services, s->service_count, &s->service_space, sizeof(struct tb_snap_service *));
     s->services[s->service_count++] = e;
     s->is_sorted = false;
     return e;
-}
-
-static void put_label(struct tb_buffer *b, const char *name, const char *value)
-{
-    tb_puts(b, ",");
-    tb_puts(b, name);
-    tb_puts(b, "=\"");
-    tb_put_escaped(b, value, strlen(value));
-    tb_puts(b, "\"");
 }
 
 const char *tb_unobservable_name(unsigned bit)
@@ -290,33 +277,6 @@ const char *tb_unobservable_name(unsigned bit)
 #undef UNOBSERVABLE
     };
     return bit < sizeof names / sizeof *names ? names[bit] : "other";
-}
-
-const char *tb_abort_name(uint16_t status)
-{
-    static const char *const names[] = {"", "client_closed", "server_closed", "incomplete_request", "never_answered"};
-    return status >= 1 && status <= TB_ABORT_NEVER_ANSWERED ? names[status] : "";
-}
-
-static void render_labels(struct tb_snap_series *e)
-{
-    struct tb_buffer b = {0};
-    char status[8] = {(char)('0' + e->key.status / 100 % 10), (char)('0' + e->key.status / 10 % 10),
-                      (char)('0' + e->key.status % 10)};
-    tb_put(&b, e->service->label, e->service->label_len);
-    if (e->key.role == TB_ROLE_CLIENT)
-        put_label(&b, "target", e->key.target);
-    else if (*e->key.target)
-        put_label(&b, "host", e->key.target);
-    put_label(&b, "method", tb_method_name(e->key.method));
-    put_label(&b, "route", e->key.route);
-    if (e->key.family == TB_FAMILY_ABORTED)
-        put_label(&b, "reason", tb_abort_name(e->key.status));
-    else
-        put_label(&b, "status", status);
-    e->labels_len = (uint32_t)b.len;
-    tb_put(&b, "", 1);
-    e->labels = b.data;
 }
 
 static uint32_t hash_key(const struct tb_snap_service *service, const struct tb_snap_key *k)
@@ -368,7 +328,7 @@ struct tb_snap_series *tb_snapshot_series(struct tb_snapshot *s, struct tb_snap_
     e->hash = hash;
     e->serial = s->next_serial++;
     e->created_ns = s->now_ns;
-    render_labels(e);
+    tb_labels_series(s, e);
     e->next_in_bucket = *bucket;
     *bucket = e;
     s->series = tb_grow(s->series, s->series_count, &s->series_space, sizeof(struct tb_snap_series *));
@@ -529,7 +489,6 @@ void tb_snapshot_unobserved_begin(struct tb_snapshot *s)
 
 void tb_snapshot_unobserved(struct tb_snapshot *s, const char *service, const char *reason)
 {
-    struct tb_buffer b = {0};
     char *clean = tb_utf8_clean(service, strlen(service));
     if (s->unobserved_count >= TB_SNAP_UNOBSERVED_MAX) {
         free(clean);
@@ -551,9 +510,6 @@ void tb_snapshot_unobserved(struct tb_snapshot *s, const char *service, const ch
     s->unobserved = tb_grow(s->unobserved, s->unobserved_count, &s->unobserved_space, sizeof(*s->unobserved));
     memmove(&s->unobserved[at + 1], &s->unobserved[at], (s->unobserved_count - at) * sizeof(*s->unobserved));
     s->unobserved_count++;
-    tb_puts(&b, "service=\"");
-    tb_put_escaped(&b, clean, strlen(clean));
-    tb_puts(&b, "\"");
-    tb_put(&b, "", 1);
-    s->unobserved[at] = (struct tb_snap_unobserved){clean, b.data, reason};
+    s->unobserved[at] = (struct tb_snap_unobserved){clean, NULL, reason};
+    tb_labels_unobserved(s, &s->unobserved[at]);
 }

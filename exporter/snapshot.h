@@ -20,6 +20,7 @@
 #include "agent/histogram.h"
 #include "agent/layout.h"
 #include "marker_file.h"
+#include "names.h"
 
 /* The cells of one octave (histogram.h). */
 struct tb_snap_block {
@@ -184,7 +185,8 @@ struct tb_snapshot {
     struct tb_snap_unobserved *unobserved; /* by name and reason, each once */
     size_t unobserved_count, unobserved_space;
     bool is_sorted;
-    uint64_t now_ns; /* CLOCK_REALTIME of this collection */
+    uint64_t now_ns;                   /* CLOCK_REALTIME of this collection */
+    char *label_names[TB_LABEL_COUNT]; /* NULL: left out */
     struct tb_snap_user *user_buckets[64];
     struct tb_snap_service *service_buckets[TB_SERVICE_BUCKETS];
     struct tb_snap_series **series_buckets; /* TB_SNAP_BUCKETS */
@@ -192,6 +194,9 @@ struct tb_snapshot {
 
 struct tb_snapshot *tb_snapshot_new(void);
 void tb_snapshot_free(struct tb_snapshot *s);
+
+/* tb_snapshot_names - what labels are called from now on (names.h); copied. */
+void tb_snapshot_names(struct tb_snapshot *s, const char *const names[TB_LABEL_COUNT]);
 
 /* tb_snapshot_service - the entry of a name (any bytes; made valid UTF-8, "" becomes "unknown"), made when new. */
 struct tb_snap_service *tb_snapshot_service(struct tb_snapshot *s, const char *name, size_t len);

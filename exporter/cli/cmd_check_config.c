@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "agent/rules_format.h"
+#include "describe_names.h"
 #include "exporter/config.h"
 #include "exporter/rules_compile.h"
 
@@ -49,6 +50,8 @@ static void describe(const struct tb_config *c)
     }
     for (size_t i = 0; i <= c->service_count; i++)
         describe_routes(c, i);
+    if (c->names.is_given)
+        tb_describe_names(&c->names);
     printf("%s: no errors\n", tb_cli_text(file, sizeof(file), c->path));
 }
 

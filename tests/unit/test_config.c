@@ -39,7 +39,7 @@ static void each_error_has_its_place(void **state)
         {"# nothing\n", ""},
         {"routes:\n", ""},
         {"{\"routes\": {\"patterns\": [\"/a\"]}}", ""},
-        {"rutes: {}\n", "1:1: rutes: unknown key: one of exporter, run, include, exclude, routes, services\n"},
+        {"rutes: {}\n", "1:1: rutes: unknown key: one of exporter, run, include, exclude, routes, services, metrics\n"},
         {"routes: [a]\n", "1:9: routes: it is a list: write keys with values\n"},
         {"routes:\n  route: raw\n  max_routes: 5000\n",
          "2:10: route: \"raw\" is none of inferred, path, none: write one of them\n"

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Label texts (snapshot_labels.h). */
+#include "snapshot_labels.h"
+
+#include <stdlib.h>
+
+#include "agent/methods.h"
+
+const char *tb_abort_name(uint16_t status)
+{
+    static const char *const names[] = {"", "client_closed", "server_closed", "incomplete_request", "never_answered"};
+    return status >= 1 && status <= TB_ABORT_NEVER_ANSWERED ? names[status] : "";
+}
+
+void tb_put_label(struct tb_buffer *text, const char *name, const char *value)
+{
+    if (!name)
+        return;
+    tb_puts(text, text->len ? "," : "");
+    tb_puts(text, name);
+    tb_puts(text, "=\"");
+    tb_put_escaped(text, value, strlen(value));
+    tb_puts(text, "\"");
+}
+
+/* @text becomes that of an entry. */
+static void use(struct tb_buffer *text, char **label, uint32_t *len)
+{
+    *len = (uint32_t)text->len;
+    tb_put(text, "", 1);
+    free(*label);
+    *label = text->data;
+}
+
+void tb_labels_service(const struct tb_snapshot *s, struct tb_snap_service *e)
+{
+    struct tb_buffer b = {0};
+    tb_put_label(&b, s->label_names[TB_LABEL_SERVICE], e->name);
+    use(&b, &e->label, &e->label_len);
+}
+
+void tb_labels_series(const struct tb_snapshot *s, struct tb_snap_series *e)
+{
+    const char *const *names = (const char *const *)s->label_names;
+    struct tb_buffer b = {0};
+    char status[8] = {(char)('0' + e->key.status / 100 % 10), (char)('0' + e->key.status / 10 % 10),
+                      (char)('0' + e->key.status % 10)};
+    tb_put(&b, e->service->label, e->service->label_len);
+    if (e->key.role == TB_ROLE_CLIENT)
+        tb_put_label(&b, names[TB_LABEL_TARGET], e->key.target);
+    else if (*e->key.target)
+        tb_put_label(&b, names[TB_LABEL_HOST], e->key.target);
+    tb_put_label(&b, names[TB_LABEL_METHOD], tb_method_name(e->key.method));
+    tb_put_label(&b, names[TB_LABEL_ROUTE], e->key.route);
+    if (e->key.family == TB_FAMILY_ABORTED)
+        tb_put_label(&b, names[TB_LABEL_REASON], tb_abort_name(e->key.status));
+    else
+        tb_put_label(&b, names[TB_LABEL_STATUS], status);
+    use(&b, &e->labels, &e->labels_len);
+}
+
+void tb_labels_unobserved(const struct tb_snapshot *s, struct tb_snap_unobserved *e)
+{
+    struct tb_buffer b = {0};
+    uint32_t len;
+    tb_put_label(&b, s->label_names[TB_LABEL_SERVICE], e->name);
+    use(&b, &e->label, &len);
+}
+
+static bool are_named(const struct tb_snapshot *s, const char *const *names)
+{
+    for (size_t i = 0; i < TB_LABEL_COUNT; i++)
+        if (!s->label_names[i] != !names[i] || (names[i] && strcmp(names[i], s->label_names[i]) != 0))
+            return false;
+    return true;
+}
+
+void tb_snapshot_names(struct tb_snapshot *s, const char *const names[TB_LABEL_COUNT])
+{
+    if (are_named(s, names))
+        return;
+    for (size_t i = 0; i < TB_LABEL_COUNT; i++) {
+        free(s->label_names[i]);
+        s->label_names[i] = names[i] ? tb_strndup(names[i], strlen(names[i])) : NULL;
+    }
+    for (size_t i = 0; i < s->service_count; i++)
+        tb_labels_service(s, s->services[i]);
+    for (size_t i = 0; i < s->series_count; i++)
+        tb_labels_series(s, s->series[i]);
+    for (size_t i = 0; i < s->unobserved_count; i++)
+        tb_labels_unobserved(s, &s->unobserved[i]);
+}
+
+void tb_labels_start(struct tb_snapshot *s)
+{
+    tb_snapshot_names(s, tb_names_default()->labels);
+}
+
+void tb_labels_free(struct tb_snapshot *s)
+{
+    for (size_t i = 0; i < TB_LABEL_COUNT; i++)
+        free(s->label_names[i]);
+}

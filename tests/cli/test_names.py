@@ -1,0 +1,109 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""`metrics` of config.yml in a real exporter: in force when the file changes, and not when it is wrong; no label of its own
+that constant labels could meet."""
+import os
+import re
+import subprocess
+import urllib.request
+
+from cli_lib import EXPORTER, ROOT, Server, check, main, make_regions, read_line, test, wait_for
+
+SAMPLE = re.compile(r'^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)$')
+LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"(?:,|$)')
+
+
+def write(s, text):
+    path = os.path.join(s.path, "c.yml")
+    with open(path + ".new", "w", encoding="utf-8") as f:
+        f.write(text)
+    os.rename(path + ".new", path)
+    return path
+
+
+def samples(text):
+    """(name, labels) -> value, and no series twice."""
+    found = {}
+    for line in text.splitlines():
+        if line and line[0] != "#":
+            name, labels, value = SAMPLE.match(line).groups()
+            pairs = LABEL.findall(labels or "")
+            check(len({k for k, _ in pairs}) == len(pairs), "a label twice", line)
+            key = (name, tuple(sorted(pairs)))
+            check(key not in found, "a series twice", line)
+            found[key] = float(value)
+    return found
+
+
+def start_exporter(s, config):
+    """A function that scrapes it."""
+    process = s.start([EXPORTER, "--web.listen-address", "127.0.0.1:0", "--config.file", config], stderr=subprocess.PIPE)
+    port = None
+    while not port:
+        found = re.search(r"msg=listening.* port=(\d+)", read_line(process.stderr))
+        port = found and found.group(1)
+
+    def scrape():
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as answer:
+            return samples(answer.read().decode())
+    return scrape
+
+
+def value(found, name, **labels):
+    return found.get((name, tuple(sorted(labels.items()))))
+
+
+@test
+def names_change_when_the_file_does_and_stay_when_it_is_wrong(s):
+    server = Server(s)
+    for _ in range(3):
+        check(server.get("/items") == 200)
+    scrape = start_exporter(s, write(s, "metrics: {preset: otel}\n"))
+    otel = {"service_name": "shop", "http_request_method": "GET", "http_route": "/items", "http_response_status_code": "200"}
+    wait_for("requests are counted", lambda: value(scrape(), "http_server_request_duration_seconds_count", **otel) == 3)
+
+    write(s, "metrics: {preset: prom-client, labels: {status: status}, constant_labels: {env: prod}}\n")
+    plain = {"service": "shop", "method": "GET", "route": "/items", "status": "200", "env": "prod"}
+    found = scrape()
+    check(value(found, "http_request_duration_ms_count", **plain) == 3, found)
+    check(not any(name.startswith("http_server") for name, _ in found), found)
+    check(all(("env", "prod") in labels for _, labels in found), "a sample without the constant label")
+
+    for wrong in ("metrics: {preset: other}\n", "metrics: {labels: {status: route}}\n", "metrics: [\n"):
+        write(s, wrong)
+        again = scrape()
+        check(value(again, "http_request_duration_ms_count", **plain) == 3, wrong, again)
+        check(value(again, "tickbird_exporter_config_last_reload_successful", env="prod") == 0, again)
+    write(s, "routes:\n")
+    found = scrape()
+    del plain["env"]
+    check(value(found, "http_request_duration_seconds_count", **plain) == 3, found)
+    check(value(found, "tickbird_exporter_config_last_reload_successful") == 1, found)
+
+
+@test
+def every_label_is_in_the_table(s):
+    with open(os.path.join(ROOT, "exporter/labels.def"), encoding="utf-8") as f:
+        table = set(re.findall(r'^(?:LABEL\(\w+, |FIXED\()"(\w+)"', f.read(), re.M))
+    server = Server(s)
+    check(server.get("/items") == 200 and server.get("/broken") == 500)
+    scrape = start_exporter(s, write(s, "routes: {host: {label: true}}\n"))
+    scrape()
+    shown = {label for _, labels in scrape() for label, _ in labels}
+    check({"service", "route", "code", "le"} <= shown <= table, shown - table, "is missing in exporter/labels.def")
+
+
+@test
+def check_config_says_what_is_called_otherwise(s):
+    make_regions(s)
+    path = write(s, "metrics:\n  preset: prom-client\n  constant_labels: {env: prod}\n  families: {tickbird_series: false}\n")
+    done = s.run("check-config", path)
+    rows = dict(line.rsplit(None, 1) for line in done.out.splitlines() if line.startswith("  "))
+    rows = {" ".join(k.split()): v for k, v in rows.items()}
+    check(done.code == 0 and "metrics: preset prom-client, request durations in milliseconds\n" in done.out, done)
+    check(rows["label status"] == "code" and rows["http_request_duration_seconds"] == "http_request_duration_ms", rows)
+    check(rows["tickbird_series"] == "(off)" and rows["constant labels"] == 'env="prod"', rows)
+    check("metrics" not in s.run("check-config", write(s, "routes:\n")).out)
+
+
+main()
