@@ -179,7 +179,7 @@ RUN = B=$(O) $(PYTHON) tests/run.py --build $(O)
 check: ## everything: set-up, build, unit, corpus, preload, transparency, compatibility, command, servers, chaos, Prometheus, object
 	$(Q)packaging/setup.sh build check
 	$(Q)$(MAKE) --no-print-directory check-programs
-	$(Q)$(RUN) unit corpus object preload transparency compat cli differential servers chaos prometheus
+	$(Q)$(RUN) unit corpus object preload transparency compat cli differential servers chaos prometheus page
 
 check-programs: all $(UNIT_PROGRAMS) $(REPLAY_PROGRAMS) $(JUDGED_PROGRAMS)
 

@@ -71,7 +71,7 @@ void tb_page_route_link(struct tb_buffer *b, const struct tb_page *p, const stru
     tb_page_link(b, &q);
     tb_puts(b, "<span class=\"method\">");
     tb_html_text(b, q.method);
-    tb_puts(b, "</span><bdi>");
+    tb_puts(b, "</span> <bdi>");
     tb_html_text(b, e->key.target);
     tb_html_text(b, e->key.route);
     tb_puts(b, "</bdi></a>");
@@ -293,29 +293,31 @@ static void put_shown(struct tb_buffer *b, const struct tb_page *p)
     tb_html_count(b, p->v->route_count);
 }
 
+/* `<li><a href="...">...</a></li>`; relative, so that it works behind a proxy that adds a prefix too. */
+static void put_item(struct tb_buffer *b, const char *path, const char *name, size_t len)
+{
+    tb_puts(b, "<li><a href=\"");
+    tb_html_text(b, path + 1);
+    tb_puts(b, "\">");
+    tb_put(b, name, len);
+    tb_puts(b, "</a></li>");
+}
+
 static void put_links(struct tb_buffer *b, const struct tb_page *p)
 {
-    tb_puts(b, "<ul><li><a href=\"");
-    tb_html_text(b, p->look->telemetry_path + 1); /* relative: also behind a proxy that adds a prefix */
-    tb_puts(b, "\">Metrics</a></li>");
-    for (const struct tb_api_page *a = tb_api_pages; a->path; a++) {
-        tb_puts(b, "<li><a href=\"");
-        tb_puts(b, a->path + 1);
-        tb_puts(b, "\">");
-        tb_puts(b, a->path + 1);
-        tb_puts(b, "</a></li>");
-    }
-    tb_puts(b, "<li><a href=\"-/healthy\">health</a></li><li><a href=\"-/ready\">readiness</a></li></ul><ul>");
-    for (const struct tb_asset *a = tb_assets; a->path; a++) {
-        const char *name = strrchr(a->path, '/') + 1;
-        if (strncmp(a->path, "/-/docs/", 8) != 0)
-            continue;
-        tb_puts(b, "<li><a href=\"");
-        tb_puts(b, a->path + 1);
-        tb_puts(b, "\">");
-        tb_put(b, name, strcspn(name, "."));
-        tb_puts(b, "</a></li>");
-    }
+    static const char metrics[] = "metrics", docs[] = "/-/docs/", api[] = "/api/v1/";
+    tb_puts(b, "<ul><li>For Prometheus:</li>");
+    put_item(b, p->look->telemetry_path, metrics, sizeof metrics - 1);
+    tb_puts(b, "<li>(text, OpenMetrics 1.0 and 2.0, protobuf, as <code>Accept</code> asks)</li>");
+    put_item(b, "/-/healthy", "health", 6);
+    put_item(b, "/-/ready", "readiness", 9);
+    tb_puts(b, "</ul><ul><li>JSON:</li>");
+    for (const struct tb_api_page *a = tb_api_pages; a->path; a++)
+        put_item(b, a->path, a->path + sizeof api - 1, strlen(a->path + sizeof api - 1));
+    tb_puts(b, "</ul><ul><li>Documents:</li>");
+    for (const struct tb_asset *a = tb_assets; a->path; a++)
+        if (strncmp(a->path, docs, sizeof docs - 1) == 0)
+            put_item(b, a->path, a->path + sizeof docs - 1, strcspn(a->path + sizeof docs - 1, "."));
     tb_puts(b, "</ul><p>Tickbird " TB_VERSION "</p>");
 }
 

@@ -65,6 +65,8 @@ def find(kind, build):
         return programs("tests/chaos/test_*.py", 300)
     if kind == "differential":
         return programs("tests/differential/test_*.py", 1800 if os.environ.get("TB_STREAMS") else 300)
+    if kind == "page":
+        return programs("tests/page/test_*.py", 300)
     if kind == "prometheus":
         return programs("tests/servers/test_prometheus.py", 300) + programs("tests/prometheus/test_*.py", 300)
     sys.exit(f"run.py: unknown kind of suite {kind!r}")

@@ -67,7 +67,7 @@
     }
     const serviceLink = (name) => make("a", {href: link({service: name})}, make("bdi", {}, name));
     const routeLink = (r) => make("a", {href: link({service: r.service, method: r.method, route: r.route, host: r.host})},
-        make("span", {class: "method"}, r.method), make("bdi", {}, (r.host || "") + r.route));
+        make("span", {class: "method"}, r.method), " ", make("bdi", {}, (r.host || "") + r.route));
 
     // --- drawings: x is a share of the time shown
 
