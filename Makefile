@@ -47,10 +47,10 @@ HOST_LDFLAGS := -shared -nostdlib -Wl,-soname,libtickbird.so -Wl,--hash-style=bo
 	-Wl,-z,noexecstack -Wl,-z,defs -Wl,-z,nodelete -Wl,-Bsymbolic
 # gzip by ISA-L's igzip where it is installed, else by zlib.
 HAS_ISAL := $(shell $(PKG_CONFIG) --exists libisal 2>/dev/null && echo 1 || echo 0)
-EXPORTER_PKGS := libmicrohttpd yaml-0.1 jansson gnutls libcrypt libzstd $(if $(filter 1,$(HAS_ISAL)),libisal,zlib)
+EXPORTER_PKGS := libmicrohttpd yaml-0.1 jansson gnutls libcrypt libseccomp libzstd $(if $(filter 1,$(HAS_ISAL)),libisal,zlib)
 EXPORTER_CFLAGS = $(shell $(PKG_CONFIG) --cflags $(EXPORTER_PKGS) 2>/dev/null) -DTB_HAS_ISAL=$(HAS_ISAL)
 EXPORTER_LIBS = $(shell $(PKG_CONFIG) --libs $(EXPORTER_PKGS) 2>/dev/null || \
-	echo -lmicrohttpd -lyaml -ljansson -lgnutls -lcrypt -lzstd -lz)
+	echo -lmicrohttpd -lyaml -ljansson -lgnutls -lcrypt -lseccomp -lzstd -lz)
 CMOCKA_LIBS = $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null || echo -lcmocka)
 LIBS := -lpthread -lm
 

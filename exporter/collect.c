@@ -360,10 +360,15 @@ static int read_directory(struct tb_collector *c, const char *dir)
             r = -errno;
             break;
         }
-        if (is_region_name(e->d_name) && (r = read_region(c, fd, dir, e)) < 0)
+        if (!is_region_name(e->d_name)) {
+            if (tb_marker_is_name(e->d_name))
+                read_marker(c, fd, dir, e->d_name);
+            continue;
+        }
+        if (c->deadline_ns != UINT64_MAX && tb_clock_ns(CLOCK_MONOTONIC) > c->deadline_ns)
+            r = -ETIME;
+        if (r < 0 || (r = read_region(c, fd, dir, e)) < 0)
             break;
-        if (tb_marker_is_name(e->d_name))
-            read_marker(c, fd, dir, e->d_name);
     }
     closedir(d);
     return r;
@@ -448,7 +453,13 @@ static int read_all(struct tb_collector *c)
 
 int tb_collect(struct tb_collector *c)
 {
+    return tb_collect_until(c, UINT64_MAX);
+}
+
+int tb_collect_until(struct tb_collector *c, uint64_t deadline_ns)
+{
     struct tb_ledger *l = c->options.ledger;
+    c->deadline_ns = deadline_ns;
     int r = read_all(c);
     /* Somebody else folded while the regions were read: what moved into the ledger may be missing. Once more. */
     for (int tries = 0; !r && l && !tb_ledger_is_writer(l) && tb_ledger_has_changed(l) && tries < 5; tries++)

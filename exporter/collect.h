@@ -31,6 +31,9 @@ void tb_collector_free(struct tb_collector *c);
  */
 int tb_collect(struct tb_collector *c);
 
+/* tb_collect_until - the same; -ETIME when it is not done at @deadline_ns (CLOCK_MONOTONIC). */
+int tb_collect_until(struct tb_collector *c, uint64_t deadline_ns);
+
 /* tb_collector_snapshot - owned by the collector; its numbers change with the next tb_collect. */
 struct tb_snapshot *tb_collector_snapshot(struct tb_collector *c);
 

@@ -42,6 +42,7 @@ struct tb_collector {
     struct tb_region_file *file_buckets[TB_FILE_BUCKETS]; /* by inode */
     size_t others_files;                                  /* of users that are not trusted */
     uint64_t pidns_inode;
+    uint64_t deadline_ns;       /* of this collection */
     struct tb_ledger *marks;    /* options.ledger, or own_marks when there is none */
     struct tb_ledger own_marks; /* only its marks are used */
     bool has_warned;

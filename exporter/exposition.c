@@ -95,7 +95,7 @@ static void finish(struct tb_exposition *x, const char *end)
 
 bool tb_expose_family(struct tb_exposition *x, const struct tb_metric *m)
 {
-    if (!m->name)
+    if (!m->name || !tb_filter_has_family(x->filter, m->name))
         return false;
     size_t name = strlen(m->name), unit = strlen(m->unit), help = strlen(m->help);
     char *to = begin(x, TB_EXPOSED_FAMILY, name + unit + help + 3, 5);

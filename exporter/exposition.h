@@ -18,6 +18,7 @@
 
 #include "agent/histogram.h"
 #include "buffer.h"
+#include "filter.h"
 #include "metrics.h"
 
 #define TB_EXPOSED_CELLS_MAX TB_EXPONENTIAL_BOUNDS
@@ -33,6 +34,7 @@ struct tb_exposition {
     const uint64_t *bounds; /* of the last histogram written: they are recorded when they change */
     size_t families, samples;
     struct tb_labels constant; /* behind the labels of every sample; borrowed while it is written */
+    const struct tb_filter *filter; /* borrowed while it is written; NULL = every family */
 };
 
 struct tb_label {

@@ -97,12 +97,22 @@ static void answer(struct tb_pages *p, struct tb_http_request *r, struct tb_acce
     }
 }
 
+/* False: more is asked for than can be looked for. */
+static bool read_filter(const struct tb_http_request *r, struct tb_filter *ret)
+{
+    return tb_http_arguments(r, "name[]", ret->names, TB_FILTER_MAX, &ret->name_count) &&
+           tb_http_arguments(r, "service[]", ret->services, TB_FILTER_MAX, &ret->service_count);
+}
+
 static void scrape(struct tb_http_request *r)
 {
     struct tb_pages *p = r->arg;
     struct tb_accepted accepted = tb_accept(tb_http_header(r, MHD_HTTP_HEADER_ACCEPT));
-    struct tb_scrape_ask ask = {accepted.media->encoding, deadline_of(r, tb_clock_ns(CLOCK_MONOTONIC))};
-    if (tb_guard_scrape_admit(r->guard, p->last_bytes))
+    struct tb_filter filter;
+    struct tb_scrape_ask ask = {accepted.media->encoding, &filter, deadline_of(r, tb_clock_ns(CLOCK_MONOTONIC))};
+    if (!read_filter(r, &filter))
+        tb_http_answer_text(r, MHD_HTTP_BAD_REQUEST, "more than 64 of name[] or of service[]\n", NULL);
+    else if (tb_guard_scrape_admit(r->guard, p->last_bytes))
         answer(p, r, accepted, &ask);
     else
         answer_busy(r, "too many scrapes at once\n");
@@ -134,6 +144,17 @@ static void ready(struct tb_http_request *r)
         tb_http_answer_text(r, MHD_HTTP_SERVICE_UNAVAILABLE, "Tickbird exporter is not ready.\n", NULL);
 }
 
+static void reload(struct tb_http_request *r)
+{
+    const struct tb_pages *p = r->arg;
+    if (!p->options.reload)
+        tb_http_answer_text(r, MHD_HTTP_FORBIDDEN, "switched off: start with --web.enable-lifecycle\n", NULL);
+    else if (p->options.reload(p->options.arg))
+        tb_http_answer_text(r, MHD_HTTP_OK, "The configuration is read again.\n", NULL);
+    else
+        tb_http_answer_text(r, MHD_HTTP_INTERNAL_SERVER_ERROR, "not all of it: see the exporter's log\n", NULL);
+}
+
 /* --- the table -------------------------------------------------------------------------------------------------------
  */
 
@@ -141,6 +162,7 @@ static const struct tb_http_page pages[] = {
     {NULL /* the telemetry path */, TB_HTTP_READ, scrape},
     {"/-/healthy", TB_HTTP_READ, healthy},
     {"/-/ready", TB_HTTP_READ, ready},
+    {"/-/reload", TB_HTTP_WRITE, reload},
 };
 #define PAGES (sizeof pages / sizeof *pages)
 

@@ -13,6 +13,7 @@
 /* What a client asks of a scrape. Borrowed for the call. */
 struct tb_scrape_ask {
     const struct tb_encoding *encoding;
+    const struct tb_filter *filter;
     uint64_t deadline_ns; /* CLOCK_MONOTONIC: of no use to the client later; UINT64_MAX = it did not say */
 };
 
@@ -26,6 +27,7 @@ struct tb_pages_options {
     /* Told after each scrape with the status that it got. */
     void (*scraped)(void *arg, unsigned code);
     bool (*is_ready)(void *arg);
+    bool (*reload)(void *arg);         /* false: it failed. NULL = it is switched off */
     struct tb_response_totals *totals; /* borrowed: grows by every scrape's bytes */
     bool has_created_samples;          /* OpenMetrics 1.0 */
     /* What there is to be seen now, for the page and the API. Returns 0 or -errno. */

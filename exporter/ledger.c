@@ -25,7 +25,7 @@ char *tb_ledger_default_dir(void)
 {
     const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
     if (geteuid() == 0)
-        return tb_strndup("/var/lib/tickbird", 17);
+        return tb_strndup(TB_LEDGER_DIR_SHARED, sizeof TB_LEDGER_DIR_SHARED - 1);
     if (state && state[0] == '/')
         return tb_format("%s/tickbird", state);
     return home && home[0] == '/' ? tb_format("%s/.local/state/tickbird", home) : NULL;

@@ -95,6 +95,8 @@ struct tb_mark *tb_ledger_mark(struct tb_ledger *l, uint32_t uid, uint64_t regio
 /* tb_ledger_prune - drop marks of earlier boots but for served ones, and old folded ones. Never one marked is_seen. */
 void tb_ledger_prune(struct tb_ledger *l, uint64_t now_ns);
 
+#define TB_LEDGER_DIR_SHARED "/var/lib/tickbird" /* of root, or of the user that root hands over to */
+
 /* The default directory; the caller's to free. NULL when there is neither a home nor XDG_STATE_HOME. */
 char *tb_ledger_default_dir(void);
 

@@ -15,7 +15,9 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 
+#include "exporter/boot.h"
 #include "exporter/collect.h"
 #include "maker.h"
 
@@ -372,6 +374,22 @@ static void running_out_of_descriptors_is_no_loss(void **state)
     maker_kill(core);
 }
 
+static void a_deadline_ends_a_collection_and_the_next_is_whole(void **state)
+{
+    struct fixture *f = *state;
+    struct tb_core *core = maker_start(f->dir, "shop");
+    maker_get(core, "/a", 200, 30);
+    assert_int_equal(count_of(collect(f), "shop", TB_METHOD_GET, "/a", 200), 30);
+    assert_int_equal(tb_collect_until(f->collector, 1), -ETIME);
+    assert_int_equal(tb_collect_until(f->collector, tb_clock_ns(CLOCK_MONOTONIC) + UINT64_C(3600000000000)), 0);
+    assert_int_equal(count_of(tb_collector_snapshot(f->collector), "shop", TB_METHOD_GET, "/a", 200), 30);
+    assert_int_equal(tb_collect_until(f->collector, 1), -ETIME);
+    assert_int_equal(count_of(collect(f), "shop", TB_METHOD_GET, "/a", 200), 30);
+    assert_int_equal(tb_collector_stats(f->collector)->lost_regions, 0);
+    assert_int_equal(tb_collector_stats(f->collector)->service_restarts, 0);
+    maker_kill(core);
+}
+
 /* A file that its owner cuts and grows all the time: each collection gives something or says truncated, none dies. */
 static void a_region_cut_while_it_is_read_raises_no_signal(void **state)
 {
@@ -467,6 +485,7 @@ int main(void)
         TEST(links_pipes_and_other_names_are_not_followed),
         TEST(a_missing_directory_holds_nothing),
         TEST(running_out_of_descriptors_is_no_loss),
+        TEST(a_deadline_ends_a_collection_and_the_next_is_whole),
         TEST(a_region_cut_while_it_is_read_raises_no_signal),
         TEST(damaged_regions_are_read_or_refused),
     };

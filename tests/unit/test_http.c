@@ -40,14 +40,16 @@ static size_t scrape_len;
 static int scrape_error;
 static bool ready;
 static unsigned last_code, scrapes;
-static uint64_t scrape_ns; /* that one takes */
+static struct tb_filter asked; /* of the last scrape; only the counts outlive it */
+static uint64_t scrape_ns;     /* that one takes */
 
 /* One sample whose label makes the text scrape_len bytes long. */
 static int scrape(void *arg, const struct tb_scrape_ask *ask, struct tb_exposition *ret)
 {
     static const struct tb_metric m = {"m", "", "h", TB_METRIC_GAUGE, 0};
     const size_t rest = sizeof "# HELP m h\n# TYPE m gauge\nm{} 1\n" - 1, len = scrape_len - rest;
-    (void)arg, (void)ask;
+    (void)arg;
+    asked = *ask->filter;
     clock_ns += scrape_ns;
     if (scrape_error)
         return scrape_error;
@@ -85,6 +87,16 @@ static int look(void *arg, struct tb_look *ret)
     return look_error;
 }
 
+static bool may_reload;
+static unsigned reloads;
+
+static bool reload(void *arg)
+{
+    (void)arg;
+    reloads++;
+    return may_reload;
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -94,12 +106,18 @@ static int set_up(void **state)
     scrape_ns = 0;
     scrape_error = 0;
     ready = true;
-    scrapes = 0;
     look_error = 0;
     snapshot = tb_snapshot_new();
     history = tb_history_new();
-    struct tb_pages_options ours = {
-        .telemetry_path = "/metrics", .scrape = scrape, .scraped = scraped, .is_ready = is_ready, .look = look};
+    scrapes = reloads = 0;
+    may_reload = true;
+    asked = (struct tb_filter){0};
+    struct tb_pages_options ours = {.telemetry_path = "/metrics",
+                                    .scrape = scrape,
+                                    .scraped = scraped,
+                                    .is_ready = is_ready,
+                                    .reload = reload,
+                                    .look = look};
     struct tb_http_options o = {.connections_max = 128, .scrapes_max = 40};
     struct tb_listeners listeners = {0};
     pages = tb_pages_new(&ours, &o);
@@ -508,6 +526,36 @@ static void a_full_house_closes_who_idles_longest(void **state)
         close(fds[i]);
 }
 
+static void filters_are_passed_on_within_bounds(void **state)
+{
+    (void)state;
+    char request[2000] = "GET /metrics?";
+    assert_int_equal(ask(GET("/metrics?name[]=a&service[]=x&name%5B%5D=b&other[]=1&name=c")).code, 200);
+    assert_int_equal(asked.name_count, 2);
+    assert_int_equal(asked.service_count, 1);
+    assert_int_equal(ask(GET("/metrics")).code, 200);
+    assert_int_equal(asked.name_count + asked.service_count, 0);
+    for (unsigned i = 0; i <= TB_FILTER_MAX; i++)
+        strncat(request, "name[]=a&", sizeof request - strlen(request) - 1);
+    strncat(request, " HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", sizeof request - strlen(request) - 1);
+    assert_int_equal(ask(request).code, 400);
+    assert_int_equal(scrapes, 3);
+}
+
+static void a_reload_is_asked_for_by_post(void **state)
+{
+    (void)state;
+    static const char post[] = "POST /-/reload HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    assert_int_equal(ask(post).code, 200);
+    may_reload = false;
+    assert_int_equal(ask(post).code, 500);
+    assert_int_equal(reloads, 2);
+    struct answer a = ask(GET("/-/reload"));
+    assert_int_equal(a.code, 405);
+    assert_non_null(strstr(a.text, "Allow: POST, PUT\r\n"));
+    assert_int_equal(reloads, 2);
+}
+
 static int open_listener(const char *address, struct tb_listeners *ret, char **ret_error)
 {
     *ret = (struct tb_listeners){0};
@@ -585,6 +633,8 @@ int main(void)
         TEST(unsent_scrapes_hold_a_bounded_amount_of_memory),
         TEST(a_scrape_is_in_time_or_refused),
         TEST(a_full_house_closes_who_idles_longest),
+        TEST(filters_are_passed_on_within_bounds),
+        TEST(a_reload_is_asked_for_by_post),
         TEST(a_port_in_use_is_told_in_one_line),
         TEST(an_empty_host_serves_both_families),
     };

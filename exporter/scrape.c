@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A scrape, from the regions to an exposition (exporter.h). */
+#include <errno.h>
+#include <time.h>
+
+#include "boot.h"
+#include "exporter.h"
+#include "families.h"
+#include "log.h"
+#include "render.h"
+#include "textfile.h"
+
+/* Time that one scrape may spend on looking for programs that are not recorded. */
+#define SCAN_NS UINT64_C(50000000)
+#define SCAN_ONCE_NS UINT64_C(2000000000)
+
+/* Only who keeps the ledger speaks for the configuration: a second exporter must not undo it. */
+void tb_exporter_publish(struct tb_exporter *e)
+{
+    if (!e->reload.publisher || !tb_ledger_is_writer(e->ledger))
+        return;
+    tb_publish(e->reload.publisher, tb_collector_snapshot(e->collector),
+               (const char *const *)e->options.values[TB_OPTION_REGION_DIR].items,
+               e->options.values[TB_OPTION_REGION_DIR].count);
+}
+
+/* The table of families without those of the process. */
+static void leave_process_out(const struct tb_metric *from, struct tb_metric to[TB_METRIC_COUNT])
+{
+    memcpy(to, from, TB_METRIC_COUNT * sizeof *to);
+    for (int i = 0; i < TB_METRIC_COUNT; i++)
+        if (strncmp(tb_metrics_default[i].name, "process_", 8) == 0)
+            to[i].name = NULL;
+}
+
+static void expose(struct tb_exporter *e, const struct tb_scrape_options *options, struct tb_exposition *ret)
+{
+    const struct tb_names *names = tb_reload_names(&e->reload);
+    struct tb_metric reduced[TB_METRIC_COUNT];
+    struct tb_snapshot view;
+    struct tb_expose_options how = {
+        .metrics = names->metrics,
+        .has_native = options->encoding->has_native && tb_option_is_on(&e->options, TB_OPTION_NATIVE_HISTOGRAMS),
+    };
+    if (options->without_process) {
+        leave_process_out(how.metrics, reduced);
+        how.metrics = reduced;
+    }
+    ret->constant = tb_labels(names->constant);
+    ret->filter = options->filter;
+    tb_snapshot_names(tb_collector_snapshot(e->collector), names->labels);
+    tb_expose_snapshot(ret, tb_filter_snapshot(options->filter, tb_collector_snapshot(e->collector), &view), &how);
+    tb_filter_free(&view);
+    tb_self_expose(ret, &e->self, e->collector, e->ledger, how.metrics);
+    tb_reload_expose(ret, &e->reload, how.metrics);
+    ret->constant = tb_labels(""); /* both were borrowed for this call */
+    ret->filter = NULL;
+}
+
+int tb_exporter_collect(struct tb_exporter *e, uint64_t deadline_ns)
+{
+    uint64_t start_ns = tb_clock_ns(CLOCK_MONOTONIC);
+    tb_reload_again(&e->reload, false);
+    int r = tb_collect_until(e->collector, deadline_ns);
+    if (r < 0) {
+        tb_log(r == -ETIME ? TB_LOG_WARN : TB_LOG_ERROR, "regions not read", "error", strerror(-r), NULL);
+        return r;
+    }
+    e->collected_ns = start_ns;
+    tb_unobserved_scan(e->unobserved, start_ns, e->is_serving ? SCAN_NS : SCAN_ONCE_NS,
+                       tb_collector_snapshot(e->collector));
+    tb_exporter_publish(e);
+    tb_history_note(e->history, tb_collector_snapshot(e->collector), start_ns);
+    return 0;
+}
+
+int tb_exporter_scrape(struct tb_exporter *e, const struct tb_scrape_options *options, struct tb_exposition *ret)
+{
+    uint64_t start_ns = tb_clock_ns(CLOCK_MONOTONIC);
+    int r = tb_exporter_collect(e, options->deadline_ns);
+    if (r < 0)
+        return r;
+    expose(e, options, ret);
+    e->self.collect_ns += tb_clock_ns(CLOCK_MONOTONIC) - start_ns;
+    e->self.collections++;
+    return 0;
+}
+
+int tb_exporter_text(struct tb_exporter *e, bool without_process, struct tb_buffer *out)
+{
+    struct tb_scrape_options options = {&tb_encoding_text, NULL, UINT64_MAX, without_process};
+    struct tb_exposition x = {0};
+    int r = tb_exporter_scrape(e, &options, &x);
+    if (!r)
+        tb_render(&tb_encoding_text, &x, out);
+    tb_exposition_free(&x);
+    return r;
+}
+
+int tb_exporter_textfile(struct tb_exporter *e)
+{
+    const char *path = tb_option_text(&e->options, TB_OPTION_TEXTFILE);
+    struct tb_buffer out = {0};
+    int r = tb_exporter_text(e, true, &out), written = r ? 0 : tb_textfile_write(path, out.data, out.len);
+    tb_buffer_free(&out);
+    if (written < 0)
+        tb_log(TB_LOG_ERROR, "text file not written: the one of before stays", "path", path, "error",
+               strerror(-written), NULL);
+    return r ? r : written;
+}
