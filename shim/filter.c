@@ -5,6 +5,10 @@
  * without privileges, so a child tries: a copy of this process that has all calls of the agent made with arguments that
  * do nothing, and ends. It sends no signal to anybody and is waited for at once.
  *
+ * A copy, although that costs what a fork costs (docs/limits.md): of processes that share memory (CLONE_VM) the kernel
+ * kills all when a filter kills one with a core, whatever its limit is, before Linux 5.16 (zap_threads() in
+ * fs/coredump.c); and that no core is wanted (PR_SET_DUMPABLE) is said of the memory, so it would be the program's.
+ *
  * Certain without trying are the calls that every dynamic program makes before its first instruction: openat, read,
  * close, fstat of one kind, mmap, mprotect. Assumed is what fork() needs (clone, wait4, rt_sigprocmask): whoever
  * forbids that on pain of death must switch the agent off (docs/limits.md).
