@@ -21,13 +21,13 @@
 #include "agent/region.h"
 #include "agent/series.h"
 
-static long maker_syscall(long nr, long a, long b, long c, long d, long e, long f)
+static inline long maker_syscall(long nr, long a, long b, long c, long d, long e, long f)
 {
     long r = syscall(nr, a, b, c, d, e, f);
     return r < 0 ? -errno : r;
 }
 
-static uint64_t maker_clock(void)
+static inline uint64_t maker_clock(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -35,14 +35,14 @@ static uint64_t maker_clock(void)
 }
 
 /* A new directory in shared memory; the caller's to remove with maker_remove. */
-static char *maker_dir(void)
+static inline char *maker_dir(void)
 {
     char name[] = "/dev/shm/tb-test-XXXXXX";
     assert_non_null(mkdtemp(name));
     return strdup(name);
 }
 
-static void maker_remove(char *dir)
+static inline void maker_remove(char *dir)
 {
     DIR *d = opendir(dir);
     for (struct dirent *e; d && (e = readdir(d));)
@@ -55,7 +55,7 @@ static void maker_remove(char *dir)
 }
 
 /* A program that records: adopts or makes a region in @dir. */
-static struct tb_core *maker_start(const char *dir, const char *service)
+static inline struct tb_core *maker_start(const char *dir, const char *service)
 {
     struct tb_core *core = calloc(1, sizeof *core);
     struct tb_identity id = {
@@ -69,13 +69,13 @@ static struct tb_core *maker_start(const char *dir, const char *service)
 }
 
 /* The program is gone, as by kill -9: nothing is cleaned up, the kernel drops the lock with the mapping. */
-static void maker_kill(struct tb_core *core)
+static inline void maker_kill(struct tb_core *core)
 {
     munmap(core->base, TB_REGION_BYTES);
     free(core);
 }
 
-static struct tb_series_key maker_key(struct tb_core *core, uint8_t method, const char *route, uint16_t status)
+static inline struct tb_series_key maker_key(struct tb_core *core, uint8_t method, const char *route, uint16_t status)
 {
     struct tb_series_key key = {
         .family = TB_FAMILY_REQUESTS, .role = TB_ROLE_SERVER, .method = method, .status = status};
@@ -85,21 +85,21 @@ static struct tb_series_key maker_key(struct tb_core *core, uint8_t method, cons
 }
 
 /* @times exchanges of @duration_ns each. */
-static void maker_observe(struct tb_core *core, const struct tb_series_key *key, uint64_t duration_ns, unsigned times)
+static inline void maker_observe(struct tb_core *core, const struct tb_series_key *key, uint64_t duration_ns, unsigned times)
 {
     struct tb_observation o = {.duration_ns = duration_ns, .first_byte_ns = duration_ns / 2, .is_timed = true};
     while (times--)
         tb_series_observe(core, key, &o);
 }
 
-static void maker_get(struct tb_core *core, const char *route, uint16_t status, unsigned times)
+static inline void maker_get(struct tb_core *core, const char *route, uint16_t status, unsigned times)
 {
     struct tb_series_key key = maker_key(core, TB_METHOD_GET, route, status);
     maker_observe(core, &key, 3000000, times);
 }
 
 /* The only region file of a directory; the caller's to free. */
-static __attribute__((unused)) char *maker_only_file(const char *dir)
+static inline char *maker_only_file(const char *dir)
 {
     char *found = NULL;
     DIR *d = opendir(dir);
