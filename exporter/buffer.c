@@ -64,6 +64,14 @@ void tb_buffer_free(struct tb_buffer *b)
     *b = (struct tb_buffer){0};
 }
 
+char *tb_buffer_text(struct tb_buffer *b)
+{
+    tb_put(b, "", 1);
+    char *text = tb_realloc(b->data, b->len);
+    *b = (struct tb_buffer){0};
+    return text;
+}
+
 void tb_buffer_grow(struct tb_buffer *b, size_t more)
 {
     size_t space = b->space ? b->space : 4096;
@@ -172,9 +180,8 @@ char *tb_label_clean(const char *bytes, size_t len)
         tb_put(&b, "\xef\xbf\xbd", 3);
         p += is_c1;
     }
-    tb_put(&b, "", 1);
     free(clean);
-    return b.data;
+    return tb_buffer_text(&b);
 }
 
 char *tb_utf8_clean(const char *bytes, size_t len)
@@ -189,6 +196,5 @@ char *tb_utf8_clean(const char *bytes, size_t len)
             tb_put(&b, "\xef\xbf\xbd", 3);
         i += n ? n : 1;
     }
-    tb_put(&b, "", 1);
-    return b.data;
+    return tb_buffer_text(&b);
 }

@@ -28,6 +28,9 @@ struct tb_buffer {
 };
 
 void tb_buffer_free(struct tb_buffer *b);
+/* tb_buffer_text - what is in it, terminated, in memory of just that size: the caller's to free. The buffer is empty
+ * then. */
+char *tb_buffer_text(struct tb_buffer *b);
 void tb_buffer_grow(struct tb_buffer *b, size_t more);
 
 /* tb_buffer_room - where the next bytes go; there is room for @len. The caller raises b->len. */

@@ -33,8 +33,7 @@ char *tb_read_whole(const char *path, size_t max, size_t *ret_len)
         return NULL;
     }
     *ret_len = b.len;
-    tb_put(&b, "", 1);
-    return b.data;
+    return tb_buffer_text(&b);
 }
 
 void tb_config_error(struct tb_config_errors *e, const char *file, size_t line, size_t column, const char *format, ...)

@@ -271,8 +271,7 @@ char *tb_options_usage(enum tb_side side)
         }
         tb_puts(&b, "\n");
     }
-    tb_put(&b, "", 1);
-    return b.data;
+    return tb_buffer_text(&b);
 }
 
 const char *tb_option_text(const struct tb_options *o, enum tb_option id)

@@ -27,9 +27,8 @@ void tb_put_label(struct tb_buffer *text, const char *name, const char *value)
 static void use(struct tb_buffer *text, char **label, uint32_t *len)
 {
     *len = (uint32_t)text->len;
-    tb_put(text, "", 1);
     free(*label);
-    *label = text->data;
+    *label = tb_buffer_text(text);
 }
 
 void tb_labels_service(const struct tb_snapshot *s, struct tb_snap_service *e)

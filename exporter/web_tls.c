@@ -120,8 +120,7 @@ static char *make_priority(const struct tb_web_tls_config *t)
             }
     if (t->server_decides)
         tb_puts(&b, ":%SERVER_PRECEDENCE");
-    tb_put(&b, "", 1);
-    return b.data;
+    return tb_buffer_text(&b);
 }
 
 static bool is_listed(const struct tb_web_list *l, const unsigned char id[2])
