@@ -7,7 +7,8 @@
 
 #include <stdlib.h>
 
-#define VARINT_MAX 10u /* bytes of 2^64 - 1 */
+#include "label_pairs.h"
+#include "varint.h"
 
 void tb_exposition_free(struct tb_exposition *x)
 {
@@ -15,75 +16,59 @@ void tb_exposition_free(struct tb_exposition *x)
     *x = (struct tb_exposition){0};
 }
 
-size_t tb_labels_split(struct tb_labels labels, struct tb_label *ret)
-{
-    const char *at = labels.text, *end = at + labels.len;
-    size_t count = 0;
-    while (at < end && count < TB_LABELS_MAX) {
-        struct tb_label l = {.name.text = at};
-        while (*at != '=')
-            at++;
-        l.name.len = (size_t)(at - l.name.text);
-        at += 2; /* =" */
-        l.value.text = at;
-        while (*at != '"')
-            at += *at == '\\' ? 2 : 1;
-        l.value.len = (size_t)(at - l.value.text);
-        at += 2; /* ", */
-        size_t place = count++;
-        for (; place > 0; place--) {
-            const struct tb_labels *before = &ret[place - 1].name;
-            size_t shorter = before->len < l.name.len ? before->len : l.name.len;
-            int order = memcmp(before->text, l.name.text, shorter);
-            if (order < 0 || (order == 0 && before->len <= l.name.len))
-                break;
-            ret[place] = ret[place - 1];
-        }
-        ret[place] = l;
-    }
-    return count;
-}
-
 /* --- writing: into room that is known to be there --------------------------------------------------------------------
  */
 
-static char *write_number(char *to, uint64_t n)
-{
-    for (; n >= 0x80; n >>= 7)
-        *to++ = (char)(n | 0x80);
-    *to++ = (char)n;
-    return to;
-}
-
 static char *write_text(char *to, const char *text, size_t len)
 {
-    to = write_number(to, len);
+    to = tb_varint_write(to, len);
     if (len)
         memcpy(to, text, len);
     return to + len;
 }
 
-/* What write_labels takes. */
+/* Labels of so many bytes of text, in the form that the exposition has them. */
+static size_t form_room(const struct tb_exposition *x, size_t len)
+{
+    return x->has_pairs ? tb_label_pairs_max(len) : len;
+}
+
+static char *write_form(const struct tb_exposition *x, char *to, const char *text, size_t len)
+{
+    if (!x->has_pairs)
+        return write_text(to, text, len);
+    char *pairs = to + TB_VARINT_MAX; /* the length goes before, and is not known yet */
+    size_t pairs_len = (size_t)(tb_label_pairs(pairs, text, len) - pairs);
+    to = tb_varint_write(to, pairs_len);
+    memmove(to, pairs, pairs_len);
+    return to + pairs_len;
+}
+
+/* What write_labels takes: with constant labels the text is put together behind the place of the result. */
 static size_t labels_room(const struct tb_exposition *x, struct tb_labels labels)
 {
-    return labels.len + 1 + x->constant.len;
+    size_t len = labels.len + 1 + x->constant.len;
+    return form_room(x, len) + (x->constant.len ? len : 0);
 }
 
 static char *write_labels(const struct tb_exposition *x, char *to, struct tb_labels labels)
 {
-    bool has_both = labels.len && x->constant.len;
-    to = write_number(to, labels.len + has_both + x->constant.len);
-    if (labels.len)
-        to = mempcpy(to, labels.text, labels.len);
-    if (has_both)
-        *to++ = ',';
-    return x->constant.len ? mempcpy(to, x->constant.text, x->constant.len) : to;
+    if (!x->constant.len)
+        return write_form(x, to, labels.text, labels.len);
+    size_t len = labels.len + (labels.len != 0) + x->constant.len;
+    char *text = to + TB_VARINT_MAX + form_room(x, len), *end = text;
+    if (labels.len) {
+        end = mempcpy(end, labels.text, labels.len);
+        *end++ = ',';
+    }
+    memcpy(end, x->constant.text, x->constant.len);
+    return write_form(x, to, text, len);
 }
 
 /* Room for a record of @texts bytes of text and @numbers numbers, its kind written. */
 static char *begin(struct tb_exposition *x, enum tb_exposed_kind kind, size_t texts, size_t numbers)
 {
-    char *to = tb_buffer_room(&x->records, 1 + texts + numbers * VARINT_MAX);
+    char *to = tb_buffer_room(&x->records, 1 + texts + numbers * TB_VARINT_MAX);
     *to++ = (char)kind;
     return to;
 }
@@ -102,8 +87,8 @@ bool tb_expose_family(struct tb_exposition *x, const struct tb_metric *m)
     to = write_text(to, m->name, name + 1);
     to = write_text(to, m->unit, unit + 1);
     to = write_text(to, m->help, help + 1);
-    to = write_number(to, m->type);
-    finish(x, write_number(to, m->decimals));
+    to = tb_varint_write(to, m->type);
+    finish(x, tb_varint_write(to, m->decimals));
     x->families++;
     x->bounds = NULL; /* so that each family can be read by itself */
     return true;
@@ -113,8 +98,8 @@ void tb_expose_value(struct tb_exposition *x, struct tb_labels labels, uint64_t 
 {
     char *to = begin(x, TB_EXPOSED_VALUE, labels_room(x, labels), 3);
     to = write_labels(x, to, labels);
-    to = write_number(to, value);
-    finish(x, write_number(to, created_ns));
+    to = tb_varint_write(to, value);
+    finish(x, tb_varint_write(to, created_ns));
     x->samples++;
 }
 
@@ -129,18 +114,18 @@ void tb_expose_summary(struct tb_exposition *x, struct tb_labels labels, uint64_
 {
     char *to = begin(x, TB_EXPOSED_SUMMARY, labels_room(x, labels), 4);
     to = write_labels(x, to, labels);
-    to = write_number(to, count);
-    to = write_number(to, sum);
-    finish(x, write_number(to, created_ns));
+    to = tb_varint_write(to, count);
+    to = tb_varint_write(to, sum);
+    finish(x, tb_varint_write(to, created_ns));
     x->samples += 2;
 }
 
 static void write_bounds(struct tb_exposition *x, const uint64_t *bounds, size_t count)
 {
     char *to = begin(x, TB_EXPOSED_BOUNDS, 0, count + 1);
-    to = write_number(to, count);
+    to = tb_varint_write(to, count);
     for (size_t i = 0; i < count; i++)
-        to = write_number(to, bounds[i]);
+        to = tb_varint_write(to, bounds[i]);
     finish(x, to);
     x->bounds = bounds;
 }
@@ -148,12 +133,12 @@ static void write_bounds(struct tb_exposition *x, const uint64_t *bounds, size_t
 static char *write_cells(char *to, const struct tb_exposed_histogram *h)
 {
     int32_t last = 0;
-    to = write_number(to, h->zero_count);
-    to = write_number(to, h->cell_count);
+    to = tb_varint_write(to, h->zero_count);
+    to = tb_varint_write(to, h->cell_count);
     for (size_t i = 0; i < h->cell_count; i++) {
         int32_t step = h->cells[i].index - last; /* only the first can be below 0 */
-        to = write_number(to, step < 0 ? (uint64_t)(uint32_t)-step * 2 + 1 : (uint64_t)(uint32_t)step * 2);
-        to = write_number(to, h->cells[i].count);
+        to = tb_varint_write(to, step < 0 ? (uint64_t)(uint32_t)-step * 2 + 1 : (uint64_t)(uint32_t)step * 2);
+        to = tb_varint_write(to, h->cells[i].count);
         last = h->cells[i].index;
     }
     return to;
@@ -161,11 +146,11 @@ static char *write_cells(char *to, const struct tb_exposed_histogram *h)
 
 static void write_exemplar(struct tb_exposition *x, const struct tb_exposed_exemplar *e)
 {
-    char *to = tb_buffer_room(&x->records, e->labels.len + 4 * VARINT_MAX);
-    to = write_number(to, e->bucket);
-    to = write_text(to, e->labels.text, e->labels.len);
-    to = write_number(to, e->value);
-    finish(x, write_number(to, e->time_ns));
+    char *to = tb_buffer_room(&x->records, form_room(x, e->labels.len) + 4 * TB_VARINT_MAX);
+    to = tb_varint_write(to, e->bucket);
+    to = write_form(x, to, e->labels.text, e->labels.len);
+    to = tb_varint_write(to, e->value);
+    finish(x, tb_varint_write(to, e->time_ns));
 }
 
 void tb_expose_histogram(struct tb_exposition *x, struct tb_labels labels, const struct tb_exposed_histogram *h)
@@ -178,13 +163,13 @@ void tb_expose_histogram(struct tb_exposition *x, struct tb_labels labels, const
     char *to = begin(x, TB_EXPOSED_HISTOGRAM, labels_room(x, labels), h->bound_count + 1 + 2 * h->cell_count + 7);
     to = write_labels(x, to, labels);
     for (size_t i = 0; i <= h->bound_count; i++)
-        to = write_number(to, h->buckets[i]);
-    to = write_number(to, h->sum);
-    to = write_number(to, h->created_ns);
-    to = write_number(to, h->is_native);
+        to = tb_varint_write(to, h->buckets[i]);
+    to = tb_varint_write(to, h->sum);
+    to = tb_varint_write(to, h->created_ns);
+    to = tb_varint_write(to, h->is_native);
     if (h->is_native)
         to = write_cells(to, h);
-    finish(x, write_number(to, h->exemplar_count));
+    finish(x, tb_varint_write(to, h->exemplar_count));
     for (size_t i = 0; i < h->exemplar_count; i++)
         write_exemplar(x, &h->exemplars[i]);
     x->samples += h->bound_count + 3;
@@ -195,10 +180,7 @@ void tb_expose_histogram(struct tb_exposition *x, struct tb_labels labels, const
 
 static uint64_t read_number(struct tb_reader *r)
 {
-    uint64_t n = *r->at & 0x7f;
-    for (unsigned shift = 7; *r->at++ >= 0x80; shift += 7)
-        n |= (uint64_t)(*r->at & 0x7f) << shift;
-    return n;
+    return tb_varint_read(&r->at);
 }
 
 static struct tb_labels read_text(struct tb_reader *r)

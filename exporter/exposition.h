@@ -2,7 +2,7 @@
 /*
  * An exposition: metric families and their samples, as yet in no format. It is a copy, so that a response can be
  * encoded piece by piece (render.h) while the next collection changes the snapshot, and small: a histogram takes little
- * more than its label text (numbers are varints, 7 bits a byte, buckets without what lies below).
+ * more than its label text (numbers are varints, buckets without what lies below).
  *
  * Writers call tb_expose_family, then one call for each sample of it; readers take the same records in order. Label
  * text is as the text format has it between the braces: `service="a",method="GET"`, valid UTF-8, escaped; "" = none.
@@ -30,21 +30,13 @@ struct tb_labels {
 
 /* Zero-initialise. */
 struct tb_exposition {
+    bool has_pairs; /* set before anything is written: labels are kept as pairs (label_pairs.h), not as text */
     struct tb_buffer records;
     const uint64_t *bounds; /* of the last histogram written: they are recorded when they change */
     size_t families, samples;
     struct tb_labels constant; /* behind the labels of every sample; borrowed while it is written */
     const struct tb_filter *filter; /* borrowed while it is written; NULL = every family */
 };
-
-struct tb_label {
-    struct tb_labels name, value; /* the value escaped */
-};
-#define TB_LABELS_MAX 64u /* of a sample; further ones are not shown in protobuf */
-
-/* tb_labels_split - the labels of a text one by one, sorted by name, into @ret of TB_LABELS_MAX. Returns their number.
- */
-size_t tb_labels_split(struct tb_labels labels, struct tb_label *ret);
 
 /* One measured value of a bucket, with what leads to it. */
 struct tb_exposed_exemplar {

@@ -76,7 +76,7 @@ static void respond(struct tb_pages *p, struct tb_http_request *r, struct tb_acc
 static void answer(struct tb_pages *p, struct tb_http_request *r, struct tb_accepted accepted,
                    const struct tb_scrape_ask *ask)
 {
-    struct tb_exposition x = {0};
+    struct tb_exposition x = {.has_pairs = accepted.media->encoding->has_pairs};
     uint64_t began_ns = tb_clock_ns(CLOCK_MONOTONIC);
     int error = p->options.scrape(p->options.arg, ask, &x);
     uint64_t now_ns = tb_clock_ns(CLOCK_MONOTONIC);

@@ -15,6 +15,7 @@ struct tb_encoder;
 struct tb_encoding {
     bool has_point;  /* whole numbers of bounds are 1.0 */
     bool has_native; /* it has native histograms */
+    bool has_pairs;  /* it wants expositions that have pairs (exposition.h) */
     void (*family)(struct tb_encoder *e, struct tb_buffer *out);
     void (*bounds)(struct tb_encoder *e);
     void (*value)(struct tb_encoder *e, struct tb_buffer *out);

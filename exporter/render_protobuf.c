@@ -2,26 +2,23 @@
 /*
  * The Prometheus protobuf format: messages io.prometheus.client.MetricFamily, each behind its length (field numbers:
  * io/prometheus/client/metrics.proto of client_model 0.6). A message is written from its end to its beginning, so that
- * the length of what it holds is known when its head is written. A family's length stands before its first sample: its
- * samples are encoded twice, the first time for their length only, rather than held.
+ * the length of what it holds is known when its head is written. A family's length stands before its first sample: the
+ * lengths of its samples are added up first, so that they need not be held.
  */
 #include "render.h"
+#include "varint.h"
 
 enum { VARINT = 0, FIXED64 = 1, BYTES = 2 }; /* wire types */
 
-#define VARINT_MAX 10u
-#define FIELD_MAX (2 * VARINT_MAX) /* a number with its tag, or the head of a message */
+#define FIELD_MAX (2 * TB_VARINT_MAX) /* a number with its tag, or the head of a message */
 
 /* --- backwards -------------------------------------------------------------------------------------------------------
  */
 
 static char *varint(char *end, uint64_t n)
 {
-    unsigned len = n ? (unsigned)(63 - __builtin_clzll(n)) / 7 + 1 : 1;
-    char *start = end - len;
-    for (char *to = start; to < end - 1; n >>= 7)
-        *to++ = (char)(n | 0x80);
-    end[-1] = (char)n;
+    char *start = end - tb_varint_len(n);
+    tb_varint_write(start, n);
     return start;
 }
 
@@ -76,36 +73,11 @@ static char *created(char *end, unsigned field, uint64_t ns)
     return ns ? timestamp(end, field, ns) : end;
 }
 
-/* A label value without its escapes. */
-static char *unescaped(char *end, unsigned field, struct tb_labels value)
+static char *labels(char *end, struct tb_labels pairs)
 {
-    if (!memchr(value.text, '\\', value.len))
-        return text(end, field, value.text, value.len);
-    char *to = end;
-    for (size_t i = value.len; i > 0; i--) {
-        char c = value.text[i - 1];
-        size_t escapes = 0; /* before it */
-        while (i - 1 > escapes && value.text[i - 2 - escapes] == '\\')
-            escapes++;
-        if (escapes % 2) {
-            *--to = c == 'n' ? '\n' : c;
-            i--;
-        } else {
-            *--to = c;
-        }
-    }
-    return tag(varint(to, (uint64_t)(end - to)), field, BYTES);
-}
-
-/* All labels, sorted by name, as fields @field. */
-static char *labels(char *end, unsigned field, struct tb_labels all)
-{
-    struct tb_label label[TB_LABELS_MAX];
-    for (size_t i = tb_labels_split(all, label); i > 0; i--) {
-        char *start = unescaped(end, 2, label[i - 1].value);
-        start = text(start, 1, label[i - 1].name.text, label[i - 1].name.len);
-        end = message(start, end, field);
-    }
+    end -= pairs.len;
+    if (pairs.len)
+        memcpy(end, pairs.text, pairs.len);
     return end;
 }
 
@@ -113,7 +85,7 @@ static char *exemplar(char *end, unsigned field, const struct tb_exposed_exempla
 {
     char *at = created(end, 3, x->time_ns);
     at = real(at, 2, real_value(x->value, decimals));
-    return message(labels(at, 1, x->labels), end, field);
+    return message(labels(at, x->labels), end, field);
 }
 
 static char *native(char *end, const struct tb_exposed_histogram *h)
@@ -195,14 +167,14 @@ static char *value(char *end, const struct tb_encoder *e)
 static size_t metric_max(const struct tb_reader *r)
 {
     const struct tb_exposed_histogram *h = &r->histogram;
-    size_t len = r->labels.len * 2 + TB_LABELS_MAX * 3 * FIELD_MAX + 16 * FIELD_MAX;
+    size_t len = r->labels.len + 16 * FIELD_MAX;
     if (r->metric.type != TB_METRIC_HISTOGRAM)
         return len;
     len += (h->bound_count + 1) * 3 * FIELD_MAX;
     if (h->is_native)
-        len += h->cell_count * (VARINT_MAX + 3 * FIELD_MAX);
+        len += h->cell_count * (TB_VARINT_MAX + 3 * FIELD_MAX);
     for (size_t i = 0; i < h->exemplar_count; i++)
-        len += h->exemplars[i].labels.len * 2 + TB_LABELS_MAX * 3 * FIELD_MAX + 6 * FIELD_MAX;
+        len += h->exemplars[i].labels.len + 6 * FIELD_MAX;
     return len;
 }
 
@@ -210,7 +182,7 @@ static void put_metric(struct tb_encoder *e, struct tb_buffer *out)
 {
     size_t max = metric_max(&e->reader);
     char *start = tb_buffer_room(out, max), *end = start + max;
-    char *at = labels(value(end, e), 1, e->reader.labels);
+    char *at = labels(value(end, e), e->reader.labels);
     at = message(at, end, 4);
     memmove(start, at, (size_t)(end - at));
     out->len += (size_t)(end - at);
@@ -227,20 +199,81 @@ static void make_bounds(struct tb_encoder *e)
     }
 }
 
+/* --- lengths, without encoding -------------------------------------------------------------------------------------
+ */
+
+enum { REAL_LEN = 1 + sizeof(double) };
+
+static size_t message_len(size_t len)
+{
+    return 1 + tb_varint_len(len) + len;
+}
+
+static size_t number_len(uint64_t n)
+{
+    return 1 + tb_varint_len(n);
+}
+
+static size_t created_len(uint64_t ns)
+{
+    return ns ? message_len(number_len(ns / 1000000000u) + number_len(ns % 1000000000u)) : 0;
+}
+
+static size_t histogram_len(const struct tb_reader *r)
+{
+    const struct tb_exposed_histogram *h = &r->histogram;
+    const struct tb_exposed_exemplar *x = h->exemplars, *last = x + h->exemplar_count;
+    size_t len = number_len(r->value) + REAL_LEN + created_len(h->created_ns);
+    uint64_t count = 0;
+    for (size_t i = 0; i <= h->bound_count; i++) {
+        size_t bucket = number_len(count += h->buckets[i]) + REAL_LEN;
+        if (x < last && x->bucket == i) {
+            bucket += message_len(x->labels.len + REAL_LEN + created_len(x->time_ns));
+            x++;
+        }
+        len += message_len(bucket);
+    }
+    return len;
+}
+
+static size_t metric_len(struct tb_encoder *e, struct tb_buffer *scratch)
+{
+    const struct tb_reader *r = &e->reader;
+    const size_t before = scratch->len;
+    size_t len = 0;
+    switch (r->metric.type) {
+    case TB_METRIC_GAUGE:
+        len = REAL_LEN;
+        break;
+    case TB_METRIC_COUNTER:
+        len = REAL_LEN + created_len(r->created_ns);
+        break;
+    case TB_METRIC_SUMMARY:
+        len = number_len(r->value) + REAL_LEN + created_len(r->created_ns);
+        break;
+    case TB_METRIC_HISTOGRAM:
+        if (r->histogram.is_native) { /* seldom wanted: not worth rules of its own */
+            put_metric(e, scratch);
+            len = scratch->len - before;
+            scratch->len = before;
+            return len;
+        }
+        len = histogram_len(r);
+        break;
+    }
+    return message_len(r->labels.len + message_len(len));
+}
+
 /* Bytes of all samples of the family that was just read. */
 static size_t samples_len(struct tb_encoder *e, struct tb_buffer *scratch)
 {
     const unsigned char *back = e->reader.at;
-    const size_t len = scratch->len;
     size_t sum = 0;
     while (e->reader.at < e->reader.end && !tb_reader_at_family(&e->reader)) {
-        if (tb_reader_next(&e->reader) == TB_EXPOSED_BOUNDS) {
+        if (tb_reader_next(&e->reader) == TB_EXPOSED_BOUNDS)
             make_bounds(e);
-            continue;
-        }
-        put_metric(e, scratch);
-        sum += scratch->len - len;
-        scratch->len = len;
+        else
+            sum += metric_len(e, scratch);
     }
     e->reader.at = back;
     return sum;
@@ -268,6 +301,7 @@ static void put_family(struct tb_encoder *e, struct tb_buffer *out)
 
 const struct tb_encoding tb_encoding_protobuf = {
     .has_native = true,
+    .has_pairs = true,
     .family = put_family,
     .bounds = make_bounds,
     .value = put_metric,

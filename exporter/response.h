@@ -29,7 +29,7 @@ struct tb_response_options {
     struct tb_response_totals *totals; /* borrowed for the response's life; NULL = not wanted */
 };
 
-/* tb_response_new - takes over @x, which is empty then. */
+/* tb_response_new - takes over @x, which is empty then; it has pairs if the encoding wants them. */
 struct tb_response *tb_response_new(struct tb_exposition *x, const struct tb_response_options *options);
 void tb_response_free(struct tb_response *r);
 

@@ -72,7 +72,7 @@ int main(int argc, char **argv)
     struct tb_expose_options options = {tb_metrics_default, is_native};
     struct tb_buffer out = {0};
     for (unsigned round = 0; round < rounds || !out.len; round++) {
-        struct tb_exposition x = {0};
+        struct tb_exposition x = {.has_pairs = formats[f].encoding->has_pairs};
         struct tb_encoder e;
         size_t bytes = 0;
         uint64_t start = tb_clock_ns(CLOCK_PROCESS_CPUTIME_ID);

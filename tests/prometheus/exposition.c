@@ -51,7 +51,7 @@ int main(int argc, char **argv)
     for (size_t f = 0; argc > 2 && f < sizeof formats / sizeof *formats; f++) {
         if (strcmp(formats[f].name, argv[2]) != 0)
             continue;
-        struct tb_exposition x = {0};
+        struct tb_exposition x = {.has_pairs = formats[f].encoding->has_pairs};
         struct tb_encoder e;
         struct tb_buffer out = {0};
         seed = (uint32_t)strtoul(argv[1], NULL, 10);

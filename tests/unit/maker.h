@@ -85,7 +85,8 @@ static inline struct tb_series_key maker_key(struct tb_core *core, uint8_t metho
 }
 
 /* @times exchanges of @duration_ns each. */
-static inline void maker_observe(struct tb_core *core, const struct tb_series_key *key, uint64_t duration_ns, unsigned times)
+static inline void maker_observe(struct tb_core *core, const struct tb_series_key *key, uint64_t duration_ns,
+                                 unsigned times)
 {
     struct tb_observation o = {.duration_ns = duration_ns, .first_byte_ns = duration_ns / 2, .is_timed = true};
     while (times--)

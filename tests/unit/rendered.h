@@ -9,7 +9,7 @@
 /* Appends @s in @encoding, under the default names. */
 static inline void rendered_as(const struct tb_encoding *encoding, const struct tb_snapshot *s, struct tb_buffer *out)
 {
-    struct tb_exposition x = {0};
+    struct tb_exposition x = {.has_pairs = encoding->has_pairs};
     tb_expose_snapshot(&x, s, &(struct tb_expose_options){.metrics = tb_metrics_default});
     tb_render(encoding, &x, out);
     tb_exposition_free(&x);

@@ -205,8 +205,8 @@ static void names_that_meet_are_refused(void **state)
     assert_error("metrics:\n  families: {tickbird_processes: a, tickbird_series: a}\n", "2:54: name: \"a\" and \"a\" ");
     assert_error("metrics: {families: {tickbird_tunnels_total: tickbird_connections_total}}\n",
                  "1:46: name: \"tickbird_connections_total\" and ");
-    struct tb_config *c = rules_config(
-        "metrics: {families: {tickbird_processes: tickbird_series, tickbird_series: false}}\n");
+    struct tb_config *c =
+        rules_config("metrics: {families: {tickbird_processes: tickbird_series, tickbird_series: false}}\n");
     tb_config_free(c);
 }
 

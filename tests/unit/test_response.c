@@ -23,9 +23,9 @@
 static const struct tb_encoding *const encodings[] = {&tb_encoding_text, &tb_encoding_openmetrics,
                                                       &tb_encoding_openmetrics2, &tb_encoding_protobuf};
 
-static struct tb_exposition exposed(const struct tb_snapshot *s)
+static struct tb_exposition exposed(const struct tb_snapshot *s, const struct tb_encoding *encoding)
 {
-    struct tb_exposition x = {0};
+    struct tb_exposition x = {.has_pairs = encoding->has_pairs};
     tb_expose_snapshot(&x, s, &(struct tb_expose_options){.metrics = tb_metrics_default, .has_native = true});
     return x;
 }
@@ -85,13 +85,13 @@ static void pieces_of_any_size_are_the_whole(void **state)
     printf("# seed %u\n", seed);
     for (size_t f = 0; f < sizeof encodings / sizeof *encodings; f++) {
         struct tb_snapshot *s = some_snapshot(300);
-        struct tb_exposition x = exposed(s);
+        struct tb_exposition x = exposed(s, encodings[f]);
         struct tb_buffer whole = {0};
         struct tb_response_totals totals = {0};
         tb_render(encodings[f], &x, &whole);
         for (uint32_t most = 3; most < 1000000; most *= 40) {
             struct tb_response_options options = {encodings[f], TB_CODING_IDENTITY, false, &totals};
-            struct tb_exposition copy = exposed(s);
+            struct tb_exposition copy = exposed(s, encodings[f]);
             struct tb_response *r = tb_response_new(&copy, &options);
             assert_null(copy.records.data);
             struct tb_buffer b = taken(r, most);
@@ -112,7 +112,7 @@ static void check_coding(enum tb_coding coding, const char *command)
 {
     for (unsigned series = 0; series < 400; series = series * 4 + 1) {
         struct tb_snapshot *s = some_snapshot(series);
-        struct tb_exposition x = exposed(s);
+        struct tb_exposition x = exposed(s, &tb_encoding_text);
         struct tb_buffer whole = {0};
         tb_render(&tb_encoding_text, &x, &whole);
         struct tb_response_options options = {&tb_encoding_text, coding, false, NULL};
@@ -147,7 +147,7 @@ static void an_answer_is_of_one_moment(void **state)
 {
     (void)state;
     struct tb_snapshot *s = some_snapshot(300);
-    struct tb_exposition x = exposed(s);
+    struct tb_exposition x = exposed(s, &tb_encoding_text);
     struct tb_buffer whole = {0}, b = {0};
     tb_render(&tb_encoding_text, &x, &whole);
     struct tb_response_options options = {&tb_encoding_text, TB_CODING_IDENTITY, false, NULL};
@@ -174,7 +174,7 @@ static void what_is_short_is_given_at_once(void **state)
     for (size_t c = 0; c < 3; c++) {
         for (unsigned series = 0; series <= 2000; series += 2000) {
             struct tb_snapshot *s = some_snapshot(series);
-            struct tb_exposition x = exposed(s);
+            struct tb_exposition x = exposed(s, &tb_encoding_text);
             struct tb_response_totals totals = {0};
             struct tb_response_options options = {&tb_encoding_text, codings[c], false, &totals};
             struct tb_response *r = tb_response_new(&x, &options);
