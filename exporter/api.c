@@ -12,6 +12,7 @@
 
 #include "agent/methods.h"
 #include "health.h"
+#include "self.h"
 
 #define PRECISION 9 /* digits of a number with a fraction */
 

@@ -15,10 +15,6 @@
 
 #include "boot.h"
 
-#ifndef TB_REVISION
-#define TB_REVISION "unknown"
-#endif
-
 void tb_self_count_scrape(struct tb_self *self, unsigned code)
 {
     for (size_t i = 0; i < TB_SELF_CODES; i++) {

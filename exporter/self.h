@@ -10,6 +10,10 @@
 #include "response.h"
 #include "web.h"
 
+#ifndef TB_REVISION /* the build says */
+#define TB_REVISION "unknown"
+#endif
+
 #define TB_SELF_CODES 8u
 
 /* Scrapes so far, by the status they were answered with, and where else to look. Zero-initialise. */
