@@ -16,6 +16,7 @@
 #include "options.h"
 #include "reload.h"
 #include "self.h"
+#include "shown.h"
 #include "unobserved.h"
 #include "web.h"
 
@@ -31,6 +32,7 @@ struct tb_exporter {
     struct tb_unobserved_scan *unobserved;
     struct tb_reload reload;
     struct tb_history *history;
+    struct tb_shown *shown;
     uint64_t collected_ns; /* CLOCK_MONOTONIC, of the snapshot; 0 = none yet */
     bool is_serving;
 };

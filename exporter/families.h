@@ -12,9 +12,18 @@ struct tb_expose_options {
 };
 
 /*
- * tb_expose_snapshot - append every family of @s.
+ * tb_expose_series - append every family of the series of @s. tb_expose_services - every other family of it.
  * @s  finished (tb_snapshot_finish), hence sorted
  */
-void tb_expose_snapshot(struct tb_exposition *x, const struct tb_snapshot *s, const struct tb_expose_options *options);
+void tb_expose_series(struct tb_exposition *x, const struct tb_snapshot *s, const struct tb_expose_options *options);
+void tb_expose_services(struct tb_exposition *x, const struct tb_snapshot *s, const struct tb_expose_options *options);
+
+/* tb_expose_snapshot - both. */
+static inline void tb_expose_snapshot(struct tb_exposition *x, const struct tb_snapshot *s,
+                                      const struct tb_expose_options *options)
+{
+    tb_expose_series(x, s, options);
+    tb_expose_services(x, s, options);
+}
 
 #endif

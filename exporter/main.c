@@ -223,6 +223,17 @@ static int once(struct tb_exporter *e)
     return !is_written;
 }
 
+static struct tb_shown *new_shown(const struct tb_options *o)
+{
+    const struct tb_shown_limits limits = {
+        .samples = tb_option_number(o, TB_OPTION_MAX_SAMPLES),
+        .series = tb_option_number(o, TB_OPTION_MAX_SERIES),
+        .service_series = tb_option_number(o, TB_OPTION_MAX_SERVICE_SERIES),
+        .idle_ns = tb_option_ns(o, TB_OPTION_IDLE_AFTER),
+    };
+    return tb_shown_new(&limits);
+}
+
 static int run(struct tb_exporter *e, char **ret_error)
 {
     set_up_log(e);
@@ -231,6 +242,7 @@ static int run(struct tb_exporter *e, char **ret_error)
     e->fold.unlink_after_ns = tb_option_ns(&e->options, TB_OPTION_UNLINK_AFTER);
     e->unobserved = tb_unobserved_new();
     e->history = tb_history_new();
+    e->shown = new_shown(&e->options);
     if (give_rights_up(e, ret_error) < 0 || open_ledger(e, ret_error) < 0 || open_collector(e, ret_error) < 0)
         return 1;
     tb_exporter_publish(e);
@@ -258,6 +270,7 @@ int main(int argc, char **argv)
     tb_listeners_close(&e.listeners);
     tb_web_free(e.web);
     tb_history_free(e.history);
+    tb_shown_free(e.shown);
     tb_unobserved_free(e.unobserved);
     tb_collector_free(e.collector);
     tb_ledger_close(e.ledger);

@@ -25,34 +25,61 @@ void tb_exporter_publish(struct tb_exporter *e)
 }
 
 /* The table of families without those of the process. */
-static void leave_process_out(const struct tb_metric *from, struct tb_metric to[TB_METRIC_COUNT])
+static void leave_process_out(const struct tb_metric *from, struct tb_metric to[TB_FAMILIES])
 {
-    memcpy(to, from, TB_METRIC_COUNT * sizeof *to);
+    memcpy(to, from, TB_FAMILIES * sizeof *to);
     for (int i = 0; i < TB_METRIC_COUNT; i++)
         if (strncmp(tb_metrics_default[i].name, "process_", 8) == 0)
             to[i].name = NULL;
 }
 
+/* Everything but the series. */
+static void expose_besides(struct tb_exporter *e, const struct tb_snapshot *s, const struct tb_expose_options *how,
+                           const struct tb_shown_list *shown, struct tb_exposition *ret)
+{
+    tb_expose_services(ret, s, how);
+    tb_shown_expose(ret, shown, s, how->metrics);
+    tb_self_expose(ret, &e->self, e->collector, e->ledger, how->metrics);
+    tb_reload_expose(ret, &e->reload, how->metrics);
+}
+
+/* How many samples that is, whatever a client's filter leaves of it: what is shown is no client's choice. */
+static uint64_t samples_besides(struct tb_exporter *e, const struct tb_names *names)
+{
+    const struct tb_expose_options how = {.metrics = names->metrics};
+    const struct tb_shown_list none = {0};
+    struct tb_exposition x = {0};
+    expose_besides(e, tb_collector_snapshot(e->collector), &how, &none, &x);
+    uint64_t samples = x.samples;
+    tb_exposition_free(&x);
+    return samples;
+}
+
 static void expose(struct tb_exporter *e, const struct tb_scrape_options *options, struct tb_exposition *ret)
 {
     const struct tb_names *names = tb_reload_names(&e->reload);
-    struct tb_metric reduced[TB_METRIC_COUNT];
-    struct tb_snapshot view;
+    struct tb_snapshot *s = tb_collector_snapshot(e->collector), shown, view;
+    struct tb_metric reduced[TB_FAMILIES];
     struct tb_expose_options how = {
         .metrics = names->metrics,
         .has_native = options->encoding->has_native && tb_option_is_on(&e->options, TB_OPTION_NATIVE_HISTOGRAMS),
     };
+    tb_snapshot_names(s, names->labels);
+    struct tb_shown_list list =
+        tb_shown_choose(e->shown, s, names, tb_shown_limits(e->shown)->samples ? samples_besides(e, names) : 0);
     if (options->without_process) {
         leave_process_out(how.metrics, reduced);
         how.metrics = reduced;
     }
     ret->constant = tb_labels(names->constant);
     ret->filter = options->filter;
-    tb_snapshot_names(tb_collector_snapshot(e->collector), names->labels);
-    tb_expose_snapshot(ret, tb_filter_snapshot(options->filter, tb_collector_snapshot(e->collector), &view), &how);
+    shown = *s;
+    shown.series = list.series;
+    shown.series_count = list.count;
+    tb_expose_series(ret, tb_filter_snapshot(options->filter, &shown, &view), &how);
     tb_filter_free(&view);
-    tb_self_expose(ret, &e->self, e->collector, e->ledger, how.metrics);
-    tb_reload_expose(ret, &e->reload, how.metrics);
+    expose_besides(e, tb_filter_snapshot(options->filter, s, &view), &how, &list, ret);
+    tb_filter_free(&view);
     ret->constant = tb_labels(""); /* both were borrowed for this call */
     ret->filter = NULL;
 }

@@ -35,9 +35,9 @@ def samples(text):
     return found
 
 
-def start_exporter(s, config):
+def start_exporter(s, config, *flags):
     """A function that scrapes it."""
-    process = s.start([EXPORTER, "--web.listen-address", "127.0.0.1:0", "--config.file", config], stderr=subprocess.PIPE)
+    process = s.start([EXPORTER, "--web.listen-address", "127.0.0.1:0", "--config.file", config, *flags], stderr=subprocess.PIPE)
     port = None
     while not port:
         found = re.search(r"msg=listening.* port=(\d+)", read_line(process.stderr))
@@ -91,6 +91,39 @@ def every_label_is_in_the_table(s):
     scrape()
     shown = {label for _, labels in scrape() for label, _ in labels}
     check({"service", "route", "code", "le"} <= shown <= table, shown - table, "is missing in exporter/labels.def")
+
+
+@test
+def a_scrape_stays_within_its_limit_and_loses_nothing(s):
+    server = Server(s)
+    for i in range(80):
+        check(server.get(f"/route{chr(97 + i % 26)}{chr(97 + i // 26)}") == 200)
+    scrape = start_exporter(s, write(s, "routes: {route: path}\nexporter: {metrics.max-series: 70}\n"), "--metrics.max-samples", "1000")
+    wait_for("requests are counted", lambda: sum(v for (name, _), v in scrape().items() if name == "http_requests_total") == 80)
+    for i in range(3):
+        check(server.get(f"/later{i}") == 200)
+    found = wait_for("the later ones, too", lambda: scrape())
+    routes = {dict(labels)["route"] for name, labels in found if name == "http_requests_total"}
+    check(sum(v for (name, _), v in found.items() if name == "http_requests_total") == 83, found)
+    check(sum(v for (name, _), v in found.items() if name == "http_request_duration_seconds_count") == 83, found)
+    check("_other" in routes and not any(r.startswith("/later") for r in routes) and len(found) <= 1000, len(found), routes)
+    again = scrape()
+    check(routes == {dict(labels)["route"] for name, labels in again if name == "http_requests_total"})
+    left_out = {dict(labels)["reason"]: v for (name, labels), v in again.items() if name == "tickbird_exporter_left_out_series"}
+    shown = {labels for name, labels in again if name == "http_request_duration_seconds_count"}
+    check(left_out["samples_limit"] == 83 - (len(shown) - 1) and left_out["no_room"] == 0, left_out, len(shown))
+
+
+@test
+def a_text_file_has_the_agents_counters(s):
+    server = Server(s)
+    check(server.get("/items") == 200)
+    path = os.path.join(s.path, "t.prom")
+    check(s.run("--once", "--textfile", path, "--config.file", write(s, "metrics: {preset: otel}\n"), program=EXPORTER).code == 0)
+    with open(path, encoding="utf-8") as f:
+        found = samples(f.read())
+    check(value(found, "tickbird_connections_total", service_name="shop") == 1, found)
+    check(not any(name.startswith("process_") for name, _ in found), found)
 
 
 @test
