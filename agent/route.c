@@ -169,7 +169,7 @@ static __attribute__((noinline, cold)) uint32_t begin_untried(struct tb_core *co
  * is not before it is settled: its next request shall count, too.
  */
 static __attribute__((noinline)) uint32_t begin_slow(struct tb_core *core, struct tb_bytes path, bool is_cut,
-                                                     uint64_t hash, bool has_shape)
+                                                     uint64_t hash, uint64_t shape)
 {
     struct tb_route_walk w;
     tb_route_walk_path(core, path, is_cut, &w);
@@ -180,8 +180,8 @@ static __attribute__((noinline)) uint32_t begin_slow(struct tb_core *core, struc
             for (uint32_t i = 0; i < w.count; i++)
                 is_settled = tb_learn_visit(tb_learn_node(core, w.choices[i].node)) && is_settled;
             note_values(core, &w);
-            if (hash && (is_settled || !has_shape))
-                tb_route_cache_keep(core, hash, node);
+            if (hash && (is_settled || !shape))
+                tb_route_cache_keep(core, shape ? shape : hash, node);
             return node + 1;
         }
     }
@@ -199,14 +199,25 @@ static uint32_t begin_cut(struct tb_core *core, uint8_t method, struct tb_bytes 
     uint64_t hash = 0;
     uint32_t handle;
     path.len = path.len > TB_PATH_MAX ? TB_PATH_MAX : path.len;
-    if (tb_load_relaxed(&core->rules_view) && tb_route_ruled(core, method, host, path, true, &hash, &handle))
+    if (tb_load_relaxed(&core->rules_view) && tb_route_ruled(core, method, host, path, true, &hash, 0, &handle))
         return handle;
-    return begin_slow(core, path, true, 0, false);
+    return begin_slow(core, path, true, 0, 0);
+}
+
+/* The hash of a path's shape, 0 = it has none. @known is what tb_route_begin has found: numbers, 0 = it has not looked.
+ */
+static uint64_t shape_of(struct tb_core *core, const struct tb_route_head *head, struct tb_bytes path, uint64_t known)
+{
+    uint64_t plain = tb_shape_plain(core, head, path), values;
+    if (plain || known || path.len >= TB_SHAPE_MAX)
+        return plain ? plain : known;
+    struct tb_shape shape = tb_shape_look(path.ptr, path.len);
+    return tb_shape_values(&shape, path.len, &values) && values ? tb_shape_hash(core, head, path, &shape, values) : 0;
 }
 
 /*
- * A path that the first look did not find. @shape is the hash of its shape, 0 = it has none as far as is known. Rules
- * may tell two paths of one shape apart: then shapes are neither remembered nor looked up.
+ * A path that the first look did not find. @shape is the hash of its shape, 0 = it is not known. Rules may tell two
+ * paths of one shape apart: then shapes are neither remembered nor looked up.
  */
 static __attribute__((noinline)) uint32_t begin_unknown(struct tb_core *core, uint8_t method, struct tb_bytes host,
                                                         struct tb_bytes path, uint64_t shape)
@@ -214,21 +225,23 @@ static __attribute__((noinline)) uint32_t begin_unknown(struct tb_core *core, ui
     const struct tb_route_head *head = tb_learn_head(core);
     if (TB_UNLIKELY(path.len > TB_PATH_MAX))
         return begin_cut(core, method, host, path);
-    uint64_t plain = tb_shape_plain(core, head, path), hash = tb_route_path_hash(core, head, path);
+    uint64_t hash = tb_route_path_hash(core, head, path);
+    shape = shape_of(core, head, path, shape);
     /* only now: what is kept under a new seed must be what the new rules say, and they come before their seed */
-    bool has_rules = tb_load_acquire(&core->rules_view) != NULL;
-    plain = has_rules ? 0 : plain;
-    shape = has_rules ? 0 : plain ? plain : shape;
-    uint32_t handle = plain ? tb_route_cached(core, plain) : 0;
-    if (!handle)
-        handle = tb_route_cached(core, hash);
+    const struct tb_rules_view *rules = tb_load_acquire(&core->rules_view);
+    bool has_shapes = !rules || (tb_load_relaxed(&rules->flags) & TB_RULES_SHAPES);
+    shape = has_shapes ? shape : 0;
+    uint32_t handle = tb_route_cached(core, hash);
+    if (!handle && shape && (handle = tb_route_cached(core, shape)) && path.len >= TB_SHAPE_MAX)
+        tb_route_cache_keep(core, hash, handle - 1); /* of a long path, the whole is looked up first */
     if (handle)
         return handle;
-    if (TB_UNLIKELY(has_rules) && tb_route_ruled(core, method, host, path, false, &hash, &handle))
+    if (TB_UNLIKELY(rules != NULL) && tb_route_ruled(core, method, host, path, false, &hash, shape, &handle))
         return handle;
+    shape = hash ? shape : 0; /* what is not the same for all requests is not remembered */
     uint32_t node = path.len && path.ptr[0] == '/' ? tb_route_walk_known(core, path) : UINT32_MAX;
     if (node == UINT32_MAX)
-        return begin_slow(core, path, false, hash, shape != 0);
+        return begin_slow(core, path, false, hash, shape);
     /* all on the way is settled: another value of the same form would come here too */
     uint64_t key = shape ? shape : hash;
     if (key)
@@ -325,10 +338,8 @@ static __attribute__((noinline)) uint32_t end_trial(struct tb_core *core, uint32
 uint32_t tb_route_end(struct tb_core *core, uint32_t handle, uint8_t method, uint16_t status)
 {
     (void)method;
-    if (TB_UNLIKELY(handle == TB_ROUTE_OTHER))
-        return TB_STR_OTHER;
-    if (TB_UNLIKELY(handle & TB_TRIAL_HANDLE))
-        return end_trial(core, handle, status);
+    if (TB_UNLIKELY((int32_t)handle <= 0)) /* TB_TRIAL_HANDLE is the sign */
+        return handle == TB_ROUTE_OTHER ? TB_STR_OTHER : end_trial(core, handle, status);
     uint32_t label = tb_load_acquire(&tb_learn_node(core, handle - 1)->label);
     if (TB_UNLIKELY(!label)) {
         struct tb_route_node *n = tb_learn_node(core, handle - 1);

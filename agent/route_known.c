@@ -6,45 +6,6 @@
 #include "route_known.h"
 #include "route_walk.h"
 
-#define EACH_BYTE(x) (UINT64_C(0x0101010101010101) * (x))
-
-/* A segment as it is met: how long, its hash, and whether it is all digits. */
-struct met {
-    size_t len;
-    uint32_t hash;
-    bool number;
-};
-
-/* Read the segment at @p, 8 bytes at a time. */
-static inline struct met meet(const uint8_t *p, size_t left)
-{
-    struct met m = {.number = true};
-    uint64_t h = 0;
-    for (;;) {
-        size_t n = left - m.len;
-        uint64_t x = n >= 8 ? tb_load_8(p + m.len) : tb_load_few(p + m.len, n);
-        n = n >= 8 ? 8 : n;
-        uint64_t slash = x ^ EACH_BYTE('/');
-        slash = (slash - EACH_BYTE(1)) & ~slash & EACH_BYTE(0x80); /* the lowest set bit is exact */
-        if (slash) {
-            n = (size_t)__builtin_ctzll(slash) / 8;
-            x &= n ? ~UINT64_C(0) >> (64 - 8 * n) : 0;
-        }
-        uint64_t pad = n < 8 ? EACH_BYTE('0') << 8 * n : 0; /* behind the end: digits */
-        m.number = m.number && (((x | pad) & EACH_BYTE(0xf0)) == EACH_BYTE(0x30)) &&
-                   ((((x | pad) + EACH_BYTE(6)) & EACH_BYTE(0xf0)) == EACH_BYTE(0x30));
-        m.len += n;
-        if (n < 8 || m.len == left) {
-            if (n || !m.len) /* a text that ends with a full block has no empty one behind it */
-                h = tb_segment_hash_block(h, x);
-            break;
-        }
-        h = tb_segment_hash_block(h, x);
-    }
-    m.hash = tb_segment_hash_end(h, m.len);
-    return m;
-}
-
 /* Letters, dashes and underscores that begin with a letter: nothing to normalise, no version, no file name. */
 static bool is_simple_word(const uint8_t *p, size_t len)
 {
@@ -60,7 +21,7 @@ uint32_t tb_route_walk_known(struct tb_core *core, struct tb_bytes path)
     size_t i = 0;
     while (i < path.len) {
         const uint8_t *at = path.ptr + ++i; /* behind the slash */
-        struct met m = meet(at, path.len - i);
+        struct tb_segment_met m = tb_segment_meet(at, path.len - i);
         if (!m.len)
             return UINT32_MAX;
         i += m.len;

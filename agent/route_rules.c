@@ -66,7 +66,7 @@ static uint32_t begin_path(struct tb_core *core, struct tb_bytes path, bool is_c
 }
 
 bool tb_route_ruled(struct tb_core *core, uint8_t method, struct tb_bytes host, struct tb_bytes path, bool is_cut,
-                    uint64_t *hash, uint32_t *ret_handle)
+                    uint64_t *hash, uint64_t shape, uint32_t *ret_handle)
 {
     struct tb_rules_answer a = tb_rules_ask(core, method, host, path, is_cut);
     if (!a.is_for_all)
@@ -82,7 +82,7 @@ bool tb_route_ruled(struct tb_core *core, uint8_t method, struct tb_bytes host, 
         if (!a.node)
             return false; /* no room in the tree */
         if (*hash)
-            tb_route_cache_keep(core, *hash, a.node);
+            tb_route_cache_keep(core, shape ? shape : *hash, a.node);
         *ret_handle = a.node + 1;
         return true;
     default:

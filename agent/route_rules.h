@@ -8,12 +8,13 @@
 /*
  * tb_route_ruled - what the rules in force make of a path that is not in the cache.
  *
- * @hash  of the path, 0 = not to be kept; becomes 0 when the answer depends on more than the path
+ * @hash   of the path, 0 = not to be kept; becomes 0 when the answer depends on more than the path
+ * @shape  of its shape, 0 = it has none, or the rules tell paths of one shape apart
  *
  * Returns true with a handle, or false: the route is to be inferred.
  */
 bool tb_route_ruled(struct tb_core *core, uint8_t method, struct tb_bytes host, struct tb_bytes path, bool is_cut,
-                    uint64_t *hash, uint32_t *ret_handle);
+                    uint64_t *hash, uint64_t shape, uint32_t *ret_handle);
 
 /* tb_route_declare - the node of a declared route, made when new; 0 = no room. */
 uint32_t tb_route_declare(struct tb_core *core, struct tb_bytes label);

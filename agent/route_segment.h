@@ -90,6 +90,47 @@ static inline uint32_t tb_segment_hash_end(uint64_t h, size_t len)
 /* tb_segment_hash - 32 bits of a text; never 0. */
 uint32_t tb_segment_hash(struct tb_bytes text);
 
+#define TB_EACH_BYTE(x) (UINT64_C(0x0101010101010101) * (x))
+
+/* A segment as it is met on the way through a path: how long, its hash, and whether it is all digits. */
+struct tb_segment_met {
+    size_t len;
+    uint64_t sum; /* of its bytes: nothing of them is lost but by chance */
+    uint32_t hash;
+    bool number;
+};
+
+/* tb_segment_meet - the segment at @p, which ends at a slash or after @left bytes; 8 bytes at a time. */
+static inline struct tb_segment_met tb_segment_meet(const uint8_t *p, size_t left)
+{
+    struct tb_segment_met m = {.number = true};
+    uint64_t h = 0;
+    for (;;) {
+        size_t n = left - m.len;
+        uint64_t x = n >= 8 ? tb_load_8(p + m.len) : tb_load_few(p + m.len, n);
+        n = n >= 8 ? 8 : n;
+        uint64_t slash = x ^ TB_EACH_BYTE('/');
+        slash = (slash - TB_EACH_BYTE(1)) & ~slash & TB_EACH_BYTE(0x80); /* the lowest set bit is exact */
+        if (slash) {
+            n = (size_t)__builtin_ctzll(slash) / 8;
+            x &= n ? ~UINT64_C(0) >> (64 - 8 * n) : 0;
+        }
+        uint64_t pad = n < 8 ? TB_EACH_BYTE('0') << 8 * n : 0; /* behind the end: digits */
+        m.number = m.number && (((x | pad) & TB_EACH_BYTE(0xf0)) == TB_EACH_BYTE(0x30)) &&
+                   ((((x | pad) + TB_EACH_BYTE(6)) & TB_EACH_BYTE(0xf0)) == TB_EACH_BYTE(0x30));
+        m.len += n;
+        if (n < 8 || m.len == left) {
+            if (n || !m.len) /* a text that ends with a full block has no empty one behind it */
+                h = tb_segment_hash_block(h, x);
+            break;
+        }
+        h = tb_segment_hash_block(h, x);
+    }
+    m.sum = h;
+    m.hash = tb_segment_hash_end(h, m.len);
+    return m;
+}
+
 /* tb_segment_equal - two texts of the same length. */
 static inline bool tb_segment_equal(const uint8_t *a, const uint8_t *b, size_t len)
 {

@@ -2,6 +2,8 @@
 /* What a path's shape does not see at a glance (route_shape.h), byte by byte. Pure. */
 #include "route_shape.h"
 
+#define LONG_SHAPE UINT64_C(0x6c6f6e672d736861) /* tells these hashes from those of whole paths */
+
 static bool is_digit(uint8_t c)
 {
     return (uint8_t)(c - '0') < 10;
@@ -21,9 +23,28 @@ static bool is_hex_value(const uint8_t *p, size_t len)
     return uuid || digits >= 2;
 }
 
+/* A path that is too long for the masks: a segment at a time. The first one is a value for nobody: it may be a version.
+ */
+static uint64_t long_shape(const struct tb_core *core, const struct tb_route_head *head, struct tb_bytes path)
+{
+    uint64_t h = tb_load_acquire(&core->route_seed) ^ tb_load_relaxed(&head->epoch) ^ LONG_SHAPE;
+    bool found = false;
+    for (size_t at = 0; at < path.len;) {
+        const uint8_t *p = path.ptr + ++at; /* behind the slash */
+        struct tb_segment_met m = tb_segment_meet(p, path.len - at);
+        bool is_value = at > 1 && m.len && (m.number || (m.len >= TB_SHAPE_HEX && is_hex_value(p, m.len)));
+        h = tb_route_mix(tb_route_mix(h, is_value ? LONG_SHAPE : m.sum), is_value ? 0 : m.len + 1);
+        found = found || is_value;
+        at += m.len;
+    }
+    return found ? tb_route_mix_last(h, path.ptr[0]) : 0;
+}
+
 uint64_t tb_shape_plain(const struct tb_core *core, const struct tb_route_head *head, struct tb_bytes path)
 {
-    if (path.len <= TB_SHAPE_HEX || path.len >= TB_SHAPE_MAX)
+    if (path.len >= TB_SHAPE_MAX)
+        return long_shape(core, head, path);
+    if (path.len <= TB_SHAPE_HEX)
         return 0;
     uint8_t plain[TB_SHAPE_MAX];
     bool found = false;

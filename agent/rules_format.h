@@ -31,6 +31,7 @@ enum tb_rules_section {
 /* flags of a set */
 #define TB_RULES_HOST_LABEL 1u /* requests carry the host as a label */
 #define TB_RULES_HOST_RULES 2u /* some entry asks for a host */
+#define TB_RULES_SHAPES 64u    /* no pattern tells numbers, UUIDs or other hexadecimal values apart */
 
 enum tb_rules_route { TB_RULES_INFERRED = 0, TB_RULES_PATH = 1, TB_RULES_NONE = 2 };
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "agent/route_segment.h"
+#include "agent/route_shape.h"
 #include "rules_pattern.h"
 
 struct node;
@@ -290,6 +291,25 @@ static bool put_set(struct compiler *c, struct layout *l, struct tb_rules_set se
 /* --- entry point ---------------------------------------------------------------------------------------------------
  */
 
+/* May it match one value of those that route_shape.h leaves out, and not another? */
+static bool tells_values_apart(const struct edge *e)
+{
+    size_t len = strlen(e->text);
+    if (e->kind == TB_PART_LITERAL)
+        return strspn(e->text, "0123456789") == len ||
+               (len >= TB_SHAPE_HEX && strspn(e->text, "0123456789abcdefABCDEF-") == len);
+    return e->kind == TB_PART_GLOB && strspn(e->text, "0123456789abcdefABCDEF-*?") == len;
+}
+
+static bool has_shapes(const struct compiler *c)
+{
+    for (size_t i = 0; i < c->node_count; i++)
+        for (size_t k = 0; k < c->nodes[i]->edge_count; k++)
+            if (tells_values_apart(&c->nodes[i]->edges[k]))
+                return false;
+    return true;
+}
+
 static uint32_t first_given(uint32_t own, uint32_t common)
 {
     return own ? own : common;
@@ -334,6 +354,7 @@ int tb_rules_compile(const struct tb_config *config, size_t service, enum tb_rul
     c.root = new_node(&c);
     add_all(&c, own, true, &set);
     add_all(&c, common, false, &set);
+    set.flags |= has_shapes(&c) ? TB_RULES_SHAPES : 0;
     for (size_t i = 0; i < c.node_count; i++)
         fits = put_node(&c, c.nodes[i], &layout) && fits;
     put_hosts(&c, own->has_host ? &own->hosts : &common->hosts, &layout);

@@ -18,6 +18,13 @@
 int tb_rules_compile(const struct tb_config *c, size_t service, enum tb_rules_origin origin,
                      struct tb_config_errors *errors, struct tb_buffer *out);
 
+/*
+ * tb_rules_use - the rules that the file at @path has for @service (NULL: any) in force in @core, whose region is this
+ * process's own memory and has had none yet. Returns 0, or -EINVAL after a message on standard error.
+ */
+struct tb_core;
+int tb_rules_use(struct tb_core *core, const char *path, const char *service);
+
 /* tb_rules_bundle - all sets of a file, as agent/rules_file.c reads them. */
 int tb_rules_bundle(const struct tb_config *c, enum tb_rules_origin origin, struct tb_buffer *out);
 

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "agent/region.h"
+#include "agent/rules.h"
 #include "log.h"
 #include "rules_compile.h"
 
@@ -66,6 +67,28 @@ int tb_rules_bundle(const struct tb_config *c, enum tb_rules_origin origin, stru
         tb_buffer_free(&sets[i]);
     free(sets);
     return r;
+}
+
+int tb_rules_use(struct tb_core *core, const char *path, const char *service)
+{
+    char *errors = NULL;
+    struct tb_buffer set = {0};
+    struct tb_config *c = tb_config_load(path, &errors);
+    if (!c) {
+        fputs(errors, stderr);
+        free(errors);
+        return -EINVAL;
+    }
+    int result = tb_rules_compile(c, tb_config_service(c, service ? service : ""), TB_RULES_FROM_RUN, NULL, &set);
+    if (result == 0) {
+        memcpy(core->rules + 1, set.data, set.len);
+        core->rules->length[0] = (uint32_t)set.len;
+        core->rules->generation = 1;
+        tb_rules_adopt(core);
+    }
+    tb_buffer_free(&set);
+    tb_config_free(c);
+    return result;
 }
 
 static bool has_contents(int dir, const char *name, const struct tb_buffer *want)

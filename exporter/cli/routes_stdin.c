@@ -86,29 +86,6 @@ static bool split(char *line, struct entry *ret_entry)
     return true;
 }
 
-/* The rules of a file in force, as an exporter would have put them there. */
-static int use_rules(struct tb_core *core, const char *path, const char *service)
-{
-    char *errors = NULL;
-    struct tb_buffer set = {0};
-    struct tb_config *c = tb_config_load(path, &errors);
-    if (!c) {
-        fputs(errors, stderr);
-        free(errors);
-        return -EINVAL;
-    }
-    int result = tb_rules_compile(c, tb_config_service(c, service ? service : ""), TB_RULES_FROM_RUN, NULL, &set);
-    if (result == 0) {
-        memcpy(core->rules + 1, set.data, set.len);
-        core->rules->length[0] = (uint32_t)set.len;
-        core->rules->generation = 1;
-        tb_rules_adopt(core);
-    }
-    tb_buffer_free(&set);
-    tb_config_free(c);
-    return result;
-}
-
 int tb_routes_stdin(FILE *in, FILE *out, const char *config, const char *service)
 {
     struct tb_core *core = NULL;
@@ -121,7 +98,7 @@ int tb_routes_stdin(FILE *in, FILE *out, const char *config, const char *service
         tb_cli_message("routes: the learner cannot be started: %s: free some memory", strerror(-result));
         return TB_EXIT_FAILED;
     }
-    if (config && use_rules(core, config, service) != 0)
+    if (config && tb_rules_use(core, config, service) != 0)
         code = TB_EXIT_FAILED;
     while (code == TB_EXIT_OK && (len = getline(&line, &space, in)) > 0) {
         struct entry entry;

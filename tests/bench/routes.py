@@ -13,7 +13,7 @@ routes   inferred routes per true template (1.3 is the limit)
 Fails when the made-up corpus falls below its floors. Lines `measure NAME VALUE` are what `make bench` compares with
 expected.txt: routes made per true one, routes of a scanner, instructions (valgrind permitting).
 """
-import collections, os, random, re, shutil, subprocess, sys
+import collections, os, random, re, shutil, subprocess, sys, tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BUILD = os.environ.get("B", os.path.join(HERE, "../../build"))
@@ -147,14 +147,33 @@ def scanner():
     return len(set(infer(sorted(paths), 404)))
 
 
-def instructions(kind):
+def rules():
+    """A configuration with 100 patterns and 10 requests to ignore; one pattern is that of route_cost.c."""
+    lines = ["routes:", "  patterns:", "    - /api/:version/customers/:customer/orders/*"]
+    lines += ["    - /%s/v1/things%d/:thing/parts/:part" % (("shop", "admin", "api")[i % 3], i) for i in range(99)]
+    lines += ["  ignore:"] + ["    - /health%d/*" % i for i in range(10)]
+    return "\n".join(lines) + "\n"
+
+
+def instructions(kind, *more):
     """Of one request, as the difference of two runs under callgrind, less the bench's own loop."""
     def run(count):
         out = subprocess.run(["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", "--toggle-collect=tb_route_begin",
-                              "--toggle-collect=tb_route_end", os.path.join(BUILD, "tests/bench/route_cost"), str(count), kind],
+                              "--toggle-collect=tb_route_end", os.path.join(BUILD, "tests/bench/route_cost"), str(count), kind, *more],
                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         return int(re.search(rb"Collected : (\d+)", out.stderr).group(1))
     return (run(6000) - run(4000)) / 2000
+
+
+def cost():
+    with tempfile.NamedTemporaryFile("w", suffix=".yml") as config:
+        config.write(rules())
+        config.flush()
+        for name, more in (("", ()), ("_160_bytes", ("160",)), ("_100_patterns", ("40", config.name))):
+            for kind, what in (("same", "known_path"), ("new", "new_number"), ("words", "new_word")):
+                if (kind, name) != ("words", "_160_bytes"):
+                    print("measure instructions_route_%s%s %.0f" % (what, name, instructions(kind, *more)))
+        print("measure instructions_route_new_uuid_68_bytes %.0f" % instructions("uuid"))
 
 
 def main():
@@ -165,8 +184,7 @@ def main():
     print("measure routes_made_per_true %.2f" % mean["routes"])
     print("measure routes_of_a_404_scanner %d" % scanner())
     if shutil.which("valgrind"):
-        for kind, name in (("same", "known_path"), ("new", "new_number"), ("words", "new_word")):
-            print("measure instructions_route_%s %.0f" % (name, instructions(kind)))
+        cost()
     else:
         print("instructions a request: not counted, valgrind is not installed")
     return 1 if failed else 0

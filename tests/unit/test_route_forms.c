@@ -301,6 +301,8 @@ static void a_remembered_shape_has_the_route_of_the_walk(void **state)
     support_drop(core);
 }
 
+#define LONG "/organisations-and-their-departments/reports-of-one-financial-year"
+
 static void shapes_leave_out_values_and_nothing_else(void **state)
 {
     (void)state;
@@ -328,6 +330,15 @@ static void shapes_leave_out_values_and_nothing_else(void **state)
         /* one letter's case, beside digits that leave nothing else in the middle of a block */
         {"/aaaaaa/1234/xyAbcdefghijklmnopqrstuvwxyzabcdefghijklm",
          "/aaaaaa/1234/xyabcdefghijklmnopqrstuvwxyzabcdefghijklm", false},
+        /* 64 bytes and more */
+        {LONG "/users/42", LONG "/users/7777", true},
+        {LONG "/users/42", LONG "/users/4x", false},
+        {LONG "/users/42", LONG "/user/42", false},
+        {LONG "/42/users", LONG "/43/users", true},
+        {LONG "/42/users", LONG "/43/userz", false},
+        {LONG "/42/a", LONG "/42//a", false},
+        {LONG "/550e8400-e29b-41d4-a716-446655440000", LONG "/650e8400-e29b-41d4-a716-446655440001", true},
+        {LONG "/550e8400-e29b-41d4-a716-446655440000/a", LONG "/650e8400-e29b-41d4-a716-446655440001/b", false},
     };
     struct tb_core *core = support_bound_core();
     ask(core, "/");
@@ -338,6 +349,7 @@ static void shapes_leave_out_values_and_nothing_else(void **state)
             fail_msg("%s and %s: %s", pairs[i].a, pairs[i].b, same ? "one shape" : "two shapes");
     }
     assert_int_equal(shape_of(core, tb_bytes_str("/7/boards")), 0); /* may be a version */
+    assert_int_equal(shape_of(core, tb_bytes_str("/7" LONG)), 0);
     assert_int_equal(shape_of(core, tb_bytes_str("/users/7/3d-models")), 0);
     support_drop(core);
 }
@@ -346,11 +358,16 @@ static void a_new_value_in_a_known_route_costs_no_walk(void **state)
 {
     (void)state;
     struct tb_core *core = support_bound_core();
-    char path[64];
+    char path[128];
     for (int i = 0; i < 100; i++) {
         snprintf(path, sizeof path, "/api/v1/customers/%d/orders/recent", 10000000 + i * 7919);
         assert_string_equal(ask(core, path), "/api/v1/customers/:id/orders/recent");
     }
+    for (int i = 0; i < 100; i++) {
+        snprintf(path, sizeof path, LONG "/%d", 10000 + i * 79);
+        assert_string_equal(ask(core, path), LONG "/:id");
+    }
+    assert_int_not_equal(tb_route_cached(core, shape_of(core, tb_bytes_str(LONG "/88888"))), 0);
     struct tb_bytes p = tb_bytes_str("/api/v1/customers/98765432/orders/recent");
     assert_int_not_equal(tb_route_cached(core, shape_of(core, p)), 0);
     /* a change in the tree makes everything remembered outdated */

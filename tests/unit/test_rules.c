@@ -130,6 +130,47 @@ static void rules_tell_values_apart(void **state)
     support_drop(core);
 }
 
+/* Patterns that take any value leave it to the shape of a path; others do not. */
+static void shapes_are_used_where_rules_take_any_value(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *pattern;
+        bool has_shapes;
+    } sets[] = {
+        {"/items/:item/feed", true}, {"/items/*", true},
+        {"/items/7{x}/feed", false}, {"/items/{x}-77/feed", false},
+        {"/items/77/feed", false},   {"/items/x-{y}", true},
+        {"/feed/face", true},        {"/a/550e8400-e29b-41d4-a716-446655440000", false},
+        {"/a/:b.json", true},
+    };
+    for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
+        struct tb_core *core = support_bound_core();
+        char *text = tb_format("routes: {patterns: ['%s', /other/:thing]}", sets[i].pattern);
+        rules_use(core, text, "x");
+        if (((core->rules_view->flags & TB_RULES_SHAPES) != 0) != sets[i].has_shapes)
+            fail_msg("%s", sets[i].pattern);
+        free(text);
+        support_drop(core);
+    }
+    struct tb_core *core = support_bound_core();
+    char path[32];
+    rules_use(core, "routes: {patterns: ['/items/:item/feed', {path: '/posts/:number', method: [POST]}]}", "x");
+    for (int i = 0; i < 100; i++) {
+        snprintf(path, sizeof path, "/items/%d/feed", 100 + i);
+        assert_string_equal(rules_ask(core, TB_METHOD_GET, "", path, 200), "/items/:item/feed");
+        snprintf(path, sizeof path, "/posts/%d", 100 + i);
+        assert_string_equal(rules_ask(core, TB_METHOD_GET, "", path, 200), "/posts/:id");
+        assert_string_equal(rules_ask(core, TB_METHOD_POST, "", path, 200), "/posts/:number");
+    }
+    rules_use(core, "routes: {route: path}", "x");
+    for (int i = 0; i < 10; i++) {
+        snprintf(path, sizeof path, "/items/%d/feed", 100 + i);
+        assert_string_equal(rules_ask(core, TB_METHOD_GET, "", path, 200), path);
+    }
+    support_drop(core);
+}
+
 static void paths_as_routes_are_capped(void **state)
 {
     (void)state;
@@ -705,6 +746,7 @@ int main(void)
         cmocka_unit_test(the_first_service_that_matches_counts),
         cmocka_unit_test(new_rules_reach_paths_that_are_known),
         cmocka_unit_test(rules_tell_values_apart),
+        cmocka_unit_test(shapes_are_used_where_rules_take_any_value),
         cmocka_unit_test(paths_as_routes_are_capped),
         cmocka_unit_test(the_most_specific_pattern_wins),
         cmocka_unit_test(a_hostile_set_is_bounded),
