@@ -312,6 +312,7 @@ static void a_changed_file_counts_and_a_wrong_one_does_not(void **state)
     struct tb_web *w = load_users("first");
     char text[200];
     assert_true(tb_web_again(w, false));
+    assert_int_equal(tb_web_may_enter(w, "alice", "first"), TB_WEB_YES);
     snprintf(text, sizeof text, "# now\nbasic_auth_users:\n  alice: %s\n", hash_of("second", &data));
     put_file(path, text);
     assert_true(tb_web_again(w, false));
