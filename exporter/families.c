@@ -226,9 +226,7 @@ static void expose_versions(struct tb_exposition *x, const struct tb_snapshot *s
     for (size_t i = 0; i < s->service_count; i++) {
         const struct tb_snap_service *e = s->services[i];
         for (size_t v = 0; v < 4 && e->agent_versions[v][0]; v++) {
-            char *version = tb_label_clean(e->agent_versions[v], strlen(e->agent_versions[v]));
-            tb_expose_value(x, with_label(scratch, service_labels(e), "version", version), 1, 0);
-            free(version);
+            tb_expose_value(x, with_label(scratch, service_labels(e), "version", e->agent_versions[v]), 1, 0);
         }
     }
 }
@@ -242,6 +240,9 @@ static void expose_agents(struct tb_exposition *x, const struct tb_snapshot *s, 
     if (tb_expose_family(x, &metrics[TB_M_SERVICE_CREATED]))
         for (size_t i = 0; i < s->service_count; i++)
             tb_expose_value(x, service_labels(s->services[i]), s->services[i]->created_ns, 0);
+    if (tb_expose_family(x, &metrics[TB_M_SERVICE_SERIES]))
+        for (size_t i = 0; i < s->service_count; i++)
+            tb_expose_value(x, service_labels(s->services[i]), s->services[i]->series_count, 0);
     if (tb_expose_family(x, &metrics[TB_M_SET_APART]))
         for (size_t i = 0; i < s->service_count; i++)
             if (s->services[i]->apart)
@@ -262,6 +263,14 @@ static void expose_one_of(struct tb_exposition *x, const char *name, const char 
     tb_buffer_free(&scratch);
 }
 
+static void expose_agent_versions(struct tb_exposition *x, const struct tb_health_regions *h, const struct tb_metric *m)
+{
+    if (!tb_expose_family(x, m))
+        return;
+    for (size_t i = 0; i < TB_HEALTH_VERSIONS && h->versions[i].count; i++)
+        expose_one_of(x, "version", h->versions[i].name, h->versions[i].count);
+}
+
 static void expose_regions(struct tb_exposition *x, const struct tb_snapshot *s, const struct tb_metric *metrics)
 {
     struct tb_health_regions h = tb_health_count_regions(s);
@@ -272,6 +281,7 @@ static void expose_regions(struct tb_exposition *x, const struct tb_snapshot *s,
         for (unsigned i = TB_READABLE + 1; i < TB_UNREADABLE_COUNT; i++)
             expose_one_of(x, s->label_names[TB_LABEL_REASON], tb_unreadable_name((enum tb_unreadable)i),
                           h.unreadable[i]);
+    expose_agent_versions(x, &h, &metrics[TB_M_AGENTS]);
     tb_expose_single(x, &metrics[TB_M_SERIES], s->series_count, 0);
     tb_expose_single(x, &metrics[TB_M_SKIPPED_SERIES], h.skipped_series, 0);
 }

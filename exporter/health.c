@@ -12,6 +12,15 @@ const char *tb_region_health_name(enum tb_region_health state)
     return names[state];
 }
 
+static void count_version(struct tb_health_regions *h, const char *name)
+{
+    size_t i = 0;
+    while (i < TB_HEALTH_VERSIONS - 1 && h->versions[i].count && strcmp(h->versions[i].name, name) != 0)
+        i++;
+    h->versions[i].name = i < TB_HEALTH_VERSIONS - 1 ? name : "_other";
+    h->versions[i].count++;
+}
+
 struct tb_health_regions tb_health_count_regions(const struct tb_snapshot *s)
 {
     struct tb_health_regions h = {0};
@@ -24,6 +33,8 @@ struct tb_health_regions tb_health_count_regions(const struct tb_snapshot *s)
                    : r->state == TB_REGION_FREE  ? TB_REGIONS_FREE
                    : r->is_live                  ? TB_REGIONS_LIVE
                                                  : TB_REGIONS_DEAD]++;
+        if (r->is_live && r->agent_version[0])
+            count_version(&h, r->agent_version);
         h.skipped_series += r->series_skipped;
     }
     for (size_t i = 0; i < s->marker_count; i++)

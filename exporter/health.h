@@ -10,11 +10,17 @@ enum tb_region_health { TB_REGIONS_LIVE, TB_REGIONS_DEAD, TB_REGIONS_FOLDING, TB
 /* tb_region_health_name - "live", ...: the label of tickbird_regions. */
 const char *tb_region_health_name(enum tb_region_health state);
 
+#define TB_HEALTH_VERSIONS 8u /* of agents; beyond, the last is `_other` */
+
 struct tb_health_regions {
     uint64_t by_state[TB_REGIONS_STATES];
     uint64_t unreadable[TB_UNREADABLE_COUNT]; /* files and directories */
     uint64_t skipped_series;
-    uint64_t directories_off; /* in which everything is switched off */
+    struct {
+        const char *name; /* the snapshot's */
+        uint64_t count;
+    } versions[TB_HEALTH_VERSIONS]; /* of regions with processes; ends with a count of 0 */
+    uint64_t directories_off;       /* in which everything is switched off */
 };
 struct tb_health_regions tb_health_count_regions(const struct tb_snapshot *s);
 

@@ -137,6 +137,7 @@ static void expose_ledger(struct tb_exposition *x, const struct tb_collector *co
     tb_expose_single(x, &metrics[TB_M_LEDGER_WRITES], l ? l->writes : 0, start);
     tb_expose_single(x, &metrics[TB_M_LEDGER_FAILURES], l ? l->write_failures : 0, start);
     tb_expose_single(x, &metrics[TB_M_LEDGER_DAMAGED], l ? l->corrupt : 0, start);
+    tb_expose_single(x, &metrics[TB_M_LEDGER_BYTES], l ? (uint64_t)l->seen.st_size : 0, 0);
     tb_expose_single(x, &metrics[TB_M_FOLDED], stats->folded_regions, start);
     tb_expose_single(x, &metrics[TB_M_FOLD_FAILURES], stats->fold_failures, start);
     tb_expose_single(x, &metrics[TB_M_UNLINKED], stats->unlinked_regions, start);

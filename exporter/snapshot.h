@@ -155,7 +155,7 @@ struct tb_snap_region {
     uint32_t series_used;
     uint32_t series_skipped; /* slots with keys or bounds that make no sense */
     uint64_t counters[TB_COUNTER_COUNT];
-    char agent_version[32];
+    char agent_version[32]; /* printable ASCII */
     char host[64];
     char program[256];
 };

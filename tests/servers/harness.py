@@ -309,6 +309,17 @@ def check_histogram(name, service, scrape):
     report(not wrong, f"{name}_histogram_agrees_with_the_counter", "\n".join(wrong))
 
 
+def check_promtool(name, scrape):
+    try:
+        promtool = which("promtool")
+    except Missing as missing:
+        print(f"skip {name}_promtool_has_nothing_to_say {missing}")
+        return
+    said = subprocess.run([promtool, "check", "metrics"], input=scrape.text.encode(), capture_output=True, check=False)
+    report(said.returncode == 0 and not said.stdout and not said.stderr, f"{name}_promtool_has_nothing_to_say",
+           (said.stdout + said.stderr).decode())
+
+
 def check_access_log(test, name, service, scrape):
     """The server's own word: lines of `METHOD STATUS BYTES PATH`, compared with what was counted. A line without a byte sent
     is no answer: the client had left. test.access_log: path of the log, then what this server's log cannot tell."""
@@ -356,6 +367,7 @@ def run_one(name, set_up):
         drive(test, name, site)
         if not PLAIN:
             scrape = check_counts(test, name, test.service, test.record)
+            check_promtool(name, scrape)
             if test.access_log:
                 check_access_log(test, name, test.service, scrape)
             for extra in getattr(site, "extra", ()):

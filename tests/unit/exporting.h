@@ -58,7 +58,7 @@ static void exporter_close(struct exporter *e)
 static const struct tb_fold_options at_once = {.fold_after_ns = 0, .unlink_after_ns = 0};
 
 /* Returns what tb_fold does. */
-static int collect_and_fold(struct exporter *e)
+static inline int collect_and_fold(struct exporter *e)
 {
     assert_int_equal(tb_collect(e->collector), 0);
     return tb_fold(e->collector, &at_once);

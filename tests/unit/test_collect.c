@@ -19,6 +19,7 @@
 
 #include "exporter/boot.h"
 #include "exporter/collect.h"
+#include "exporter/health.h"
 #include "maker.h"
 
 struct fixture {
@@ -94,6 +95,33 @@ static void a_live_region_is_counted(void **state)
     maker_get(core, "/a", 200, 4);
     assert_int_equal(count_of(collect(f), "shop", TB_METHOD_GET, "/a", 200), 7);
     maker_kill(core);
+}
+
+static void versions_are_labels_that_differ(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const versions[] = {"1.0", "\x80", "\x81", "1.0", "a\"b", "2", "3", "4", "5", "6", "7"};
+    struct tb_core *cores[sizeof versions / sizeof *versions];
+    for (size_t i = 0; i < sizeof versions / sizeof *versions; i++) {
+        cores[i] = maker_start(f->dir, "shop");
+        memset(cores[i]->header->agent_version, 0, sizeof cores[i]->header->agent_version);
+        memcpy(cores[i]->header->agent_version, versions[i], strlen(versions[i]));
+    }
+    struct tb_health_regions h = tb_health_count_regions(collect(f));
+    uint64_t sum = 0;
+    for (size_t i = 0; i < TB_HEALTH_VERSIONS; i++) {
+        sum += h.versions[i].count;
+        for (size_t k = 0; k < i; k++)
+            assert_string_not_equal(h.versions[i].name, h.versions[k].name);
+    }
+    assert_int_equal(sum, sizeof versions / sizeof *versions);
+    assert_string_equal(h.versions[TB_HEALTH_VERSIONS - 1].name, "_other");
+    const struct tb_snap_service *e = service_of(tb_collector_snapshot(f->collector), "shop");
+    for (size_t i = 1; i < 4; i++)
+        for (size_t k = 0; k < i; k++)
+            assert_string_not_equal(e->agent_versions[i], e->agent_versions[k]);
+    for (size_t i = 0; i < sizeof versions / sizeof *versions; i++)
+        maker_kill(cores[i]);
 }
 
 static void a_dead_region_still_counts(void **state)
@@ -474,6 +502,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         TEST(a_live_region_is_counted),
         TEST(a_dead_region_still_counts),
+        TEST(versions_are_labels_that_differ),
         TEST(regions_of_one_service_are_added),
         TEST(durations_lie_in_their_buckets),
         TEST(a_torn_sum_is_moved_to_what_the_buckets_allow),

@@ -1,0 +1,97 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Regions of several layouts side by side in one directory: those of earlier agents count, a newer one is named and does no harm."""
+import os
+import re
+import struct
+import zlib
+
+from cli_lib import EXPORTER, ROOT, Server, check, main, make_regions, test
+
+MAGIC, VERSION, SECTION_COUNT, REGION_ID, SECTIONS = 0, 8, 20, 32, 1624  # offsets in the header
+SECTION = struct.Struct("<IIQQ")  # type, version, offset, bytes
+
+
+def golden(name="v1"):
+    with open(os.path.join(ROOT, f"tests/data/regions/{name}.z"), "rb") as f:
+        return bytearray(zlib.decompress(f.read()))
+
+
+def put(s, number, region):
+    """As the region of one more program."""
+    struct.pack_into("<Q", region, REGION_ID, 1000 + number)
+    make_regions(s)
+    path = os.path.join(s.regions, f"tb1-{os.getuid()}-00000000000000aa-{number}")
+    with open(path, "wb") as f:
+        for at in range(0, len(region), 4096):  # sparse, as an agent leaves it
+            page = region[at:at + 4096]
+            f.seek(at)
+            if any(page):
+                f.write(page)
+        f.truncate(len(region))
+    os.chmod(path, 0o660)
+
+
+def scrape(s):
+    done = s.run("--once", program=EXPORTER)
+    check(done.code == 0 and not done.err, done)
+    counts = {}
+    for line in done.out.splitlines():
+        found = re.match(r'http_requests_total\{service="shop",method="GET",route="(.*?)",status="(\d+)"\} ([1-9]\d*)$', line)
+        if found:
+            counts[found.group(1, 2)] = int(found.group(3))
+    return counts, done.out
+
+
+GOLDEN = {("/items/:id", "200"): 3, ("/about", "200"): 1, ("_unmatched", "404"): 1, ("/broken", "500"): 1}
+
+
+@test
+def an_earlier_region_counts_exactly(s):
+    put(s, 0, golden())
+    counts, text = scrape(s)
+    check(counts == GOLDEN and 'tickbird_regions{state="dead"} 1\n' in text, counts)
+    check('http_request_duration_seconds_count{service="shop",method="GET",route="/items/:id",status="200"} 3\n' in text, text)
+
+
+@test
+def a_newer_layout_is_named_and_the_others_count(s):
+    put(s, 0, golden())
+    newer = golden()
+    version, = struct.unpack_from("<I", newer, VERSION)
+    struct.pack_into("<I", newer, VERSION, version + 1)
+    put(s, 1, newer)
+    counts, text = scrape(s)
+    check(counts == GOLDEN, counts)
+    check('tickbird_unreadable_regions{reason="newer_layout"} 1\n' in text and 'tickbird_regions{state="dead"} 1\n' in text, text)
+
+
+@test
+def a_section_of_a_later_version_is_skipped(s):
+    region = golden()
+    count, = struct.unpack_from("<I", region, SECTION_COUNT)
+    end = max(offset + size for _, _, offset, size in (SECTION.unpack_from(region, SECTIONS + i * SECTION.size) for i in range(count)))
+    SECTION.pack_into(region, SECTIONS + count * SECTION.size, 200, 7, end, 4096)
+    struct.pack_into("<I", region, SECTION_COUNT, count + 1)
+    region += b"\xff" * (end + 4096 - len(region))
+    struct.pack_into("<Q", region, 40, len(region))  # file_size
+    put(s, 0, region)
+    counts, text = scrape(s)
+    check(counts == GOLDEN, counts, text)
+
+
+@test
+def earlier_regions_and_a_running_program_add_up(s):
+    put(s, 0, golden())
+    put(s, 1, golden())
+    server = Server(s)
+    check(server.get("/items/9") == 200 and server.get("/broken") == 500)
+    counts, text = scrape(s)
+    sums = {}
+    for (route, status), n in counts.items():  # a new program has yet to learn the route
+        key = (route.replace("/items/9", "/items/:id"), status)
+        sums[key] = sums.get(key, 0) + n
+    check(sums == {**{k: 2 * n for k, n in GOLDEN.items()}, ("/items/:id", "200"): 7, ("/broken", "500"): 3}, counts, text)
+
+
+main()
