@@ -235,6 +235,81 @@ def two_hundred_scrapes_at_once(test):
                    f"{statuses.count(200)} answered, {statuses.count(503)} told to come again")
 
 
+SERVER = """
+import http.server, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+    def log_message(self, *args):
+        pass
+http.server.ThreadingHTTPServer((sys.argv[1], int(sys.argv[2])), Handler).serve_forever()
+"""
+
+
+def fill(test, routes):
+    """A server that has answered so many routes."""
+    address = (test.ip, test.port())
+    config = test.write("config.yml", "routes: {route: path}\n")
+    child = test.start(["/usr/bin/python3", test.write("server.py", SERVER), *address], by_command=True, env={"TICKBIRD_CONFIG": str(config)})
+    test.wait_for_port(address, child)
+    with socket.create_connection(address, 60) as s, s.makefile("rb") as answers:
+        for i in range(routes):
+            name = "".join(chr(ord("a") + i // 26 ** k % 26) for k in range(3))
+            s.sendall(f"GET /{name * 4} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+            while answers.readline() not in (b"\r\n", b""):
+                pass
+
+
+def resident_bytes(child):
+    with open(f"/proc/{child.pid}/statm", encoding="ascii") as f:
+        return int(f.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+def slow_readers_hold_little_and_give_way(test):
+    fill(test, 2500)
+    child, port = start(test, "--web.max-requests", "30")
+    request = b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+
+    def scrape():
+        with socket.create_connection(("127.0.0.1", port), 60) as s:
+            s.sendall(request)
+            return read_all(s)
+    size, before = len(scrape()), resident_bytes(child)
+    slow = []
+    for _ in range(50):
+        s = socket.socket()
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        s.connect(("127.0.0.1", port))
+        s.sendall(request)
+        slow.append(s)
+    refused = harness.until(lambda: scrape().startswith(b"HTTP/1.1 503 "), "the limit is reached", 60)
+    held = resident_bytes(child) - before
+    harness.until(lambda: scrape().startswith(b"HTTP/1.1 200 "), "the slowest give way", 60)
+    harness.report(refused and size > 2e6 and held < 30 * size / 3 and child.poll() is None, "slow_readers_hold_little_and_give_way",
+                   f"a scrape has {size} bytes, 30 unread ones hold {held}")
+    for s in slow:
+        s.close()
+
+
+def half_a_tls_handshake_is_dropped(test):
+    make_certificates(test)
+    _, port = start(test, config=TLS)
+    stalled = socket.create_connection(("127.0.0.1", port), 60)
+    stalled.sendall(b"\x16\x03\x01\x02\x00\x01\x00")  # the beginning of a ClientHello
+    began = time.monotonic()
+    try:
+        closed = stalled.recv(100) == b""  # within the socket's 60 s
+    except ConnectionResetError:
+        closed = True
+    took = time.monotonic() - began
+    harness.report(closed and took > 5 and curl(test, f"https://localhost:{port}/metrics") == ["200"], "half_a_tls_handshake_is_dropped",
+                   f"after {took:.1f} s")
+
+
 def fifty_scrapes_on_one_tls_connection(test):
     make_certificates(test)
     _, port = start(test, config=TLS)
@@ -286,5 +361,5 @@ def systemd_hands_over_its_sockets(test):
 
 harness.main_special({f.__name__: f for f in (
     client_certificates_decide, users_need_their_password, old_versions_are_refused, a_renewed_certificate_counts_at_once,
-    slow_senders_are_dropped_and_scrapes_go_on, two_hundred_scrapes_at_once, fifty_scrapes_on_one_tls_connection,
+    slow_senders_are_dropped_and_scrapes_go_on, two_hundred_scrapes_at_once, slow_readers_hold_little_and_give_way, half_a_tls_handshake_is_dropped, fifty_scrapes_on_one_tls_connection,
     prometheus_scrapes_with_a_certificate_and_a_password, it_serves_on_every_address, systemd_hands_over_its_sockets)})
