@@ -89,4 +89,13 @@ static inline uint8_t tb_lower(uint8_t c)
     return (uint8_t)(c - 'A') < 26 ? (uint8_t)(c | 0x20) : c;
 }
 
+/* tb_hex - the value of a hex digit, or 255. */
+static inline uint8_t tb_hex(uint8_t c)
+{
+    if ((uint8_t)(c - '0') < 10)
+        return (uint8_t)(c - '0');
+    c = tb_lower(c);
+    return (uint8_t)(c - 'a') < 6 ? (uint8_t)(c - 'a' + 10) : 255;
+}
+
 #endif

@@ -46,6 +46,7 @@ struct tb_env {
 #define TB_PATH_MAX 1024u    /* bytes of a path that are looked at; what follows does not shape the route */
 #define TB_ROUTE_CACHE 1024u /* whole paths whose route this process remembers */
 #define TB_CELL_CACHE 1024u  /* cells of series that this process remembers */
+#define TB_ROUTE_SETS 64u    /* routes whose bound set this process remembers */
 #define TB_PATH_BLOCKS 64u
 #define TB_QUEUE_BLOCKS 128u
 #define TB_QUEUE_PER_BLOCK 21u
@@ -69,6 +70,24 @@ struct tb_queue_block {
     uint32_t reserved;
 };
 _Static_assert(sizeof(struct tb_queue_block) * TB_QUEUE_BLOCKS <= (64u << 10), "the queue pool is bounded");
+
+/* Bounds in force somewhere in the region, fit for use (bound_sets.h); never changed once ready. */
+struct tb_set {
+    struct tb_histogram histogram;
+    uint64_t at_most[TB_BOUNDS_MAX]; /* the classic bounds, in ticks */
+    uint8_t unit, count;
+    uint8_t is_ready;
+};
+
+/* What is kept of a request for measures.h beside its entry in the in-flight table, under the same number. */
+struct tb_opened {
+    uint64_t start_ns; /* of the request that it is about */
+    uint64_t rx_body;  /* of its connection when its head was complete */
+    uint64_t trace[2]; /* 0: none */
+};
+
+/* What is looked at in a request's head, or noted when it is complete, beside what pairing needs. */
+enum { TB_HEAD_HOST = 1, TB_HEAD_TRACE = 2, TB_HEAD_SIZE = 4 };
 
 struct tb_route_head; /* route_learner.h */
 
@@ -99,7 +118,6 @@ struct tb_core {
 
     /* series.c: the index once this process has an owner slot and its pages are reserved, else NULL. */
     uint16_t *ready_index;
-    uint64_t key_bits;           /* of the first word of a key: the number of that bound set */
     uint32_t record_link;        /* where this process's shard is in a struct tb_series; valid with ready_index */
     uint32_t reserve_skip;       /* pages refused: so many more attempts fail without asking the kernel */
     uint64_t realtime_offset_ns; /* CLOCK_REALTIME - CLOCK_MONOTONIC when the region was opened */
@@ -110,19 +128,25 @@ struct tb_core {
     struct tb_route_head *route_head;
     uint64_t route_seed;
     uint64_t route_cache[TB_ROUTE_CACHE];
-    /* For exchange_kept.c: route_head, but NULL while requests carry their host. */
+    /* For exchange_kept.c: route_head, but NULL while more is wanted of a request's head. */
     struct tb_route_head *kept_head;
 
     /* Rules (rules.h). rules_word: the off word and generation that this process knows, as they lie in the region. */
     uint64_t rules_word;
     struct tb_rules_view *rules_view; /* in force; NULL = none */
     uint32_t rules_adopting;
-    uint8_t wants_host; /* the rules in force look at hosts */
+    uint8_t wants_head; /* TB_HEAD_: what the rules in force look at in a request's head */
     struct tb_rules_view rules_views[2];
 
     uint64_t cell_cache[TB_CELL_CACHE]; /* cell_cache.h */
+    uint64_t cell_base;                 /* of its keys under the rules in force */
 
-    struct tb_histogram histogram; /* the bound set in force for new series */
+    /* measures.h */
+    uint32_t measures;  /* TB_MEASURE_: what is recorded beside counts and durations of the default bounds */
+    uint64_t chosen_ns; /* CLOCK_REALTIME since when the rules in force are; with TB_MEASURE_SETS */
+    uint64_t route_sets[TB_ROUTE_SETS];
+    struct tb_set sets[TB_SETS];
+    struct tb_opened opened[TB_SHARDS * TB_INFLIGHT_PER_SHARD];
 
     /* Pools (exchange.c); a set bit is a taken block. */
     uint64_t path_taken;

@@ -215,7 +215,8 @@ static void close_requests(struct call *call)
     }
     if (head_is_cut(m) && !tb_exchange_is_inherited(call->core, c->fork_generation)) {
         bool is_known = m->phase >= TB_PHASE_HEADERS;
-        (void)tb_exchange_host_done(call);
+        uint64_t trace[2];
+        (void)tb_exchange_wanted_done(call, trace);
         struct tb_observation o = {0};
         p = (struct tb_pending){.method = is_known ? m->method : TB_METHOD_OTHER};
         observe(call, TB_FAMILY_ABORTED, TB_ABORT_INCOMPLETE_REQUEST,

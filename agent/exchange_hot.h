@@ -20,12 +20,12 @@ static inline void request_bytes(struct call *call, struct tb_bytes b)
         if (TB_LIKELY(c->request.phase == TB_PHASE_START && b.ptr) &&
             !(tb_load_relaxed(&c->response_flags) & RESPONSE_TUNNEL) && whole_request(&c->request, &b, &line)) {
             request_starts(call);
-            if (TB_UNLIKELY(tb_load_relaxed(&call->core->wants_host))) {
-                tb_exchange_head_with_host(call, &line, tb_bytes(start, (size_t)(b.ptr - start)));
+            if (TB_UNLIKELY(tb_load_relaxed(&call->core->wants_head))) {
+                tb_exchange_wanted_head(call, &line, tb_bytes(start, (size_t)(b.ptr - start)));
                 continue;
             }
             c->route = route_of(call->core, &line);
-            request_head(call, 0);
+            request_head(call, 0, NULL);
         } else if (!tb_exchange_request_step(call, &b)) {
             return;
         }

@@ -6,6 +6,7 @@
 
 #include "conn.h"
 #include "exchange.h"
+#include "measures.h"
 #include "queue.h"
 #include "region.h"
 #include "route.h"
@@ -121,9 +122,9 @@ static inline void release_in_flight(struct tb_core *core, const struct tb_pendi
     tb_inflight_release(core, p->inflight);
 }
 
-/* One observation under the connection's role. */
-static inline void observe(struct call *call, uint8_t family, uint16_t status, uint32_t route,
-                           const struct tb_pending *p, const struct tb_observation *o)
+/* One observation under the connection's role; @m: and what is measured beside it. */
+static inline void observe_with(struct call *call, uint8_t family, uint16_t status, uint32_t route,
+                                const struct tb_pending *p, const struct tb_observation *o, const struct tb_measured *m)
 {
     struct tb_series_key key = {.family = family,
                                 .role =
@@ -134,9 +135,21 @@ static inline void observe(struct call *call, uint8_t family, uint16_t status, u
                                 .target = p->target};
     if (TB_UNLIKELY(route == TB_STR_IGNORED))
         tb_count(call->core, TB_COUNTER_IGNORED);
+    else if (TB_UNLIKELY(m))
+        tb_measures_observe(call->core, &key, o, m);
     else
         tb_series_observe(call->core, &key, o);
 }
+
+static inline void observe(struct call *call, uint8_t family, uint16_t status, uint32_t route,
+                           const struct tb_pending *p, const struct tb_observation *o)
+{
+    observe_with(call, family, status, route, p, o, NULL);
+}
+
+/* The same at the end of an exchange where the rules want more than a count and a duration. Releases @p. */
+void tb_exchange_observe_measured(struct call *call, const struct tb_pending *p, uint16_t status, uint32_t route,
+                                  const struct tb_observation *o);
 
 /* One exchange is over: @status was sent. */
 static inline void finish(struct call *call, const struct tb_pending *p, uint16_t status, bool is_known,
@@ -156,9 +169,13 @@ static inline void finish(struct call *call, const struct tb_pending *p, uint16_
     c->rx_counted = rx_body;
     c->tx_body = 0;
     set_flags(c, RESPONSE_ANSWERED);
+    uint32_t route = is_known ? tb_route_end(call->core, p->route, p->method, status) : TB_STR_UNMATCHED;
+    if (TB_UNLIKELY(tb_load_relaxed(&call->core->measures))) {
+        tb_exchange_observe_measured(call, p, status, route, &o);
+        return;
+    }
     release_in_flight(call->core, p);
-    observe(call, TB_FAMILY_REQUESTS, status,
-            is_known ? tb_route_end(call->core, p->route, p->method, status) : TB_STR_UNMATCHED, p, &o);
+    observe(call, TB_FAMILY_REQUESTS, status, route, p, &o);
 }
 
 static inline void finish_unknown(struct call *call, uint16_t status, bool is_incomplete)
@@ -198,10 +215,13 @@ bool tb_exchange_is_others(struct tb_core *core, const struct tb_pending *p);
 /* Did this begin, in @generation, in a process that this one was forked from? */
 bool tb_exchange_is_inherited(const struct tb_core *core, uint16_t generation);
 
-/* A whole head, where the rules want the host. */
-void tb_exchange_head_with_host(struct call *call, const struct tb_start_line *line, struct tb_bytes head);
-/* What a head in pieces said of its host: decides the route that waited for it. Returns the target of the key. */
-uint32_t tb_exchange_host_done(struct call *call);
+/* A whole head, where the rules want more of it (core->wants_head). */
+void tb_exchange_wanted_head(struct call *call, const struct tb_start_line *line, struct tb_bytes head);
+/* A head in pieces of which more was wanted is over, whole or not: its route is decided now, if it waited for the host.
+ * Returns the target of the key. @ret_trace: what it said of a trace. */
+uint32_t tb_exchange_wanted_done(struct call *call, uint64_t ret_trace[2]);
+/* A request is queued: notes what tb_exchange_observe_measured will ask for. */
+void tb_exchange_note_opened(struct call *call, const struct tb_pending *p, const uint64_t trace[2]);
 
 /* The rare ends of a request head; a connection's first request. */
 void tb_exchange_request_odd(struct call *call, bool is_queued, bool is_kept, const struct tb_pending *p);
@@ -291,8 +311,8 @@ static inline void request_starts(struct call *call)
     note_generation(call);
 }
 
-/* The head of a request is complete: queue it, choose its body. */
-static inline void request_head(struct call *call, uint32_t target)
+/* The head of a request is complete: queue it, choose its body. @trace: NULL unless more is wanted of heads. */
+static inline void request_head(struct call *call, uint32_t target, const uint64_t *trace)
 {
     struct tb_conn *c = call->c;
     struct tb_message *m = &c->request;
@@ -309,6 +329,8 @@ static inline void request_head(struct call *call, uint32_t target)
         p.flags |= PENDING_PIPELINED;
     if (TB_LIKELY(tb_load_relaxed(&c->role) == TB_ROLE_SERVER) && TB_LIKELY(p.route != TB_ROUTE_IGNORED))
         note_in_flight(call, &p);
+    if (trace)
+        tb_exchange_note_opened(call, &p, trace);
     is_queued = tb_queue_push_first(c, &p) || tb_queue_push(call->core, c, &p, &is_kept);
     if (TB_UNLIKELY(m->flags & (TB_MSG_HAS_LENGTH | TB_MSG_IS_CHUNKED)))
         tb_http1_request_body(m);

@@ -10,7 +10,7 @@
  */
 #include "cell_cache.h"
 #include "exchange_impl.h"
-#include "histogram.h"
+#include "measures.h"
 #include "route_cache.h"
 #include "rules.h"
 
@@ -25,9 +25,14 @@ static __attribute__((noinline)) void finish_unknown_cell(struct tb_core *core, 
 {
     struct call call = {.core = core, .c = c, .now_ns = end_ns, .has_now = true};
     struct tb_pending p = c->first;
-    uint32_t node = p.route - 1, cell = tb_histogram_place(&core->histogram, end_ns - p.start_ns);
-    struct tb_series_key key = {
-        .family = TB_FAMILY_REQUESTS, .role = TB_ROLE_SERVER, .method = p.method, .status = c->response.extra};
+    uint64_t base = tb_load_acquire(&core->cell_base); /* before anything is found under it */
+    const struct tb_set *set = &core->sets[TB_CELL_SET(base)];
+    uint32_t node = p.route - 1, cell = tb_histogram_place(&set->histogram, end_ns - p.start_ns);
+    struct tb_series_key key = {.family = TB_FAMILY_REQUESTS,
+                                .role = TB_ROLE_SERVER,
+                                .method = p.method,
+                                .bound_set = (uint8_t)TB_CELL_SET(base),
+                                .status = c->response.extra};
     struct tb_record *record;
     uint64_t *block;
 
@@ -39,8 +44,11 @@ static __attribute__((noinline)) void finish_unknown_cell(struct tb_core *core, 
     key.route = tb_route_end(core, p.route, p.method, key.status);
     if (key.route == TB_STR_OTHER) /* past a cap: that is counted each time */
         return;
+    if (tb_load_relaxed(&core->measures) & TB_MEASURE_ROUTES && tb_measures_set(core, key.route) != key.bound_set)
+        return;
     if (tb_series_places(core, &key, cell, &record, &block))
-        tb_cell_keep(core, tb_cell_key(core->shard, node, p.method, key.status) | cell / TB_BLOCK_CELLS, record, block);
+        tb_cell_keep(core, tb_cell_key(base, core->shard, node, p.method, key.status) | cell / TB_BLOCK_CELLS, record,
+                     block);
 }
 
 /* Both in one word: the table of cells does not know targets, and a word with one is no node. */
@@ -58,8 +66,9 @@ static inline __attribute__((always_inline)) void finish_first(struct tb_core *c
                                                                uint64_t tx_body)
 {
     uint64_t start_ns = c->first.start_ns, node = route_and_target(&c->first) - 1;
-    uint32_t cell = tb_histogram_place(&core->histogram, end_ns - start_ns);
-    uint64_t *block, key = tb_cell_key(tb_load_relaxed(&core->shard), node, c->first.method, c->response.extra);
+    uint64_t base = tb_load_acquire(&core->cell_base);
+    uint32_t cell = tb_histogram_place(&core->sets[TB_CELL_SET(base)].histogram, end_ns - start_ns);
+    uint64_t *block, key = tb_cell_key(base, tb_load_relaxed(&core->shard), node, c->first.method, c->response.extra);
     struct tb_record *record;
 
     if (TB_UNLIKELY(node >= TB_ROUTE_NODES) || TB_UNLIKELY(tb_load_relaxed(&c->rx_body) != c->rx_counted) ||

@@ -54,7 +54,7 @@ void tb_exchange_request_odd(struct call *call, bool is_queued, bool is_kept, co
         meet_early_response(call);
 }
 
-/* ---- the host, where the rules want it ---- */
+/* ---- heads, where the rules want more of them ---- */
 
 /* Only what is asked of this process has a host label; a client's target is another matter. */
 static uint32_t label_of(struct call *call, struct tb_bytes host)
@@ -69,15 +69,28 @@ static uint32_t route_at(struct tb_core *core, const struct tb_start_line *line,
     return line->path.len ? tb_route_begin_at(core, line->method, host, path_of(line), line->is_cut) : TB_ROUTE_OTHER;
 }
 
-void tb_exchange_head_with_host(struct call *call, const struct tb_start_line *line, struct tb_bytes head)
+void tb_exchange_wanted_head(struct call *call, const struct tb_start_line *line, struct tb_bytes head)
 {
+    uint8_t wants = tb_load_relaxed(&call->core->wants_head);
+    struct tb_trace reader = {0};
     struct tb_host host = {0};
+    uint64_t trace[2] = {0, 0};
+    uint32_t target = 0;
 
-    tb_host_target(&host, line->path);
-    tb_host_feed(&host, head);
-    struct tb_bytes name = tb_host_text(&host);
-    call->c->route = route_at(call->core, line, name);
-    request_head(call, label_of(call, name));
+    if (wants & TB_HEAD_TRACE) {
+        tb_trace_feed(&reader, head);
+        tb_trace_id(&reader, trace);
+    }
+    if (wants & TB_HEAD_HOST) {
+        tb_host_target(&host, line->path);
+        tb_host_feed(&host, head);
+        struct tb_bytes name = tb_host_text(&host);
+        call->c->route = route_at(call->core, line, name);
+        target = label_of(call, name);
+    } else {
+        call->c->route = route_of(call->core, line);
+    }
+    request_head(call, target, trace);
 }
 
 static struct tb_host_block *host_block(struct call *call)
@@ -85,8 +98,8 @@ static struct tb_host_block *host_block(struct call *call)
     return (struct tb_host_block *)(void *)call->core->path_blocks[call->c->path_block - 1];
 }
 
-/* A request line is complete, its header section is not: the route waits for the host. False: no block is left. */
-static bool wait_for_host(struct call *call, const struct tb_start_line *line)
+/* A request line is complete, its header section is not: the route waits for it. False: no block is left. */
+static bool wait_for_head(struct call *call, const struct tb_start_line *line)
 {
     struct tb_conn *c = call->c;
 
@@ -100,15 +113,26 @@ static bool wait_for_host(struct call *call, const struct tb_start_line *line)
     w->is_cut = is_cut;
     w->method = line->method;
     tb_zero(&w->host, sizeof(w->host));
+    tb_zero(&w->trace, sizeof(w->trace));
     tb_host_target(&w->host, tb_bytes(w->path, len));
     c->route = TB_ROUTE_OTHER;
     return true;
 }
 
-uint32_t tb_exchange_host_done(struct call *call)
+/* More of a header section of which something is wanted; what lies behind its end is never asked for. */
+static void feed_wanted(struct call *call, struct tb_bytes b)
+{
+    struct tb_host_block *w = host_block(call);
+    tb_host_feed(&w->host, b);
+    if (tb_load_relaxed(&call->core->wants_head) & TB_HEAD_TRACE)
+        tb_trace_feed(&w->trace, b);
+}
+
+uint32_t tb_exchange_wanted_done(struct call *call, uint64_t ret_trace[2])
 {
     struct tb_conn *c = call->c;
 
+    ret_trace[0] = ret_trace[1] = 0;
     if (TB_LIKELY(!c->path_block) || c->request.phase < TB_PHASE_HEADERS)
         return 0;
     struct tb_host_block *w = host_block(call);
@@ -116,6 +140,7 @@ uint32_t tb_exchange_host_done(struct call *call)
     struct tb_start_line line = {.path = tb_bytes(w->path, w->path_len), .method = w->method, .is_cut = w->is_cut != 0};
     c->route = route_at(call->core, &line, name);
     uint32_t label = label_of(call, name);
+    tb_trace_id(&w->trace, ret_trace);
     tb_path_free(call->core, c->path_block);
     c->path_block = 0;
     return label;
@@ -123,8 +148,9 @@ uint32_t tb_exchange_host_done(struct call *call)
 
 void tb_exchange_request_head(struct call *call)
 {
-    uint32_t target = tb_exchange_host_done(call);
-    request_head(call, target);
+    uint64_t trace[2];
+    uint32_t target = tb_exchange_wanted_done(call, trace);
+    request_head(call, target, tb_load_relaxed(&call->core->wants_head) ? trace : NULL);
 }
 
 static enum tb_parse request_line(struct call *call, struct tb_bytes *b)
@@ -150,7 +176,8 @@ static enum tb_parse request_line(struct call *call, struct tb_bytes *b)
             m->phase = TB_PHASE_STOPPED;
             r = TB_PARSE_BAD;
         } else {
-            is_waiting = tb_load_relaxed(&call->core->wants_host) && wait_for_host(call, &line);
+            is_waiting =
+                tb_load_relaxed(&call->core->wants_head) & (TB_HEAD_HOST | TB_HEAD_TRACE) && wait_for_head(call, &line);
             if (!is_waiting)
                 c->route = route_of(call->core, &line);
         }
@@ -228,7 +255,7 @@ bool tb_exchange_request_step(struct call *call, struct tb_bytes *b)
             return false;
     }
     if (TB_UNLIKELY(c->path_block))
-        tb_host_feed(&host_block(call)->host, *b);
+        feed_wanted(call, *b);
     if (tb_http1_headers(m, true, b) != TB_PARSE_OK)
         return false;
     tb_exchange_request_head(call);

@@ -39,22 +39,13 @@ void tb_http1_response_body(struct tb_message *m, uint8_t method, uint16_t statu
     }
 }
 
-/* The value of a hex digit, or 255. */
-static uint8_t hex(uint8_t c)
-{
-    if ((uint8_t)(c - '0') < 10)
-        return (uint8_t)(c - '0');
-    c = tb_lower(c);
-    return (uint8_t)(c - 'a') < 6 ? (uint8_t)(c - 'a' + 10) : 255;
-}
-
 /* One byte of chunk framing. OK: the message is over. In CHUNK_SIZE, pos counts digits (at most 15, so no overflow),
  * 16+: blanks. */
 static enum tb_parse chunk_byte(struct tb_message *m, uint8_t c)
 {
     switch ((enum tb_phase)m->phase) {
     case TB_PHASE_CHUNK_SIZE: {
-        uint8_t digit = hex(c);
+        uint8_t digit = tb_hex(c);
         if (digit < 16 && m->pos < 15) {
             m->number = m->number << 4 | digit;
             if (m->number || m->pos == 0)

@@ -73,7 +73,7 @@ struct tb_region_header {
     uint64_t command_hash; /* of the command line: two different ones under one name are a collision */
     uint32_t uid;
     uint32_t pid;          /* the maker's or last adopter's */
-    uint32_t bound_set;    /* in force for new series (histogram.h) */
+    uint32_t bound_set;    /* 0; which set is in force is a matter of the rules, and of each series */
     uint32_t cells_used;   /* bytes of TB_SEC_CELLS handed out, in chunks; only rises in a life */
     uint32_t series_used;  /* slots handed out, at most TB_SERIES_MAX */
     uint32_t series_limit; /* at most TB_SERIES_MAX */
@@ -108,7 +108,7 @@ struct tb_owner {
     uint64_t start_ns;    /* CLOCK_MONOTONIC when claimed */
     uint64_t start_ticks; /* of /proc/PID/stat field 22 when known, else 0 */
     int64_t in_flight;    /* requests received, not yet answered; any thread of the process adds */
-    uint64_t reserved0;
+    int64_t connections;  /* accepted ones that spoke HTTP and are open; as in_flight */
     uint64_t reserved1;
     uint64_t unobservable;   /* bit per reason (limits.md): io_uring seen, seccomp installed, ... */
     uint64_t inflight_pages; /* bit per page of its shard's in-flight table that this process may have entries in */
@@ -170,7 +170,12 @@ enum tb_family {
     TB_FAMILY_REQUESTS = 1, /* http_requests_total and http_request_duration_seconds (role decides the name) */
     TB_FAMILY_ABORTED = 2,  /* http_requests_aborted_total; status holds enum tb_abort */
     TB_FAMILY_STREAM = 3,   /* lifetime of streams without end: http_stream_duration_seconds */
-    TB_FAMILY_RULE = 4      /* custom metrics; ext names the rule */
+    TB_FAMILY_RULE = 4,     /* custom metrics; ext names the rule */
+    /* Where the rules ask for them, beside a series of TB_FAMILY_REQUESTS and with its key but for family and set: */
+    TB_FAMILY_REQUEST_SIZE = 5,  /* bytes of request bodies; sum_ns of its records is in bytes */
+    TB_FAMILY_RESPONSE_SIZE = 6, /* bytes of response bodies, as above */
+    TB_FAMILY_FIRST_BYTE = 7,    /* time to the first byte of the response */
+    TB_FAMILY_EXEMPLARS = 8      /* its blocks are struct tb_exemplar, two for each classic bucket of its set */
 };
 
 enum tb_role { TB_ROLE_UNKNOWN = 0, TB_ROLE_SERVER = 1, TB_ROLE_CLIENT = 2 };
@@ -182,13 +187,30 @@ enum tb_abort {
     TB_ABORT_NEVER_ANSWERED = 4
 };
 
+/*
+ * Bound sets: which classic bounds the cells of a series are cut at (histogram.h). A set's number means the same bounds
+ * as long as the region has series of it. Those from TB_SET_FIRST up are entries of a table behind the two buffers of
+ * the rules section, found by contents; a set of series that counts no cells is 0.
+ */
+enum tb_unit { TB_UNIT_SECONDS = 0, TB_UNIT_BYTES = 1, TB_UNITS };
+enum tb_bound_set { TB_SET_DURATION = 0, TB_SET_SIZE = 1, TB_SET_FIRST = 2, TB_SETS = 16 };
+#define TB_BOUNDS_MAX 40u
+struct tb_bounds_entry {
+    uint32_t state; /* enum tb_slot_state; one left CLAIMED by a killed writer is skipped */
+    uint8_t unit;   /* enum tb_unit */
+    uint8_t count;
+    uint16_t reserved;
+    uint64_t at_most[TB_BOUNDS_MAX]; /* ticks of the unit (histogram.h), ascending */
+};
+TB_SIZE(struct tb_bounds_entry, 328);
+
 /* 24 bytes, compared as three 64-bit words; unused fields are 0. */
 struct tb_series_key {
-    uint8_t family; /* enum tb_family */
-    uint8_t role;   /* enum tb_role */
-    uint8_t method; /* methods.def id + 1; 0 = _OTHER */
-    uint8_t bound_set;
-    uint16_t status; /* 100..999 as sent; enum tb_abort for TB_FAMILY_ABORTED; 0 = none */
+    uint8_t family;    /* enum tb_family */
+    uint8_t role;      /* enum tb_role */
+    uint8_t method;    /* methods.def id + 1; 0 = _OTHER */
+    uint8_t bound_set; /* enum tb_bound_set, or a number from the table */
+    uint16_t status;   /* 100..999 as sent; enum tb_abort for TB_FAMILY_ABORTED; 0 = none */
     uint16_t reserved0;
     uint32_t route;  /* string reference */
     uint32_t target; /* string reference: outgoing, the other server; else the host asked for, 0 = not wanted */
@@ -197,14 +219,15 @@ struct tb_series_key {
 };
 TB_SIZE(struct tb_series_key, 24);
 
-/* Read-only after publication but for records[], each set once by compare-and-swap from 0. */
+/* Read-only after publication but for records[], each set once by compare-and-swap from 0, and chosen_ns. */
 struct tb_series {
     uint32_t state; /* enum tb_slot_state; a slot left CLAIMED by a killed writer is skipped */
     uint32_t hash;
     struct tb_series_key key;
     uint32_t records[TB_SHARDS]; /* offset / 8 of a struct tb_record in TB_SEC_CELLS, 0 = none yet */
     uint64_t created_ns;         /* CLOCK_REALTIME */
-    uint64_t reserved;
+    uint64_t
+        chosen_ns; /* CLOCK_REALTIME since when its bound set is in force, of the last to say so; 0: never another */
 };
 TB_SIZE(struct tb_series, 64);
 TB_AT(struct tb_series, key, 8);
@@ -244,6 +267,19 @@ TB_SIZE(struct tb_record_more, 64);
 #define TB_BLOCK_CELLS 8u
 
 /*
+ * The slowest request of a classic bucket in a while, with the trace that it belongs to. A block has two, for even and
+ * odd windows of TB_EXEMPLAR_WINDOW_MS since 1970. Writers store the words one after the other and never wait: an entry
+ * whose check is wrong is two that were mixed, or half of one, and is none.
+ */
+struct tb_exemplar {
+    uint64_t at;       /* CLOCK_REALTIME in ms above 20 bits that only make it differ; 0 = none */
+    uint64_t trace[2]; /* the identifier's 32 hex digits, the upper 16 first */
+    uint64_t value;    /* ns, at most 2^48 - 1, above 16 bits of check: tb_exemplar_check */
+};
+TB_SIZE(struct tb_exemplar, 32);
+#define TB_EXEMPLAR_WINDOW_MS 60000u
+
+/*
  * Arena chunks: each belongs to one shard, so two shards never share a cache line. The open chunk of a shard is in the
  * header, shared by its processes, so that short-lived programs do not leave a chunk behind each. Chunk 0 is never
  * used: offset 0 means none.
@@ -257,11 +293,13 @@ struct tb_rules_head {
     uint32_t length[2];  /* bytes used; 0: no rules */
     uint32_t hosts;      /* host names admitted as label values; writers add */
     uint32_t tags[2];    /* low bits of each set's checksum: who publishes need not read a set to know it */
-    uint32_t reserved[8];
+    uint32_t bound_sets; /* not 0: the table of bound sets has entries */
+    uint32_t reserved[7];
 };
 TB_AT(struct tb_rules_head, generation, 4); /* off and generation are read as one word */
 TB_SIZE(struct tb_rules_head, 64);
 #define TB_RULES_BUFFER (28u << 10)
+#define TB_RULES_BOUND_SETS (64u + 2u * TB_RULES_BUFFER) /* struct tb_bounds_entry[TB_SETS - TB_SET_FIRST] */
 
 /* Where the sections of a default region lie. Readers use the table in the header, not these. */
 #define TB_OFF_COUNTERS (1u * TB_PAGE)
@@ -273,6 +311,8 @@ _Static_assert(TB_SHARDS *TB_COUNTERS_MAX * 8u <= TB_LEN_COUNTERS, "counters");
 #define TB_LEN_INFLIGHT (TB_SHARDS * TB_INFLIGHT_PER_SHARD * 32u)
 #define TB_OFF_RULES (TB_OFF_INFLIGHT + TB_LEN_INFLIGHT)
 #define TB_LEN_RULES (16u * TB_PAGE)
+_Static_assert(TB_RULES_BOUND_SETS + (TB_SETS - TB_SET_FIRST) * sizeof(struct tb_bounds_entry) <= TB_LEN_RULES,
+               "rules");
 #define TB_OFF_INDEX (TB_OFF_RULES + TB_LEN_RULES)
 #define TB_LEN_INDEX (TB_INDEX_SLOTS * 2u)
 #define TB_OFF_STRINGS (TB_OFF_INDEX + TB_LEN_INDEX)

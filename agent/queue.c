@@ -137,6 +137,23 @@ static bool chain_has_one(struct tb_core *core, const struct tb_queue *q)
     return tb_load_relaxed(&block_at(core, q->head)->next) != 0;
 }
 
+/* The first entry of the chain, which has one. */
+static struct tb_pending chain_first(struct tb_core *core, const struct tb_queue *q)
+{
+    const struct tb_queue_block *b = block_at(core, q->head);
+    return q->head_at < TB_QUEUE_PER_BLOCK ? b->entries[q->head_at] : block_at(core, b->next)->entries[0];
+}
+
+bool tb_queue_peek_second(struct tb_core *core, const struct tb_conn *c, struct tb_pending *ret)
+{
+    const struct tb_queue *q = &c->queue;
+    /* acquire: pairs with the release in tb_queue_push() */
+    if ((uint16_t)(tb_load_acquire(&q->pushed) - q->popped) < 2 || !chain_has_one(core, q))
+        return false;
+    *ret = chain_first(core, q);
+    return true;
+}
+
 bool tb_queue_peek(struct tb_core *core, const struct tb_conn *c, struct tb_pending *ret)
 {
     const struct tb_queue *q = &c->queue;
@@ -146,8 +163,7 @@ bool tb_queue_peek(struct tb_core *core, const struct tb_conn *c, struct tb_pend
     if (TB_LIKELY(q->popped == tb_load_relaxed(&q->inline_seq))) {
         *ret = c->first;
     } else if (chain_has_one(core, q)) {
-        const struct tb_queue_block *b = block_at(core, q->head);
-        *ret = q->head_at < TB_QUEUE_PER_BLOCK ? b->entries[q->head_at] : block_at(core, b->next)->entries[0];
+        *ret = chain_first(core, q);
     } else {
         *ret = (struct tb_pending){.method = q->overflow_method, .fork_generation = (uint16_t)core->fork_generation};
     }

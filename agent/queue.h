@@ -49,6 +49,9 @@ static inline void tb_queue_pop_first(struct tb_conn *c)
 /* tb_queue_peek - response half: the oldest entry, copied to @ret. Returns false when empty. */
 bool tb_queue_peek(struct tb_core *core, const struct tb_conn *c, struct tb_pending *ret);
 
+/* tb_queue_peek_second - the one behind it, when the oldest is the inline entry. False: none, or it is only counted. */
+bool tb_queue_peek_second(struct tb_core *core, const struct tb_conn *c, struct tb_pending *ret);
+
 /* tb_queue_pop - response half: drop the oldest entry; the queue is not empty. */
 void tb_queue_pop(struct tb_core *core, struct tb_conn *c);
 

@@ -4,7 +4,8 @@
  * functions of memory, no system calls; files are region_file.c, pages are region_memory.c, processes are owner.c.
  */
 #include "region.h"
-#include "histogram.h"
+#include "bound_sets.h"
+#include "measures.h"
 #include "region_private.h"
 
 #include <errno.h>
@@ -37,7 +38,6 @@ void tb_region_set_identity(struct tb_region_header *header, const struct tb_ide
     set_text(header->labels, sizeof(header->labels), id->labels);
     header->command_hash = id->command_hash;
     header->pidns_inode = id->pidns_inode;
-    header->bound_set = id->bound_set < TB_BOUND_SETS ? id->bound_set : 0; /* a set of a later version */
     header->series_limit = id->series_limit && id->series_limit < TB_SERIES_LIMIT ? id->series_limit : TB_SERIES_LIMIT;
 }
 
@@ -178,16 +178,13 @@ void tb_region_attach(struct tb_core *core, void *base)
     core->series = (struct tb_series *)(void *)(b + TB_OFF_SERIES);
     core->learner = b + TB_OFF_LEARNER;
     core->cells = b + TB_OFF_CELLS;
-    uint8_t bound_set = core->header->bound_set < TB_BOUND_SETS ? (uint8_t)core->header->bound_set : 0;
-    (void)tb_histogram_build(bound_set, &core->histogram); /* known sets can be built: unit test */
-    core->key_bits = (uint64_t)bound_set << (8 * offsetof(struct tb_series_key, bound_set));
+    tb_bound_sets_init(core);
     core->ready_index = NULL;
     core->route_head = core->kept_head = NULL;
     core->rules_word = 0;
     core->rules_view = NULL;
     core->owner = NULL;
-    for (size_t i = 0; i < TB_CELL_CACHE; i++)
-        core->cell_cache[i] = 0;
+    tb_measures_use(core, NULL, 0);
     /* release: another thread that sees the region sees its sections */
     tb_store_release(&core->base, b);
 }

@@ -35,7 +35,6 @@ struct tb_identity {
     uint64_t command_hash;
     uint64_t pidns_inode;  /* 0 = tb_region_open asks */
     uint32_t series_limit; /* 0 = TB_SERIES_LIMIT */
-    uint32_t bound_set;    /* 0 = default */
     const char *rules;     /* TICKBIRD_RULES: bundle of compiled rules; NULL or "" = the one in the directory, if any */
     int allow_disk;        /* TICKBIRD_DIR_FORCE: accept a file system that is not tmpfs */
 };

@@ -11,6 +11,7 @@
  *   atomic in Linux, so the state is looked at again under LOCK_SH, under which no folder can work.
  */
 #include "marker.h"
+#include "bound_sets.h"
 #include "region.h"
 #include "region_private.h"
 #include "rules.h"
@@ -292,6 +293,8 @@ static bool refresh(struct opening *o, long fd)
     tb_copy(h->boot_id, o->boot_id, sizeof(h->boot_id));
     load_rules(o);
     if (h->state == TB_REGION_FREE) {
+        if (!tb_bound_sets_reset(o->core, o->map))
+            return false;
         h->series_used = 0;
         h->cells_used = 0;
         tb_zero(h->arena_at, sizeof(h->arena_at));

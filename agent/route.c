@@ -257,7 +257,7 @@ static __attribute__((noinline)) bool get_ready(struct tb_core *core)
     tb_route_reseed(core);
     /* release: pairs with the acquires of whoever hashes a path */
     tb_store_release(&core->route_head, tb_learn_head(core));
-    if (!tb_load_relaxed(&core->wants_host))
+    if (!tb_load_relaxed(&core->wants_head))
         tb_store_release(&core->kept_head, tb_learn_head(core));
     return true;
 }

@@ -8,6 +8,7 @@
  * Fork story: views are private and copied; they stay right, since they are about the region.
  */
 #include "rules.h"
+#include "measures.h"
 #include "region.h"
 #include "route_rules.h"
 
@@ -52,6 +53,20 @@ struct tb_rules_entry tb_rules_entry(const uint8_t *section, const struct tb_rul
     return e;
 }
 
+struct tb_rules_bounds tb_rules_bounds(const uint8_t *section, const struct tb_rules_view *v, uint32_t number)
+{
+    struct tb_rules_bounds b;
+    __builtin_memcpy(&b, element(section, v, TB_RULES_BOUNDS, number, sizeof b), sizeof b);
+    return b;
+}
+
+uint64_t tb_rules_at_most(const uint8_t *section, const struct tb_rules_view *v, uint32_t number)
+{
+    uint64_t ticks;
+    __builtin_memcpy(&ticks, element(section, v, TB_RULES_AT_MOST, number, sizeof ticks), sizeof ticks);
+    return ticks;
+}
+
 struct tb_bytes tb_rules_text(const uint8_t *section, const struct tb_rules_view *v, uint32_t offset)
 {
     uint32_t at = tb_load_relaxed(&v->at) + tb_load_relaxed(&v->parts[TB_RULES_TEXTS].offset);
@@ -65,8 +80,14 @@ struct tb_bytes tb_rules_text(const uint8_t *section, const struct tb_rules_view
 
 bool tb_rules_read(const uint8_t *section, uint32_t at, uint32_t len, struct tb_rules_view *ret)
 {
-    static const uint8_t sizes[TB_RULES_SECTIONS] = {
-        sizeof(struct tb_rules_node), sizeof(struct tb_rules_edge), sizeof(struct tb_rules_entry), 1, 2, 1, 1, 1};
+    static const uint8_t sizes[TB_RULES_SECTIONS] = {sizeof(struct tb_rules_node),
+                                                     sizeof(struct tb_rules_edge),
+                                                     sizeof(struct tb_rules_entry),
+                                                     1,
+                                                     2,
+                                                     sizeof(struct tb_rules_bounds),
+                                                     8,
+                                                     1};
     struct tb_rules_set set;
     if (len < sizeof set || len > TB_RULES_BUFFER || len % 8 || !bytes_at(section, at, len))
         return false;
@@ -111,6 +132,7 @@ static void use(struct tb_core *core, struct tb_rules_view *view, uint32_t gener
 {
     tb_store_release(&core->rules_view, view);
     tb_store_release(&core->rules_word, (uint64_t)generation << 32); /* the view first: tb_rules_ask */
+    tb_measures_use(core, view, generation);
     tb_route_reseed(core);
 }
 
@@ -129,6 +151,7 @@ void tb_rules_adopt(struct tb_core *core)
             use(core, NULL, generation);
         } else if (len <= TB_RULES_BUFFER && tb_region_reserve(core, TB_OFF_RULES + at, len) &&
                    tb_rules_read((const uint8_t *)core->rules, at, len, next)) {
+            tb_measures_read(core, next);
             use(core, next, generation);
         } else {
             tb_count(core, TB_COUNTER_RULES_REFUSED);

@@ -98,6 +98,8 @@ bool tb_rules_read(const uint8_t *section, uint32_t at, uint32_t len, struct tb_
 struct tb_rules_node tb_rules_node(const uint8_t *section, const struct tb_rules_view *v, uint32_t number);
 struct tb_rules_edge tb_rules_edge(const uint8_t *section, const struct tb_rules_view *v, uint32_t number);
 struct tb_rules_entry tb_rules_entry(const uint8_t *section, const struct tb_rules_view *v, uint32_t number);
+struct tb_rules_bounds tb_rules_bounds(const uint8_t *section, const struct tb_rules_view *v, uint32_t number);
+uint64_t tb_rules_at_most(const uint8_t *section, const struct tb_rules_view *v, uint32_t number);
 struct tb_bytes tb_rules_text(const uint8_t *section, const struct tb_rules_view *v, uint32_t offset);
 
 /* tb_glob - does @text match @glob? '*' stands for any number of bytes, '?' for one. Bounded: product of the lengths.

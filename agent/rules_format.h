@@ -25,6 +25,8 @@ enum tb_rules_section {
     TB_RULES_ENTRIES = 2,
     TB_RULES_TEXTS = 3,
     TB_RULES_HOSTS = 4, /* uint16_t: texts of globs; none = every host */
+    TB_RULES_BOUNDS = 5,
+    TB_RULES_AT_MOST = 6, /* uint64_t: ticks (histogram.h) */
     TB_RULES_SECTIONS = 8
 };
 
@@ -32,6 +34,11 @@ enum tb_rules_section {
 #define TB_RULES_HOST_LABEL 1u /* requests carry the host as a label */
 #define TB_RULES_HOST_RULES 2u /* some entry asks for a host */
 #define TB_RULES_SHAPES 64u    /* no pattern tells numbers, UUIDs or other hexadecimal values apart */
+/* what else is recorded (measures.h) */
+#define TB_RULES_REQUEST_SIZE 4u
+#define TB_RULES_RESPONSE_SIZE 8u
+#define TB_RULES_FIRST_BYTE 16u
+#define TB_RULES_EXEMPLARS 32u
 
 enum tb_rules_route { TB_RULES_INFERRED = 0, TB_RULES_PATH = 1, TB_RULES_NONE = 2 };
 
@@ -93,6 +100,18 @@ struct tb_rules_entry {
 };
 TB_SIZE(struct tb_rules_entry, 8);
 
+/* The bounds of a histogram. The first that is about a route counts. */
+enum tb_rules_measure { TB_RULES_OF_DURATION = 0, TB_RULES_OF_REQUEST_SIZE = 1, TB_RULES_OF_RESPONSE_SIZE = 2 };
+struct tb_rules_bounds {
+    uint16_t route;  /* text: glob of routes as they are served; 0 = all that no other is about. Durations only */
+    uint8_t measure; /* enum tb_rules_measure */
+    uint8_t count;
+    uint16_t first; /* of AT_MOST */
+    uint16_t reserved;
+};
+TB_SIZE(struct tb_rules_bounds, 8);
+#define TB_RULES_BOUNDS_COUNT 32u /* of a set; more are not looked at */
+
 /* The bundle: this head, its rows, the sets (each at a multiple of 8). The first row whose glob matches counts. */
 #define TB_RULES_BUNDLE_MAGIC UINT64_C(0x31444e4255524254) /* "TBRUBND1" */
 #define TB_RULES_ROWS_MAX 256u
@@ -129,7 +148,13 @@ struct tb_rules_view {
     uint32_t flags;
     uint32_t max_routes, max_series, max_hosts;
     uint8_t route;
-    uint32_t none;                                 /* as made, of _none */
+    uint32_t none;     /* as made, of _none */
+    uint8_t set_of[3]; /* bound set by enum tb_rules_measure, of routes not in bounds */
+    uint8_t bound_count;
+    struct {
+        uint16_t route;
+        uint8_t set;
+    } bounds[TB_RULES_BOUNDS_COUNT];               /* of durations, by route */
     struct tb_rules_part parts[TB_RULES_SECTIONS]; /* inside the set; length in elements, TEXTS in bytes */
     uint32_t made[TB_RULES_ENTRIES_MAX]; /* learner node of each entry; above it, low 16 bits of the generation */
 };

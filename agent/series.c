@@ -63,13 +63,6 @@ uint32_t tb_series_hash(const struct tb_series_key *key)
     return hash_of(words_of(key));
 }
 
-static inline struct key_words key_in_force(const struct tb_core *core, const struct tb_series_key *key)
-{
-    struct key_words k = words_of(key);
-    k.a |= core->key_bits;
-    return k;
-}
-
 /* ---- objects in the arenas ---- */
 
 /* Every object is one cache line, and chunks are whole lines. */
@@ -202,8 +195,7 @@ static uint64_t *block_of(struct tb_core *core, struct tb_record *r, uint32_t oc
 
 /* ---- slots ---- */
 
-/* CLOCK_REALTIME without a system call: none may be allowed any more. */
-static uint64_t realtime_ns(const struct tb_core *core)
+uint64_t tb_series_now(const struct tb_core *core)
 {
     uint64_t monotonic_ns = tb_monotonic_ns(core);
     if (!monotonic_ns || !core->realtime_offset_ns)
@@ -228,7 +220,7 @@ static uint32_t make_slot(struct tb_core *core, struct key_words k, uint32_t has
     w[1] = k.b;
     w[2] = k.c;
     s->hash = hash;
-    s->created_ns = realtime_ns(core);
+    s->created_ns = tb_series_now(core);
     /* release: a reader that sees PUBLISHED sees the key; writers get here through the index, set later still */
     tb_store_release(&s->state, TB_SLOT_PUBLISHED);
     return slot;
@@ -274,11 +266,11 @@ static struct tb_series *overflow_series(struct tb_core *core, struct tb_series_
     key.target = key.target ? TB_STR_OTHER : 0;
     if (key.family != TB_FAMILY_RULE)
         key.ext = 0;
-    struct tb_series *s = find_or_make(core, key_in_force(core, &key), OVERFLOW_LIMIT);
+    struct tb_series *s = find_or_make(core, words_of(&key), OVERFLOW_LIMIT);
     if (s || key.family == TB_FAMILY_ABORTED)
-        return s ? s : find_or_make(core, key_in_force(core, &key), TB_SERIES_MAX);
+        return s ? s : find_or_make(core, words_of(&key), TB_SERIES_MAX);
     key.status = (uint16_t)(key.status / 100 * 100);
-    return find_or_make(core, key_in_force(core, &key), TB_SERIES_MAX);
+    return find_or_make(core, words_of(&key), TB_SERIES_MAX);
 }
 
 /* ---- observing ---- */
@@ -314,7 +306,7 @@ static void add(struct tb_core *core, struct tb_record *r, const struct tb_serie
 {
     uint64_t *block = NULL;
     if (o->is_timed) {
-        uint32_t cell = tb_histogram_place(&core->histogram, o->duration_ns);
+        uint32_t cell = tb_histogram_place(&core->sets[key->bound_set % TB_SETS].histogram, o->duration_ns);
         block = block_of(core, r, cell / TB_BLOCK_CELLS);
         if (block)
             block += cell % TB_BLOCK_CELLS;
@@ -332,31 +324,82 @@ static void add(struct tb_core *core, struct tb_record *r, const struct tb_serie
         tb_add_relaxed(&r->incomplete, 1);
 }
 
+/* How many slots a family may use. What is recorded beside the requests themselves leaves them a quarter. */
+static uint32_t limit_of(const struct tb_core *core, uint8_t family)
+{
+    const struct tb_rules_view *rules = tb_load_acquire(&core->rules_view);
+    uint32_t limit = tb_load_relaxed(&core->header->series_limit);
+    if (rules && rules->max_series)
+        limit = rules->max_series;
+    limit = limit < TB_SERIES_LIMIT ? limit : TB_SERIES_LIMIT;
+    return family > TB_FAMILY_RULE ? limit / 4 * 3 : limit;
+}
+
+/* This shard's record of the series, made when new. Past a cap that of the reserved series, where the family has one.
+ * NULL: none can be had. */
+static struct tb_record *record_for(struct tb_core *core, const struct tb_series_key *key)
+{
+    if (!core->base || !get_ready(core))
+        return NULL;
+    struct tb_series *s = find_or_make(core, words_of(key), limit_of(core, key->family));
+    struct tb_record *r = s ? record_of(core, s) : NULL;
+    if (r || key->family == TB_FAMILY_EXEMPLARS)
+        return r;
+    s = overflow_series(core, *key);
+    r = s ? record_of(core, s) : NULL;
+    if (r && key->family <= TB_FAMILY_RULE)
+        tb_count(core, TB_COUNTER_SERIES_OVERFLOW);
+    return r;
+}
+
 static __attribute__((noinline, cold)) void observe_slow(struct tb_core *core, const struct tb_series_key *key,
                                                          const struct tb_observation *o)
 {
-    if (!core->base)
-        return;
-    struct tb_series *s = NULL;
-    struct tb_record *r = NULL;
-    if (get_ready(core)) {
-        const struct tb_rules_view *rules = tb_load_acquire(&core->rules_view);
-        uint32_t limit = tb_load_relaxed(&core->header->series_limit);
-        if (rules && rules->max_series)
-            limit = rules->max_series;
-        s = find_or_make(core, key_in_force(core, key), limit < TB_SERIES_LIMIT ? limit : TB_SERIES_LIMIT);
-        r = s ? record_of(core, s) : NULL;
-        if (!r) {
-            s = overflow_series(core, *key);
-            r = s ? record_of(core, s) : NULL;
-            if (r)
-                tb_count(core, TB_COUNTER_SERIES_OVERFLOW);
-        }
-    }
+    struct tb_record *r = record_for(core, key);
     if (r)
         add(core, r, key, o);
-    else
+    else if (core->base)
         tb_count(core, TB_COUNTER_LOST);
+}
+
+void tb_series_add(struct tb_core *core, const struct tb_series_key *key, uint32_t cell, uint64_t amount)
+{
+    struct tb_record *r = record_for(core, key);
+    uint64_t *block = r ? block_of(core, r, cell / TB_BLOCK_CELLS) : NULL;
+    if (!block)
+        return;
+    tb_add_relaxed(&block[cell % TB_BLOCK_CELLS], 1);
+    tb_add_relaxed(&r->sum_ns, amount);
+}
+
+uint64_t *tb_series_block(struct tb_core *core, const struct tb_series_key *key, uint32_t number)
+{
+    struct tb_record *r = record_for(core, key);
+    return r ? block_of(core, r, number) : NULL;
+}
+
+/* The series of a key if there is one. */
+static struct tb_series *known_series(const struct tb_core *core, struct key_words k)
+{
+    const uint16_t *index = tb_load_acquire(&core->ready_index);
+    uint32_t first = hash_of(k) >> INDEX_SHIFT;
+    for (uint32_t i = 0; index && i < INDEX_PROBES; i++) {
+        uint16_t entry = tb_load_acquire(&index[(first + i) % TB_INDEX_SLOTS]);
+        struct tb_series *s = &core->series[entry % TB_SERIES_MAX];
+        if (!entry)
+            return NULL;
+        if (is_key(s, k))
+            return s;
+    }
+    return NULL;
+}
+
+void tb_series_choose(struct tb_core *core, const struct tb_series_key *key)
+{
+    struct tb_series *s = known_series(core, words_of(key));
+    uint64_t chosen_ns = tb_load_relaxed(&core->chosen_ns);
+    if (s && tb_load_relaxed(&s->chosen_ns) < chosen_ns)
+        tb_store_relaxed(&s->chosen_ns, chosen_ns);
 }
 
 /* An entry of blocks[] that holds @octave_bits: the block's offset / 8. Anything else is no place in the arenas. */
@@ -408,30 +451,17 @@ static uint64_t *known_block(const struct tb_core *core, struct tb_record *r, ui
 bool tb_series_places(struct tb_core *core, const struct tb_series_key *key, uint32_t cell,
                       struct tb_record **ret_record, uint64_t **ret_block)
 {
-    const uint16_t *index = tb_load_acquire(&core->ready_index);
-    if (!index)
+    struct tb_series *s = known_series(core, words_of(key));
+    uint32_t at = s ? tb_load_acquire((uint32_t *)(void *)((uint8_t *)s + core->record_link)) : 0;
+    if (!is_inside(at, sizeof(struct tb_record)))
         return false;
-    struct key_words k = key_in_force(core, key);
-    uint32_t first = hash_of(k) >> INDEX_SHIFT;
-    for (uint32_t i = 0; i < INDEX_PROBES; i++) {
-        uint16_t entry = tb_load_acquire(&index[(first + i) % TB_INDEX_SLOTS]);
-        struct tb_series *s = &core->series[entry % TB_SERIES_MAX];
-        if (!entry)
-            return false;
-        if (!is_key(s, k))
-            continue;
-        uint32_t at = tb_load_acquire((uint32_t *)(void *)((uint8_t *)s + core->record_link));
-        if (!is_inside(at, sizeof(struct tb_record)))
-            return false;
-        struct tb_record *r = (struct tb_record *)(void *)object_at(core, at);
-        uint64_t *block = known_block(core, r, cell / TB_BLOCK_CELLS);
-        if (block) {
-            *ret_record = r;
-            *ret_block = block;
-        }
-        return block != NULL;
+    struct tb_record *r = (struct tb_record *)(void *)object_at(core, at);
+    uint64_t *block = known_block(core, r, cell / TB_BLOCK_CELLS);
+    if (block) {
+        *ret_record = r;
+        *ret_block = block;
     }
-    return false;
+    return block != NULL;
 }
 
 void tb_series_observe(struct tb_core *core, const struct tb_series_key *key, const struct tb_observation *o)
@@ -443,7 +473,7 @@ void tb_series_observe(struct tb_core *core, const struct tb_series_key *key, co
     const uint16_t *index = tb_load_acquire(&core->ready_index);
     if (TB_UNLIKELY(!index || *(const two_bools *)(const void *)&o->is_timed != 1)) /* timed and not incomplete */
         goto slow;
-    struct key_words k = key_in_force(core, key);
+    struct key_words k = words_of(key);
     struct tb_series *s = &core->series[tb_load_acquire(&index[hash_of(k) >> INDEX_SHIFT]) % TB_SERIES_MAX];
     if (TB_UNLIKELY(!is_key(s, k)))
         goto slow; /* new, or not at its first place: 1 in 80 for 100 series */
@@ -451,7 +481,7 @@ void tb_series_observe(struct tb_core *core, const struct tb_series_key *key, co
     if (TB_UNLIKELY(!is_inside(at, sizeof(struct tb_record))))
         goto slow;
     struct tb_record *r = (struct tb_record *)(void *)object_at(core, at);
-    uint32_t cell = tb_histogram_place(&core->histogram, o->duration_ns), block;
+    uint32_t cell = tb_histogram_place(&core->sets[key->bound_set % TB_SETS].histogram, o->duration_ns), block;
     uint32_t octave_bits = (cell & ~7u) << 23; /* TB_BLOCK(cell / 8, 0) */
     if (!is_block(tb_load_acquire(&r->blocks[0]), octave_bits, &block) &&
         !is_block(tb_load_acquire(&r->blocks[1]), octave_bits, &block) &&

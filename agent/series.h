@@ -16,14 +16,31 @@ struct tb_observation {
 };
 
 /*
- * tb_series_observe - count one exchange under @key (role, family, ... as in layout.h; unused fields and bound_set are
- * 0, the bound set is filled in).
+ * tb_series_observe - count one exchange under @key (role, family, ... as in layout.h; unused fields are 0). Its bound
+ * set is one that is ready in core->sets.
  *
  * When the table is full, or a page is refused, the exchange is counted on the reserved series (_OTHER, _other, same
  * family, role and status), then untimed, and only when not even its record has memory as lost (counted). Never blocks.
  * Context: any thread, signal handlers.
  */
 void tb_series_observe(struct tb_core *core, const struct tb_series_key *key, const struct tb_observation *o);
+
+/*
+ * tb_series_add - the same for what is recorded beside exchanges: one value, in @cell (tb_histogram_place) of the key's
+ * bound set, @amount added to the sum. Nothing when there is no memory.
+ */
+void tb_series_add(struct tb_core *core, const struct tb_series_key *key, uint32_t cell, uint64_t amount);
+
+/* tb_series_block - block @number (below 64) of the key's series in this process's shard, made when new: 8 words in one
+ * cache line. NULL: none can be had. */
+uint64_t *tb_series_block(struct tb_core *core, const struct tb_series_key *key, uint32_t number);
+
+/* tb_series_now - CLOCK_REALTIME in ns without a system call, since none may be allowed any more; without a clock, when
+ * the region was adopted. */
+uint64_t tb_series_now(const struct tb_core *core);
+
+/* tb_series_choose - the key's bound set is in force since core->chosen_ns. Nothing when there is no such series. */
+void tb_series_choose(struct tb_core *core, const struct tb_series_key *key);
 
 /*
  * tb_series_places - the record of this process's shard and the block for @cell (tb_histogram_place) where

@@ -24,44 +24,85 @@ static const void *object_at(const struct cells *c, uint64_t offset, size_t byte
     return c->at + offset;
 }
 
-/* Adds the blocks that @count entries name. */
-static int add_blocks(const struct cells *c, const uint32_t *entries, size_t count, struct tb_series_sum *sum)
+/* What is done with the blocks of a chain. */
+struct blocks {
+    struct cells cells;
+    uint32_t shard;
+    uint32_t max;                   /* numbers from here on make no sense */
+    struct tb_series_sum *sum;      /* their cells are added */
+    struct tb_exemplars *exemplars; /* or they are kept, and this is set */
+};
+
+static void take_block(struct blocks *b, uint32_t number, const uint64_t *block)
+{
+    if (b->exemplars) {
+        __builtin_memcpy(&b->exemplars->of[number][b->shard * 2], block, TB_BLOCK_CELLS * 8);
+        return;
+    }
+    for (size_t k = 0; k < TB_BLOCK_CELLS; k++) {
+        b->sum->cells[number][k] += block[k];
+        b->sum->count += block[k];
+    }
+}
+
+/* The blocks that @count entries name. */
+static int take_blocks(struct blocks *b, const uint32_t *entries, size_t count)
 {
     for (size_t i = 0; i < count && entries[i]; i++) {
-        uint32_t octave = TB_BLOCK_OCTAVE(entries[i]);
-        const uint64_t *block = object_at(c, TB_BLOCK_OFFSET(entries[i]), TB_BLOCK_CELLS * 8);
-        if (!block || octave >= TB_OCTAVES)
+        uint32_t number = TB_BLOCK_OCTAVE(entries[i]);
+        const uint64_t *block = object_at(&b->cells, TB_BLOCK_OFFSET(entries[i]), TB_BLOCK_CELLS * 8);
+        if (!block || number >= b->max)
             return -EINVAL;
-        for (size_t k = 0; k < TB_BLOCK_CELLS; k++) {
-            sum->cells[octave][k] += block[k];
-            sum->count += block[k];
-        }
+        take_block(b, number, block);
     }
     return 0;
 }
 
-static int add_record(const struct cells *c, uint32_t offset8, struct tb_series_sum *sum)
+static int take_record(struct blocks *b, uint32_t offset8)
 {
-    const struct tb_record *r = object_at(c, (uint64_t)offset8 * 8, sizeof(*r));
+    const struct tb_record *r = object_at(&b->cells, (uint64_t)offset8 * 8, sizeof(*r));
     if (!r)
         return -EINVAL;
-    sum->sum_ns += r->sum_ns;
-    sum->first_byte_ns += r->first_byte_ns;
-    sum->rx_bytes += r->rx_bytes;
-    sum->tx_bytes += r->tx_bytes;
-    sum->incomplete += r->incomplete;
-    sum->untimed += r->untimed;
-    sum->count += r->untimed;
-    int error = add_blocks(c, r->blocks, sizeof(r->blocks) / 4, sum);
+    if (b->sum) {
+        b->sum->sum_ns += r->sum_ns;
+        b->sum->first_byte_ns += r->first_byte_ns;
+        b->sum->rx_bytes += r->rx_bytes;
+        b->sum->tx_bytes += r->tx_bytes;
+        b->sum->incomplete += r->incomplete;
+        b->sum->untimed += r->untimed;
+        b->sum->count += r->untimed;
+    }
+    int error = take_blocks(b, r->blocks, sizeof(r->blocks) / 4);
     uint32_t next = r->more;
     for (unsigned steps = 0; next && !error; steps++) {
-        const struct tb_record_more *more = object_at(c, (uint64_t)next * 8, sizeof(*more));
+        const struct tb_record_more *more = object_at(&b->cells, (uint64_t)next * 8, sizeof(*more));
         if (!more || steps == MORE_MAX)
             return -EINVAL;
-        error = add_blocks(c, more->blocks, sizeof(more->blocks) / 4, sum);
+        error = take_blocks(b, more->blocks, sizeof(more->blocks) / 4);
         next = more->more;
     }
     return error;
+}
+
+/* All shards of a published slot, which is set when @ret is; *b says what is wanted of them. */
+static int take_slot(const uint8_t *base, size_t len, const struct tb_region_header *header, uint32_t slot,
+                     struct blocks *b, const struct tb_series **ret)
+{
+    uint64_t offset, bytes, cells_offset;
+    if (tb_region_section(header, TB_SEC_SERIES, &offset, &bytes) || slot >= bytes / sizeof(struct tb_series) ||
+        offset + bytes > len)
+        return -ENOENT;
+    if (tb_region_section(header, TB_SEC_CELLS, &cells_offset, &b->cells.len) || cells_offset + b->cells.len > len)
+        return -EINVAL;
+    b->cells.at = base + cells_offset;
+    const struct tb_series *s = (const struct tb_series *)(const void *)(base + offset) + slot;
+    if (s->state != TB_SLOT_PUBLISHED || (s->key.family == TB_FAMILY_EXEMPLARS) != (b->exemplars != NULL))
+        return -ENOENT;
+    for (b->shard = 0; b->shard < TB_SHARDS; b->shard++)
+        if (s->records[b->shard] && take_record(b, s->records[b->shard]))
+            return -EINVAL;
+    *ret = s;
+    return 0;
 }
 
 uint32_t tb_series_slots(const struct tb_region_header *header)
@@ -76,29 +117,30 @@ uint32_t tb_series_slots(const struct tb_region_header *header)
 int tb_series_read(const uint8_t *base, size_t len, const struct tb_region_header *header, uint32_t slot,
                    struct tb_series_key *ret_key, struct tb_series_sum *ret_sum)
 {
-    uint64_t offset, bytes, cells_offset;
-    struct cells c;
-    if (tb_region_section(header, TB_SEC_SERIES, &offset, &bytes) || slot >= bytes / sizeof(struct tb_series) ||
-        offset + bytes > len)
-        return -ENOENT;
-    if (tb_region_section(header, TB_SEC_CELLS, &cells_offset, &c.len) || cells_offset + c.len > len)
-        return -EINVAL;
-    c.at = base + cells_offset;
-    const struct tb_series *s = (const struct tb_series *)(const void *)(base + offset) + slot;
-    if (s->state != TB_SLOT_PUBLISHED)
-        return -ENOENT;
-
     struct tb_series_sum sum;
+    struct blocks b = {.max = TB_OCTAVES, .sum = &sum};
+    const struct tb_series *s;
     tb_zero(&sum, sizeof(sum));
-    for (uint32_t shard = 0; shard < TB_SHARDS; shard++)
-        if (s->records[shard] && add_record(&c, s->records[shard], &sum))
-            return -EINVAL;
-    if (sum.count == 0)
-        return -ENOENT;
+    int r = take_slot(base, len, header, slot, &b, &s);
+    if (r || sum.count == 0)
+        return r ? r : -ENOENT;
     sum.created_ns = s->created_ns;
+    sum.chosen_ns = s->chosen_ns;
     *ret_key = s->key;
     *ret_sum = sum;
     return 0;
+}
+
+int tb_series_exemplars(const uint8_t *base, size_t len, const struct tb_region_header *header, uint32_t slot,
+                        struct tb_series_key *ret_key, struct tb_exemplars *ret)
+{
+    struct blocks b = {.max = TB_BOUNDS_MAX + 1, .exemplars = ret};
+    const struct tb_series *s;
+    tb_zero(ret, sizeof(*ret));
+    int r = take_slot(base, len, header, slot, &b, &s);
+    if (!r)
+        *ret_key = s->key;
+    return r;
 }
 
 void tb_series_sum_add(struct tb_series_sum *to, const struct tb_series_sum *from)
@@ -115,6 +157,8 @@ void tb_series_sum_add(struct tb_series_sum *to, const struct tb_series_sum *fro
     to->tx_bytes += from->tx_bytes;
     if (from->created_ns && (!to->created_ns || from->created_ns < to->created_ns))
         to->created_ns = from->created_ns;
+    if (from->chosen_ns > to->chosen_ns)
+        to->chosen_ns = from->chosen_ns;
 }
 
 uint64_t tb_counter_total(const uint64_t *counters, size_t len, uint32_t which)

@@ -23,6 +23,12 @@ struct tb_series_sum {
     uint64_t rx_bytes;
     uint64_t tx_bytes;
     uint64_t created_ns; /* CLOCK_REALTIME of the slot's publication */
+    uint64_t chosen_ns;  /* as in struct tb_series */
+};
+
+/* The exemplars of a slot, by bucket: two of each shard, as they lie there (exemplar.h). */
+struct tb_exemplars {
+    struct tb_exemplar of[TB_BOUNDS_MAX + 1][TB_SHARDS * 2];
 };
 
 /* tb_series_slots - how many slots, from 0, are worth reading. @header validated by tb_region_validate. */
@@ -36,10 +42,15 @@ uint32_t tb_series_slots(const struct tb_region_header *header);
  *
  * Returns 0; -ENOENT when the slot was never published or has counted nothing; -EINVAL when its chain contradicts
  * itself (nothing is returned then, so a damaged slot gives no number rather than a wrong one). Several slots may hold
- * one key: sum them. The key's string references are checked by tb_string_get, its bound_set by tb_histogram_bounds.
+ * one key: sum them. The key's string references are checked by tb_string_get, its bound_set by tb_histogram_builtin
+ * and tb_bound_sets_entry. A slot of TB_FAMILY_EXEMPLARS has no sums: -ENOENT.
  */
 int tb_series_read(const uint8_t *base, size_t len, const struct tb_region_header *header, uint32_t slot,
                    struct tb_series_key *ret_key, struct tb_series_sum *ret_sum);
+
+/* tb_series_exemplars - the same for a slot of TB_FAMILY_EXEMPLARS; -ENOENT: it is another's. */
+int tb_series_exemplars(const uint8_t *base, size_t len, const struct tb_region_header *header, uint32_t slot,
+                        struct tb_series_key *ret_key, struct tb_exemplars *ret);
 
 /* tb_series_sum_add - adds @from to @to: sums wrap, created_ns becomes the older non-zero one. */
 void tb_series_sum_add(struct tb_series_sum *to, const struct tb_series_sum *from);

@@ -142,6 +142,7 @@ static void add_gauges(struct tb_snap_service *service, const struct tb_snap_reg
     service->regions++;
     service->processes += r->processes;
     service->in_flight += r->in_flight;
+    service->connections += r->connections;
     service->unobservable |= r->unobservable;
     service->is_off |= r->is_off;
     if (r->oldest_ns > service->oldest_ns)
@@ -468,11 +469,10 @@ int tb_collect_until(struct tb_collector *c, uint64_t deadline_ns)
         return r;
     find_lost(c);
     drop_gone_files(c);
-    size_t restarted = tb_snapshot_finish(c->snapshot);
-    c->stats.service_restarts += restarted;
+    c->stats.service_restarts += tb_snapshot_finish(c->snapshot);
     tb_ledger_prune(c->marks, c->snapshot->now_ns);
     /* Before it is served: what the next exporter must know to go on from these numbers. */
-    if (tb_ledger_is_writer(l) && (l->is_dirty || restarted)) {
+    if (tb_ledger_is_writer(l) && (l->is_dirty || c->snapshot->has_new_bases)) {
         r = tb_ledger_save(l, c->snapshot);
         if (r && !c->has_warned)
             tb_log(TB_LOG_ERROR, "ledger not written: totals may restart when the exporter does", "path", l->dir,

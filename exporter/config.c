@@ -11,6 +11,7 @@
 
 #include "agent/methods.h"
 #include "agent/rules.h"
+#include "config_metrics.h"
 #include "config_yaml.h"
 #include "rules_compile.h"
 #include "rules_pattern.h"
@@ -30,7 +31,7 @@ struct pattern_reader {
     const char *what;
     bool is_ignore;
     const char *path, *label, *host;
-    yaml_node_t *methods, *at;
+    yaml_node_t *methods, *at, *bounds;
 };
 
 void tb_text_list_add(struct tb_text_list *l, const char *text)
@@ -103,6 +104,15 @@ static void pattern_route(struct tb_yaml *y, yaml_node_t *value, void *to)
         p->label = text;
 }
 
+static void pattern_bounds(struct tb_yaml *y, yaml_node_t *value, void *to)
+{
+    struct pattern_reader *p = to;
+    if (p->is_ignore)
+        tb_yaml_error(y, value, "bounds: what is ignored has no histogram: leave them out");
+    else
+        p->bounds = value;
+}
+
 static uint8_t method_number(struct tb_yaml *y, yaml_node_t *node)
 {
     const char *text = tb_yaml_text(y, node, "method");
@@ -119,7 +129,7 @@ static uint8_t method_number(struct tb_yaml *y, yaml_node_t *node)
     return (uint8_t)(method + 1);
 }
 
-static void add_pattern(const struct pattern_reader *p, uint8_t method)
+static void add_pattern(struct tb_yaml *y, const struct pattern_reader *p, uint8_t method)
 {
     struct tb_pattern *new =
         tb_config_add_pattern(p->r->routes, p->path, p->r->config->path, tb_yaml_line(p->at), tb_yaml_column(p->at));
@@ -129,19 +139,26 @@ static void add_pattern(const struct pattern_reader *p, uint8_t method)
         new->label = is_none ? tb_strndup("_none", 5) : tb_strndup(p->label, strlen(p->label));
     new->host = p->host ? lower_case(p->host) : NULL;
     new->method = method;
+    if (p->bounds) {
+        new->bounds = tb_alloc(sizeof *new->bounds);
+        tb_config_read_bounds(y, p->bounds, "bounds", TB_UNIT_SECONDS, new->bounds);
+    }
 }
 
 static void add_for_method(struct tb_yaml *y, yaml_node_t *value, void *to)
 {
     uint8_t method = method_number(y, value);
     if (method)
-        add_pattern(to, method);
+        add_pattern(y, to, method);
 }
 
 static void read_pattern(struct tb_yaml *y, yaml_node_t *value, void *to)
 {
-    static const struct tb_yaml_key keys[] = {
-        {"path", pattern_path}, {"method", pattern_method}, {"host", pattern_host}, {"route", pattern_route}};
+    static const struct tb_yaml_key keys[] = {{"path", pattern_path},
+                                              {"method", pattern_method},
+                                              {"host", pattern_host},
+                                              {"route", pattern_route},
+                                              {"bounds", pattern_bounds}};
     struct pattern_reader p = *(struct pattern_reader *)to;
     p.at = value;
     if (value->type == YAML_MAPPING_NODE) {
@@ -163,7 +180,7 @@ static void read_pattern(struct tb_yaml *y, yaml_node_t *value, void *to)
     if (p.methods)
         tb_yaml_each(y, p.methods, add_for_method, &p);
     else
-        add_pattern(&p, 0);
+        add_pattern(y, &p, 0);
 }
 
 static void routes_patterns(struct tb_yaml *y, yaml_node_t *value, void *to)
@@ -285,9 +302,15 @@ static void service_routes(struct tb_yaml *y, yaml_node_t *value, void *to)
     read_routes(y, value, r, &r->service->routes);
 }
 
+static void service_metrics(struct tb_yaml *y, yaml_node_t *value, void *to)
+{
+    tb_config_read_metrics(y, value, &((struct reader *)to)->service->metrics);
+}
+
 static void read_service(struct tb_yaml *y, yaml_node_t *value, void *to)
 {
-    static const struct tb_yaml_key keys[] = {{"name", service_name}, {"routes", service_routes}};
+    static const struct tb_yaml_key keys[] = {
+        {"name", service_name}, {"routes", service_routes}, {"metrics", service_metrics}};
     struct reader *r = to;
     struct tb_config *c = r->config;
     unsigned before = y->errors->count;
@@ -419,6 +442,7 @@ static void free_routes(struct tb_route_config *r)
         free(r->patterns[i].label);
         free(r->patterns[i].host);
         free(r->patterns[i].file);
+        free(r->patterns[i].bounds);
     }
     free(r->patterns);
     tb_text_list_free(&r->hosts);
@@ -458,8 +482,8 @@ size_t tb_config_service(const struct tb_config *c, const char *name)
 
 bool tb_config_has_rules(const struct tb_config *c)
 {
-    bool has = c->routes.is_given;
+    bool has = c->routes.is_given || c->metrics.is_given;
     for (size_t i = 0; i < c->service_count; i++)
-        has |= c->services[i].routes.is_given;
+        has |= c->services[i].routes.is_given || c->services[i].metrics.is_given;
     return has;
 }

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "agent/layout.h"
 #include "buffer.h"
 #include "names.h"
 #include "options.h"
@@ -22,6 +23,25 @@ struct tb_text_list {
     size_t count, space;
 };
 
+/* Classic bounds of a histogram, ascending. */
+struct tb_bounds_config {
+    uint64_t at_most[TB_BOUNDS_MAX]; /* ticks (agent/histogram.h) */
+    uint8_t unit;                    /* enum tb_unit */
+    uint8_t count;                   /* 0 = not given */
+};
+
+struct tb_switch_config {
+    bool is_given, is_on;
+};
+
+/* One `metrics` of the file: what programs record. */
+struct tb_metrics_config {
+    bool is_given;
+    struct tb_bounds_config duration, request_bounds, response_bounds;
+    struct tb_switch_config first_byte, request_size, response_size, exemplars;
+    uint32_t line, column;
+};
+
 /* A line of `patterns`, `ignore` or of an OpenAPI file. Strings owned. */
 struct tb_pattern {
     char *path;
@@ -29,7 +49,8 @@ struct tb_pattern {
     char *host;  /* glob, lower case; NULL = any */
     char *file;  /* where it was written */
     uint32_t line, column;
-    uint8_t method; /* enum tb_method + 1; 0 = any */
+    struct tb_bounds_config *bounds; /* owned; NULL = those of the service */
+    uint8_t method;                  /* enum tb_method + 1; 0 = any */
     bool is_drop;
     bool is_openapi;
 };
@@ -49,6 +70,7 @@ struct tb_route_config {
 struct tb_service_config {
     char *name; /* glob */
     struct tb_route_config routes;
+    struct tb_metrics_config metrics;
 };
 
 /* An OpenAPI file that was read. */
@@ -63,6 +85,7 @@ struct tb_config {
     struct tb_text_list options[TB_OPTION_COUNT]; /* of `exporter` and `run`; empty = not given */
     struct tb_text_list include, exclude;
     struct tb_route_config routes; /* for every service */
+    struct tb_metrics_config metrics;
     struct tb_service_config *services;
     size_t service_count, service_space;
     struct tb_openapi_note *openapi;
@@ -83,7 +106,7 @@ void tb_config_free(struct tb_config *c);
 /* tb_config_service - the number of the first entry of `services` that matches @name; service_count when none does. */
 size_t tb_config_service(const struct tb_config *c, const char *name);
 
-/* tb_config_has_rules - does the file say anything about routes? */
+/* tb_config_has_rules - does the file say anything about routes or metrics? */
 bool tb_config_has_rules(const struct tb_config *c);
 
 /* tb_config_to_options - options of @o that have neither flag nor variable take the file's value, if it has one. */

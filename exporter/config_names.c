@@ -5,6 +5,7 @@
  */
 #include <stdlib.h>
 
+#include "config_metrics.h"
 #include "config_yaml.h"
 #include "names.h"
 
@@ -13,6 +14,7 @@
 /* A place in the file for each thing that can be named, NULL where the preset has named it. */
 struct names_reader {
     struct tb_names *names;
+    struct tb_metrics_config *recorded;
     yaml_node_t *preset, *unit, *labels, *constant, *families;
     yaml_node_t *label_at[TB_LABEL_COUNT], *family_at[TB_FAMILIES];
     size_t constant_count;
@@ -254,6 +256,18 @@ NOTE(labels)
 NOTE(constant)
 NOTE(families)
 
+/* What is not about names, but about what programs record. */
+#define RECORDED(what)                                                                                                 \
+    static void recorded_##what(struct tb_yaml *y, yaml_node_t *value, void *to)                                       \
+    {                                                                                                                  \
+        tb_config_read_##what(y, value, ((struct names_reader *)to)->recorded);                                        \
+    }
+RECORDED(duration)
+RECORDED(first_byte)
+RECORDED(request_size)
+RECORDED(response_size)
+RECORDED(exemplars)
+
 /* Each entry of a mapping whose keys are names. */
 static void each_entry(struct tb_yaml *y, yaml_node_t *node, const char *what, struct names_reader *r,
                        void (*read)(struct tb_yaml *, yaml_node_t *, yaml_node_t *, struct names_reader *))
@@ -276,14 +290,20 @@ void tb_config_read_names(struct tb_yaml *y, yaml_node_t *node, struct tb_config
                                               {"unit", note_unit},
                                               {"labels", note_labels},
                                               {"constant_labels", note_constant},
-                                              {"families", note_families}};
-    struct names_reader r = {.names = &c->names};
+                                              {"families", note_families},
+                                              {"duration", recorded_duration},
+                                              {"first_byte", recorded_first_byte},
+                                              {"request_size", recorded_request_size},
+                                              {"response_size", recorded_response_size},
+                                              {"exemplars", recorded_exemplars}};
+    struct names_reader r = {.names = &c->names, .recorded = &c->metrics};
     tb_yaml_mapping(y, node, "metrics", keys, COUNT(keys), &r);
     unsigned preset = r.preset ? one_of(y, r.preset, "preset", preset_name, TB_PRESET_COUNT) : TB_PRESET_CLASSIC;
     unsigned unit = r.unit ? one_of(y, r.unit, "unit", unit_name, TB_NAMES_UNITS) : TB_NAMES_UNITS;
     tb_names_free(&c->names);
     tb_names_make(&c->names, preset < TB_PRESET_COUNT ? (enum tb_preset)preset : TB_PRESET_CLASSIC);
     c->names.is_given = true;
+    tb_config_preset_bounds(c->names.preset, &c->metrics);
     for (size_t i = 0; unit < TB_NAMES_UNITS && i < TB_FAMILIES; i++)
         if (tb_names_has_unit(i))
             tb_names_set_unit(&c->names, i, (enum tb_names_unit)unit);

@@ -34,7 +34,7 @@ struct tb_exposition {
     struct tb_buffer records;
     const uint64_t *bounds; /* of the last histogram written: they are recorded when they change */
     size_t families, samples;
-    struct tb_labels constant; /* behind the labels of every sample; borrowed while it is written */
+    struct tb_labels constant;      /* behind the labels of every sample; borrowed while it is written */
     const struct tb_filter *filter; /* borrowed while it is written; NULL = every family */
 };
 

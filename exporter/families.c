@@ -5,6 +5,8 @@
  */
 #include "families.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "agent/methods.h"
@@ -78,11 +80,11 @@ static void expose_requests(struct tb_exposition *x, const struct tb_snapshot *s
         const struct tb_snap_series *first = *p, *served = NULL;
         bool has_500 = false;
         for (; p < r.to && is_same_group(first, *p); p++) {
-            if (!(*p)->is_served)
+            if (!tb_snapshot_is_shown(*p))
                 continue;
             served = *p;
             has_500 |= served->key.status == 500;
-            tb_expose_value(x, labels_of(served), served->count, served->created_ns);
+            tb_expose_value(x, labels_of(served), served->whole.count, served->whole.created_ns);
         }
         if (served && !has_500 && s->label_names[TB_LABEL_STATUS])
             expose_no_error(x, &scratch, served);
@@ -95,8 +97,8 @@ static void expose_counts(struct tb_exposition *x, struct range r, const struct 
     if (!tb_expose_family(x, m))
         return;
     for (struct tb_snap_series *const *p = r.from; p < r.to; p++)
-        if ((*p)->is_served)
-            tb_expose_value(x, labels_of(*p), (*p)->count, (*p)->created_ns);
+        if (tb_snapshot_is_shown(*p))
+            tb_expose_value(x, labels_of(*p), (*p)->whole.count, (*p)->whole.created_ns);
 }
 
 static void expose_incomplete(struct tb_exposition *x, struct range r, const struct tb_metric *m)
@@ -104,38 +106,100 @@ static void expose_incomplete(struct tb_exposition *x, struct range r, const str
     if (!tb_expose_family(x, m))
         return;
     for (struct tb_snap_series *const *p = r.from; p < r.to; p++)
-        if ((*p)->total.incomplete)
-            tb_expose_value(x, labels_of(*p), (*p)->total.incomplete, (*p)->created_ns);
+        if ((*p)->is_current && (*p)->whole.incomplete)
+            tb_expose_value(x, labels_of(*p), (*p)->whole.incomplete, (*p)->whole.created_ns);
+}
+
+#define TRACE_TEXT sizeof "trace_id=\"0123456789abcdef0123456789abcdef\""
+
+/* What @e has of exemplars, ascending; their label text is put into @texts. Returns their number. */
+static size_t exemplars_of(const struct tb_snap_series *e, char texts[][TRACE_TEXT], struct tb_exposed_exemplar *ret)
+{
+    size_t count = 0, buckets = e->exemplars ? tb_bounds_of(e->key.bound_set)->count + 1u : 0;
+    for (uint32_t bucket = 0; bucket < buckets; bucket++) {
+        const struct tb_snap_exemplar *from = &e->exemplars[bucket];
+        if (!from->time_ms)
+            continue;
+        snprintf(texts[count], TRACE_TEXT, "trace_id=\"%016" PRIx64 "%016" PRIx64 "\"", from->trace[0], from->trace[1]);
+        ret[count] = (struct tb_exposed_exemplar){
+            .bucket = bucket,
+            .labels = {texts[count], TRACE_TEXT - 1},
+            .value = from->value_ns,
+            .time_ns = from->time_ms * 1000000,
+        };
+        count++;
+    }
+    return count;
+}
+
+static void expose_one_histogram(struct tb_exposition *x, const struct tb_snap_series *e, bool has_native)
+{
+    struct tb_exposed_cell cells[TB_EXPOSED_CELLS_MAX];
+    uint64_t buckets[TB_BOUNDS_MAX + 1];
+    char texts[TB_BOUNDS_MAX + 1][TRACE_TEXT];
+    struct tb_exposed_exemplar exemplars[TB_BOUNDS_MAX + 1];
+    struct tb_exposed_histogram h = {.bounds = tb_bounds_values(e->key.bound_set),
+                                     .buckets = buckets,
+                                     .created_ns = e->created_ns,
+                                     .is_native = has_native,
+                                     .cells = cells,
+                                     .exemplars = exemplars};
+    h.bound_count = tb_values_classic(&e->total, e->key.bound_set, buckets) - 1;
+    h.sum = tb_values_sum(&e->total, e->key.bound_set);
+    h.exemplar_count = exemplars_of(e, texts, exemplars);
+    if (has_native)
+        h.cell_count = tb_native_cells(&e->total, e->key.bound_set, cells, &h.zero_count);
+    tb_expose_histogram(x, labels_of(e), &h);
 }
 
 static void expose_histograms(struct tb_exposition *x, struct range r, const struct tb_metric *m, bool has_native)
 {
-    struct tb_exposed_cell cells[TB_EXPOSED_CELLS_MAX];
-    if (!tb_expose_family(x, m))
-        return;
-    for (struct tb_snap_series *const *p = r.from; p < r.to; p++) {
-        const struct tb_snap_series *e = *p;
-        uint64_t buckets[TB_BOUNDS_MAX + 1];
-        if (!e->is_served || !tb_values_classic(&e->total, e->key.bound_set, buckets))
-            continue;
-        struct tb_exposed_histogram h = {.buckets = buckets, .created_ns = e->created_ns, .cells = cells};
-        h.bound_count = tb_histogram_bounds(e->key.bound_set, &h.bounds);
-        h.sum = tb_values_sum_ns(&e->total, e->key.bound_set);
-        h.is_native = has_native && m->decimals == 9; /* their bounds are powers of 2 of a second */
-        if (h.is_native)
-            h.cell_count = tb_native_cells(&e->total, e->key.bound_set, cells, &h.zero_count);
-        tb_expose_histogram(x, labels_of(e), &h);
-    }
-}
-
-static void expose_first_byte(struct tb_exposition *x, struct range r, const struct tb_metric *m)
-{
     if (!tb_expose_family(x, m))
         return;
     for (struct tb_snap_series *const *p = r.from; p < r.to; p++)
-        if ((*p)->is_served)
-            tb_expose_summary(x, labels_of(*p), (*p)->count - (*p)->total.untimed, (*p)->total.first_byte_ns,
-                              (*p)->created_ns);
+        if (tb_snapshot_is_shown(*p))
+            expose_one_histogram(x, *p, has_native);
+}
+
+/* A histogram that somebody has to ask for is not announced before. */
+static void expose_asked(struct tb_exposition *x, struct range r, const struct tb_metric *m,
+                         const struct tb_expose_options *options)
+{
+    if (r.from < r.to)
+        expose_histograms(x, r, m, options->has_native);
+}
+
+/* A summary, which every program has; or, as soon as some service has the histogram, that: with no bucket but the last
+ * where a service has only the summary. */
+static void expose_first_byte(struct tb_exposition *x, struct range r, struct range cut,
+                              const struct tb_expose_options *options)
+{
+    static const uint64_t no_bounds[1];
+    bool is_cut = cut.from < cut.to;
+    struct tb_metric as = options->metrics[TB_M_FIRST_BYTE];
+    if (is_cut)
+        as.type = TB_METRIC_HISTOGRAM;
+    if (!tb_expose_family(x, &as))
+        return;
+    for (struct tb_snap_series *const *p = r.from; p < r.to; p++) {
+        const struct tb_snap_series *e = *p;
+        if (!tb_snapshot_is_shown(e))
+            continue;
+        while (cut.from < cut.to && tb_snapshot_compare_labels(*cut.from, e) < 0)
+            cut.from++;
+        while (cut.from < cut.to && !tb_snapshot_is_shown(*cut.from) && tb_snapshot_same_labels(*cut.from, e))
+            cut.from++;
+        struct tb_exposed_histogram h = {.buckets = &e->whole.timed,
+                                         .sum = e->whole.first_byte_ns,
+                                         .bounds = no_bounds,
+                                         .created_ns = e->whole.created_ns};
+        if (!is_cut)
+            tb_expose_summary(x, labels_of(e), e->whole.timed, e->whole.first_byte_ns, e->whole.created_ns);
+        else if (cut.from < cut.to && tb_snapshot_same_labels(*cut.from, e))
+            expose_one_histogram(x, *cut.from, options->has_native);
+        else
+            tb_expose_histogram(x, labels_of(e), &h);
+    }
 }
 
 /* --- services --------------------------------------------------------------------------------------------------------
@@ -292,7 +356,9 @@ void tb_expose_series(struct tb_exposition *x, const struct tb_snapshot *s, cons
     struct range served = find_range(s, TB_FAMILY_REQUESTS, TB_ROLE_SERVER);
     expose_requests(x, s, served, &metrics[TB_M_REQUESTS]);
     expose_histograms(x, served, &metrics[TB_M_DURATION], options->has_native);
-    expose_first_byte(x, served, &metrics[TB_M_FIRST_BYTE]);
+    expose_first_byte(x, served, find_range(s, TB_FAMILY_FIRST_BYTE, TB_ROLE_SERVER), options);
+    expose_asked(x, find_range(s, TB_FAMILY_REQUEST_SIZE, TB_ROLE_SERVER), &metrics[TB_M_REQUEST_SIZE], options);
+    expose_asked(x, find_range(s, TB_FAMILY_RESPONSE_SIZE, TB_ROLE_SERVER), &metrics[TB_M_RESPONSE_SIZE], options);
     expose_incomplete(x, served, &metrics[TB_M_INCOMPLETE]);
     expose_counts(x, find_range(s, TB_FAMILY_ABORTED, TB_ROLE_SERVER), &metrics[TB_M_ABORTED]);
     expose_histograms(x, find_range(s, TB_FAMILY_STREAM, TB_ROLE_SERVER), &metrics[TB_M_STREAM], options->has_native);

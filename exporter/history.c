@@ -105,12 +105,12 @@ static void get_body(const char *at, struct tb_increase *ret)
 
 static void total_of(const struct tb_snap_series *e, struct tb_increase *ret)
 {
-    const uint16_t *buckets = tb_grid_buckets(e->key.bound_set);
+    const struct tb_cell_place *places = tb_bounds_cells(e->key.bound_set);
     ret->untimed = e->total.untimed;
     ret->used = 0;
     for (const struct tb_snap_block *b = e->total.blocks; b && b->octave < TB_OCTAVES; b = b->next) {
         for (size_t i = 0; i < TB_BLOCK_CELLS; i++) {
-            uint16_t bucket = buckets[b->octave * TB_BLOCK_CELLS + i];
+            uint16_t bucket = places[b->octave * TB_BLOCK_CELLS + i].grid;
             if (!b->cells[i])
                 continue;
             if (!ret->used || ret->buckets[ret->used - 1] != bucket) {

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The ledger's bytes: a header with version, length and checksum, then records {type, length, content} in the machine's
- * byte order, each padded to 8 bytes. Readers skip record types that they do not know. Written to a new file, fsync,
- * rename: the file is always a whole one. Services are numbered by their order in the file.
- */
+/* The ledger's file: read as a whole or not at all; written to a new file, fsync, rename, so that it is always a whole
+ * one. Its bytes are ledger_format.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -12,60 +9,11 @@
 #include <unistd.h>
 
 #include "buffer.h"
-#include "ledger.h"
+#include "ledger_format.h"
 #include "log.h"
 #include "users.h"
 
-#define LEDGER_MAGIC UINT64_C(0x524547444c425431)
-#define LEDGER_VERSION 1u
-#define CELLS_MAX 4096u /* of a series; far above any bound set */
 #define LEDGER_BYTES_MAX ((off_t)1 << 30)
-
-enum record_type { RECORD_SERVICE = 1, RECORD_SERIES = 2, RECORD_MARK = 3, RECORD_OWNER = 4 };
-
-struct file_header {
-    uint64_t magic;
-    uint32_t version;
-    uint32_t reserved;
-    uint64_t sequence;
-    uint64_t length;   /* bytes after the header */
-    uint64_t checksum; /* of them */
-};
-struct record_head {
-    uint32_t type;
-    uint32_t length; /* of the content, without padding */
-};
-struct service_record {
-    uint64_t created_ns;
-    uint32_t counters; /* number of uint64_t that follow; then the name */
-    uint32_t name_len;
-};
-struct series_record {
-    uint32_t service;
-    uint8_t family, role, method, bound_set;
-    uint16_t status, route_len, target_len, ext_len;
-    uint32_t cells; /* of struct cell_record that follow; then route, target and ext */
-    uint32_t reserved;
-    uint64_t created_ns;
-    uint64_t sum_ns, first_byte_ns, rx_bytes, tx_bytes, incomplete, untimed;
-};
-/* By bound, not by number: so a ledger outlives the way that a version numbers its cells. */
-struct cell_record {
-    uint64_t upper_ns;
-    uint64_t count; /* modulo 2^64, never 0 */
-};
-struct mark_record {
-    uint64_t region_id, generation, when_ns;
-    uint8_t boot_id[16];
-    uint32_t kind, service;
-    uint32_t uid, reserved;
-};
-
-/* Whose a service is (users.h); none: of an earlier version, the next region decides. */
-struct owner_record {
-    uint32_t service;
-    uint32_t uid;
-};
 
 static uint64_t checksum(const char *bytes, size_t len)
 {
@@ -77,133 +25,6 @@ static uint64_t checksum(const char *bytes, size_t len)
 
 /* --- writing ---------------------------------------------------------------------------------------------------------
  */
-
-static size_t begin_record(struct tb_buffer *b, uint32_t type)
-{
-    struct record_head head = {type, 0};
-    tb_put(b, (const char *)&head, sizeof head);
-    return b->len;
-}
-
-static void end_record(struct tb_buffer *b, size_t start)
-{
-    uint32_t length = (uint32_t)(b->len - start);
-    memcpy(b->data + start - sizeof length, &length, sizeof length);
-    while (b->len % 8)
-        tb_put(b, "", 1);
-}
-
-static void write_owner(struct tb_buffer *b, const struct tb_snap_service *e, uint32_t service)
-{
-    if (!e->user)
-        return;
-    struct owner_record r = {service, e->user->uid};
-    size_t start = begin_record(b, RECORD_OWNER);
-    tb_put(b, (const char *)&r, sizeof r);
-    end_record(b, start);
-}
-
-static bool is_zero(const struct tb_snap_values *v)
-{
-    if (v->sum_ns || v->first_byte_ns || v->rx_bytes || v->tx_bytes || v->incomplete || v->untimed)
-        return false;
-    for (const struct tb_snap_block *b = v->blocks; b; b = b->next)
-        for (size_t i = 0; i < TB_BLOCK_CELLS; i++)
-            if (b->cells[i])
-                return false;
-    return true;
-}
-
-static void write_service(struct tb_buffer *b, const struct tb_snap_service *e)
-{
-    size_t start = begin_record(b, RECORD_SERVICE);
-    struct service_record r = {e->created_ns, TB_COUNTER_COUNT, (uint32_t)strlen(e->name)};
-    tb_put(b, (const char *)&r, sizeof r);
-    tb_put(b, (const char *)e->base_counters, sizeof e->base_counters);
-    tb_put(b, e->name, r.name_len);
-    end_record(b, start);
-}
-
-static void write_series(struct tb_buffer *b, const struct tb_snap_series *e, uint32_t service)
-{
-    const struct tb_snap_values *v = &e->base;
-    struct series_record r = {
-        .service = service,
-        .family = e->key.family,
-        .role = e->key.role,
-        .method = e->key.method,
-        .bound_set = e->key.bound_set,
-        .status = e->key.status,
-        .route_len = (uint16_t)strnlen(e->key.route, UINT16_MAX),
-        .target_len = (uint16_t)strnlen(e->key.target, UINT16_MAX),
-        .ext_len = (uint16_t)strnlen(e->key.ext, UINT16_MAX),
-        .created_ns = e->created_ns,
-        .sum_ns = v->sum_ns,
-        .first_byte_ns = v->first_byte_ns,
-        .rx_bytes = v->rx_bytes,
-        .tx_bytes = v->tx_bytes,
-        .incomplete = v->incomplete,
-        .untimed = v->untimed,
-    };
-    size_t start = begin_record(b, RECORD_SERIES), head_at = b->len;
-    tb_put(b, (const char *)&r, sizeof r);
-    for (const struct tb_snap_block *block = v->blocks; block; block = block->next) {
-        for (size_t i = 0; i < TB_BLOCK_CELLS; i++) {
-            struct cell_record cell = {tb_cell_bound(e->key.bound_set, block->octave, i), block->cells[i]};
-            if (!cell.count)
-                continue;
-            tb_put(b, (const char *)&cell, sizeof cell);
-            r.cells++;
-        }
-    }
-    memcpy(b->data + head_at, &r, sizeof r);
-    tb_put(b, e->key.route, r.route_len);
-    tb_put(b, e->key.target, r.target_len);
-    tb_put(b, e->key.ext, r.ext_len);
-    end_record(b, start);
-}
-
-static uint32_t service_number(const struct tb_snapshot *s, const struct tb_snap_service *e)
-{
-    uint32_t number = 0;
-    for (size_t i = 0; i < s->service_count; i++) {
-        if (s->services[i] == e)
-            return number;
-        number += !s->services[i]->is_forgotten;
-    }
-    return UINT32_MAX;
-}
-
-static void write_records(struct tb_buffer *b, const struct tb_ledger *l, const struct tb_snapshot *s)
-{
-    const struct tb_snap_service *last = NULL;
-    uint32_t number = 0;
-    for (size_t i = 0; i < s->service_count; i++)
-        if (!s->services[i]->is_forgotten)
-            write_service(b, s->services[i]);
-    for (size_t i = 0; i < s->service_count; i++)
-        if (!s->services[i]->is_forgotten)
-            write_owner(b, s->services[i], number++);
-    for (size_t i = 0; i < s->series_count; i++) {
-        if (is_zero(&s->series[i]->base) || s->series[i]->service->is_forgotten)
-            continue;
-        if (s->series[i]->service != last)
-            number = service_number(s, last = s->series[i]->service);
-        write_series(b, s->series[i], number);
-    }
-    for (size_t i = 0; i < TB_MARK_BUCKETS; i++) {
-        for (const struct tb_mark *m = l->marks[i]; m; m = m->next) {
-            if (m->service->is_forgotten)
-                continue;
-            struct mark_record r = {
-                m->region_id, m->generation, m->when_ns, {0}, m->kind, service_number(s, m->service), m->uid, 0};
-            memcpy(r.boot_id, m->boot_id, sizeof r.boot_id);
-            size_t start = begin_record(b, RECORD_MARK);
-            tb_put(b, (const char *)&r, sizeof r);
-            end_record(b, start);
-        }
-    }
-}
 
 static int write_all(int fd, const char *bytes, size_t len)
 {
@@ -259,7 +80,7 @@ int tb_ledger_save(struct tb_ledger *l, const struct tb_snapshot *s)
     struct tb_buffer b = {0};
     struct file_header h = {.magic = LEDGER_MAGIC, .version = LEDGER_VERSION, .sequence = l->sequence + 1};
     tb_put(&b, (const char *)&h, sizeof h);
-    write_records(&b, l, s);
+    tb_ledger_write_records(&b, l, s);
     h.length = b.len - sizeof h;
     h.checksum = checksum(b.data + sizeof h, h.length);
     memcpy(b.data, &h, sizeof h);
@@ -284,7 +105,53 @@ struct reading {
     struct tb_snapshot *snapshot;
     struct tb_snap_service **services;
     size_t service_count, service_space;
+    uint16_t *bounds; /* by their number in the file */
+    size_t bounds_count, bounds_space;
+    struct tb_snap_series *last; /* what RECORD_CHOSEN is about; NULL = nothing */
 };
+
+static int read_bounds(struct reading *in, const char *p, size_t len)
+{
+    struct bounds_record r;
+    uint64_t at_most[TB_BOUNDS_MAX];
+    if (len < sizeof r)
+        return -EBADMSG;
+    memcpy(&r, p, sizeof r);
+    if (r.unit >= TB_UNITS || r.count > TB_BOUNDS_MAX)
+        return -EPROTONOSUPPORT;
+    if (len != sizeof r + r.count * sizeof *at_most)
+        return -EBADMSG;
+    memcpy(at_most, p + sizeof r, r.count * sizeof *at_most);
+    int number = tb_bounds_intern(&(struct tb_bounds){(uint8_t)r.unit, (uint8_t)r.count, at_most});
+    if (number < 0)
+        return -EBADMSG;
+    in->bounds = tb_grow(in->bounds, in->bounds_count, &in->bounds_space, sizeof *in->bounds);
+    in->bounds[in->bounds_count++] = (uint16_t)number;
+    return 0;
+}
+
+/* The set of a series; -1: one of a later version, -2: one that the file does not have. */
+static int bound_set_of(const struct reading *in, const struct series_record *r)
+{
+    if (r->bound_set > TB_SET_FIRST)
+        return -1;
+    if (r->bound_set < TB_SET_FIRST)
+        return r->bound_set;
+    return r->bounds < in->bounds_count ? in->bounds[r->bounds] : -2;
+}
+
+static int read_chosen(struct reading *in, const char *p, size_t len)
+{
+    struct chosen_record r;
+    if (len != sizeof r)
+        return -EBADMSG;
+    memcpy(&r, p, sizeof r);
+    if (in->last) {
+        in->last->base.retired += r.retired;
+        in->last->base_chosen_ns = r.chosen_ns;
+    }
+    return 0;
+}
 
 static int read_service(struct reading *in, const char *p, size_t len)
 {
@@ -309,28 +176,29 @@ static int read_series(struct reading *in, const char *p, size_t len)
     if (len < sizeof r)
         return -EBADMSG;
     memcpy(&r, p, sizeof r);
-    const uint64_t *bounds;
     size_t strings = (size_t)r.route_len + r.target_len + r.ext_len;
     if (r.service >= in->service_count || r.cells > CELLS_MAX ||
         len != sizeof r + r.cells * sizeof(struct cell_record) + strings)
         return -EBADMSG;
-    if (tb_histogram_bounds(r.bound_set, &bounds) == 0)
-        return -EPROTONOSUPPORT;
+    int bound_set = bound_set_of(in, &r);
+    if (bound_set < 0)
+        return bound_set == -1 ? -EPROTONOSUPPORT : -EBADMSG;
     const char *cells = p + sizeof r, *text = cells + r.cells * sizeof(struct cell_record);
     char *route = tb_strndup(text, r.route_len), *target = tb_strndup(text + r.route_len, r.target_len);
     char *ext = tb_strndup(text + r.route_len + r.target_len, r.ext_len);
-    struct tb_snap_key key = {r.family, r.role, r.method, r.bound_set, r.status, route, target, ext};
+    struct tb_snap_key key = {r.family, r.role, r.method, (uint16_t)bound_set, r.status, route, target, ext};
     struct tb_snap_series *e = tb_snapshot_series(in->snapshot, in->services[r.service], &key);
+    in->last = e;
     free(route);
     free(target);
     free(ext);
     if (!e)
         return 0; /* over its user's quota */
-    struct tb_snap_values v = {r.sum_ns, r.first_byte_ns, r.rx_bytes, r.tx_bytes, r.incomplete, r.untimed, NULL};
+    struct tb_snap_values v = {r.sum_ns, r.first_byte_ns, r.rx_bytes, r.tx_bytes, r.incomplete, r.untimed, 0, NULL};
     for (uint32_t i = 0; i < r.cells; i++) {
         struct cell_record cell;
         memcpy(&cell, cells + i * sizeof cell, sizeof cell);
-        *tb_values_cell(&v, r.bound_set, cell.upper_ns) += cell.count;
+        *tb_values_cell(&v, key.bound_set, cell.upper_ns) += cell.count;
     }
     tb_values_add(&e->base, &v);
     tb_values_free(&v);
@@ -401,6 +269,10 @@ static int read_records(struct reading *in, const char *bytes, size_t len)
             r = read_mark(in, bytes + at, head.length);
         else if (head.type == RECORD_OWNER)
             r = read_owner(in, bytes + at, head.length);
+        else if (head.type == RECORD_BOUNDS)
+            r = read_bounds(in, bytes + at, head.length);
+        else if (head.type == RECORD_CHOSEN)
+            r = read_chosen(in, bytes + at, head.length);
         if (r)
             return r;
         at += padded;
@@ -411,8 +283,10 @@ static int read_records(struct reading *in, const char *bytes, size_t len)
 /* All bases 0; marks gone but those of regions that this reader served itself and the writer may not know yet. */
 static void clear(struct tb_ledger *l, struct tb_snapshot *s)
 {
-    for (size_t i = 0; i < s->series_count; i++)
+    for (size_t i = 0; i < s->series_count; i++) {
         tb_values_zero(&s->series[i]->base);
+        s->series[i]->base_chosen_ns = 0;
+    }
     for (size_t i = 0; i < s->service_count; i++)
         memset(s->services[i]->base_counters, 0, sizeof s->services[i]->base_counters);
     for (size_t i = 0; i < TB_MARK_BUCKETS; i++) {
@@ -449,6 +323,7 @@ static int load_bytes(struct tb_ledger *l, struct tb_snapshot *s, const char *by
     struct reading in = {.ledger = l, .snapshot = s};
     r = read_records(&in, bytes + sizeof h, h.length);
     free(in.services);
+    free(in.bounds);
     if (!r)
         l->sequence = h.sequence;
     return r;

@@ -7,12 +7,12 @@
 #include "snapshot.h"
 
 /*
- * tb_native_cells - the buckets that hold something, ascending, in seconds; what lies above 2^17 s is in the bucket
- * after the last bound.
+ * tb_native_cells - the buckets that hold something, ascending, in seconds or bytes; what lies above every bound is in
+ * the bucket after the last.
  * @ret  TB_EXPOSED_CELLS_MAX of them
- * Returns their number. One thread (a table is made at the first call for a bound set, and kept).
+ * Returns their number.
  */
-size_t tb_native_cells(const struct tb_snap_values *v, uint8_t bound_set, struct tb_exposed_cell *ret,
+size_t tb_native_cells(const struct tb_snap_values *v, uint16_t bound_set, struct tb_exposed_cell *ret,
                        uint64_t *ret_zero);
 
 #endif

@@ -4,45 +4,25 @@
 
 #include <math.h>
 
-#include "buffer.h"
-
 /* The bounds are asked of bound set 0, as any set has them all. */
 uint64_t tb_grid_upper_ns(unsigned bucket)
 {
     static uint64_t uppers[TB_GRID_BUCKETS];
     if (!uppers[0]) {
-        const uint16_t *buckets = tb_grid_buckets(0);
-        for (uint32_t i = 0; i < TB_OCTAVES * TB_BLOCK_CELLS; i++) {
-            uint64_t upper = tb_cell_bound(0, i / TB_BLOCK_CELLS, i % TB_BLOCK_CELLS);
-            if (upper > uppers[buckets[i]])
-                uppers[buckets[i]] = upper;
-        }
+        const struct tb_cell_place *places = tb_bounds_cells(0);
+        for (uint32_t i = 0; i < TB_OCTAVES * TB_BLOCK_CELLS; i++)
+            if (places[i].upper > uppers[places[i].grid])
+                uppers[places[i].grid] = places[i].upper;
     }
     return bucket < TB_GRID_BUCKETS ? uppers[bucket] : UINT64_MAX;
 }
 
-const uint16_t *tb_grid_buckets(uint8_t bound_set)
+void tb_distribution_add_values(struct tb_distribution *d, const struct tb_snap_values *v, uint16_t bound_set)
 {
-    static uint16_t *made[256];
-    if (made[bound_set])
-        return made[bound_set];
-    uint16_t *buckets = tb_alloc(TB_OCTAVES * TB_BLOCK_CELLS * sizeof *buckets);
-    for (uint32_t i = 0; i < TB_OCTAVES * TB_BLOCK_CELLS; i++) {
-        /* A cell that does not exist counts nothing in a sound region; a hostile one's is above every bound. */
-        bool exists = tb_histogram_cell_bound(bound_set, i / TB_BLOCK_CELLS, i % TB_BLOCK_CELLS) != 0;
-        int index = exists ? tb_histogram_exponential_index(i / TB_BLOCK_CELLS, i % TB_BLOCK_CELLS, bound_set) : 137;
-        buckets[i] = (uint16_t)(index + 160);
-    }
-    made[bound_set] = buckets;
-    return buckets;
-}
-
-void tb_distribution_add_values(struct tb_distribution *d, const struct tb_snap_values *v, uint8_t bound_set)
-{
-    const uint16_t *buckets = tb_grid_buckets(bound_set);
+    const struct tb_cell_place *places = tb_bounds_cells(bound_set);
     for (const struct tb_snap_block *b = v->blocks; b && b->octave < TB_OCTAVES; b = b->next)
         for (size_t i = 0; i < TB_BLOCK_CELLS; i++)
-            d->counts[buckets[b->octave * TB_BLOCK_CELLS + i]] += b->cells[i];
+            d->counts[places[b->octave * TB_BLOCK_CELLS + i].grid] += b->cells[i];
 }
 
 void tb_distribution_add(struct tb_distribution *d, const struct tb_distribution *more)

@@ -19,11 +19,7 @@ struct tb_distribution {
 /* tb_grid_upper_ns - inclusive upper bound of a bucket; UINT64_MAX for the last. */
 uint64_t tb_grid_upper_ns(unsigned bucket);
 
-/* tb_grid_buckets - the grid's bucket of each cell of a bound set, TB_OCTAVES * TB_BLOCK_CELLS of them, never falling.
- * The caller's to read, for as long as the process lives. */
-const uint16_t *tb_grid_buckets(uint8_t bound_set);
-
-void tb_distribution_add_values(struct tb_distribution *d, const struct tb_snap_values *v, uint8_t bound_set);
+void tb_distribution_add_values(struct tb_distribution *d, const struct tb_snap_values *v, uint16_t bound_set);
 void tb_distribution_add(struct tb_distribution *d, const struct tb_distribution *more);
 uint64_t tb_distribution_count(const struct tb_distribution *d);
 

@@ -106,6 +106,16 @@ static enum tb_unreadable check_header(struct tb_region_copy *c, uint32_t *ret_v
     }
 }
 
+/* Of the rules section, the head; and the table of bound sets, where there is one. */
+static void copy_rules(struct tb_region_copy *c, int fd, const uint8_t *mapped, size_t from, size_t len)
+{
+    size_t head = len < sizeof(struct tb_rules_head) ? len : sizeof(struct tb_rules_head);
+    copy_data(c, fd, mapped, from, from + head);
+    const struct tb_rules_head *rules = (const struct tb_rules_head *)(const void *)(c->base + from);
+    if (head == sizeof *rules && rules->bound_sets && len > TB_RULES_BOUND_SETS)
+        copy_data(c, fd, mapped, from + TB_RULES_BOUND_SETS, from + len);
+}
+
 struct job {
     struct tb_region_copy *copy;
     int fd;
@@ -127,11 +137,11 @@ static void copy_mapped(void *arg)
         if (!is_wanted(h->sections[i].type) || done >> h->sections[i].type & 1)
             continue;
         done |= 1u << h->sections[i].type;
-        if (h->sections[i].type == TB_SEC_RULES)
-            len = len < sizeof(struct tb_rules_head) ? len : sizeof(struct tb_rules_head);
         /* No section may cover the header, which was validated and must stay as it is. */
         if (from < sizeof *h || from % 8 || from > c->len || len > c->len - from)
             j->why = TB_UNREADABLE_INVALID;
+        else if (h->sections[i].type == TB_SEC_RULES)
+            copy_rules(c, j->fd, j->mapped, from, len & ~(size_t)7);
         else
             copy_data(c, j->fd, j->mapped, from, from + (len & ~(size_t)7));
     }

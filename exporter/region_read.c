@@ -8,11 +8,14 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "agent/bound_sets.h"
+#include "agent/exemplar.h"
 #include "agent/region.h"
 #include "agent/series.h"
 #include "agent/series_read.h"
 #include "boot.h"
 #include "buffer.h"
+#include "users.h"
 
 void tb_slot_cache_free(struct tb_slot_cache *cache)
 {
@@ -36,14 +39,41 @@ static void prepare_cache(struct tb_slot_cache *cache, const struct tb_region_he
 
 static bool is_sensible(const struct tb_series_key *key)
 {
-    const uint64_t *bounds;
-    if (key->role > TB_ROLE_CLIENT || tb_histogram_bounds(key->bound_set, &bounds) == 0)
+    if (key->role > TB_ROLE_CLIENT)
         return false;
     if (key->family == TB_FAMILY_ABORTED)
         return key->status >= 1 && key->status <= TB_ABORT_NEVER_ANSWERED;
-    if (key->family == TB_FAMILY_REQUESTS || key->family == TB_FAMILY_STREAM)
-        return key->status >= 100 && key->status <= 999;
-    return key->family == TB_FAMILY_RULE;
+    if (key->family == TB_FAMILY_RULE)
+        return true;
+    return key->family >= TB_FAMILY_REQUESTS && key->family <= TB_FAMILY_EXEMPLARS && key->status >= 100 &&
+           key->status <= 999;
+}
+
+static uint8_t unit_of(uint8_t family)
+{
+    return family == TB_FAMILY_REQUEST_SIZE || family == TB_FAMILY_RESPONSE_SIZE ? TB_UNIT_BYTES : TB_UNIT_SECONDS;
+}
+
+/* The number here of the set that a region knows under a number of its own; -1: none that makes sense. A user whom this
+ * process does not trust has so many and no more. */
+static int bound_set_of(const struct tb_region_copy *copy, const struct tb_series_key *key,
+                        struct tb_snap_service *service)
+{
+    size_t len = 0;
+    const void *rules = tb_region_copy_section(copy, TB_SEC_RULES, sizeof(struct tb_rules_head), &len);
+    struct tb_bounds bounds;
+    if (!(rules && tb_bound_sets_entry(rules, len, key->bound_set, &bounds)) &&
+        !tb_histogram_builtin(key->bound_set, &bounds))
+        return -1;
+    if (bounds.unit != unit_of(key->family))
+        return -1;
+    int known = tb_bounds_find(&bounds);
+    struct tb_snap_user *user = service->user;
+    if (known >= 0 || (user && !tb_user_is_trusted(user) && user->bound_sets >= TB_QUOTA_BOUND_SETS))
+        return known;
+    if (user)
+        user->bound_sets++;
+    return tb_bounds_intern(&bounds);
 }
 
 static char *string_of(const struct tb_region_copy *copy, uint32_t ref)
@@ -59,13 +89,15 @@ static char *string_of(const struct tb_region_copy *copy, uint32_t ref)
 static struct tb_snap_series *look_up(struct tb_snapshot *s, struct tb_snap_service *service,
                                       const struct tb_region_copy *copy, const struct tb_series_key *key)
 {
-    if (!is_sensible(key))
+    int bound_set = is_sensible(key) ? bound_set_of(copy, key, service) : -1;
+    if (bound_set < 0)
         return NULL;
+    uint8_t family = key->family == TB_FAMILY_EXEMPLARS ? TB_FAMILY_REQUESTS : key->family;
     char *route = string_of(copy, key->route);
     char *target = string_of(copy, key->target);
     char *ext = string_of(copy, key->ext);
-    struct tb_snap_key k = {key->family, key->role, key->method, key->bound_set, key->status, *route ? route : "_other",
-                            target,      ext};
+    struct tb_snap_key k = {family, key->role, key->method, (uint16_t)bound_set, key->status, *route ? route : "_other",
+                            target, ext};
     struct tb_snap_series *e = tb_snapshot_series(s, service, &k);
     free(route);
     free(target);
@@ -93,6 +125,59 @@ static void add_sum(struct tb_snap_values *to, const struct tb_series_sum *sum)
     }
 }
 
+/* The latest, but none of the future: a region that says so would have the last word for ever. */
+static void note_chosen(uint64_t *chosen_ns, const struct tb_series_sum *sum, uint64_t now_ns)
+{
+    if (sum->chosen_ns > *chosen_ns && sum->chosen_ns <= now_ns)
+        *chosen_ns = sum->chosen_ns;
+}
+
+/* For each bucket the slowest of what came since the collection before; where nothing did, of what still stands. */
+static void add_exemplars(const struct tb_snapshot *s, struct tb_snap_series *e, const struct tb_exemplars *all)
+{
+    uint32_t buckets = tb_bounds_of(e->key.bound_set)->count + 1u;
+    for (uint32_t bucket = 0; bucket < buckets; bucket++) {
+        for (uint32_t i = 0; i < TB_SHARDS * 2; i++) {
+            const struct tb_exemplar *from = &all->of[bucket][i];
+            struct tb_snap_exemplar x = {
+                TB_EXEMPLAR_VALUE_NS(from->value), TB_EXEMPLAR_TIME_MS(from->at), {from->trace[0], from->trace[1]}};
+            uint64_t now_ms = s->now_ns / 1000000, before_ms = s->before_ns / 1000000;
+            if (!tb_exemplar_is_whole(from) || x.time_ms > now_ms || now_ms - x.time_ms > 2u * TB_EXEMPLAR_WINDOW_MS)
+                continue;
+            if (!e->exemplars)
+                e->exemplars = tb_alloc(buckets * sizeof *e->exemplars);
+            struct tb_snap_exemplar *to = &e->exemplars[bucket];
+            bool is_new = x.time_ms > before_ms, was_new = to->time_ms > before_ms;
+            if (!to->time_ms || is_new > was_new || (is_new == was_new && x.value_ns > to->value_ns))
+                *to = x;
+        }
+    }
+}
+
+static struct tb_snap_series *series_of(struct tb_snapshot *s, struct tb_snap_service *service,
+                                        const struct tb_region_copy *copy, struct tb_slot *slot,
+                                        const struct tb_series_key *key)
+{
+    if (!slot->series || memcmp(&slot->key, key, sizeof *key) != 0) {
+        slot->key = *key;
+        slot->series = look_up(s, service, copy, key);
+    }
+    return slot->series;
+}
+
+/* Those of slot @number, if it is one of exemplars. */
+static void read_exemplars(struct tb_snapshot *s, struct tb_snap_service *service, const struct tb_region_copy *copy,
+                           struct tb_slot *slot, uint32_t number)
+{
+    struct tb_series_key key;
+    struct tb_exemplars all;
+    if (tb_series_exemplars(copy->base, copy->len, tb_region_copy_header(copy), number, &key, &all) != 0)
+        return;
+    struct tb_snap_series *e = series_of(s, service, copy, slot, &key);
+    if (e)
+        add_exemplars(s, e, &all);
+}
+
 uint64_t tb_region_read_series(struct tb_snapshot *s, struct tb_snap_service *service,
                                const struct tb_region_copy *copy, struct tb_slot_cache *cache, enum tb_read_into into,
                                uint32_t *ret_skipped)
@@ -105,22 +190,17 @@ uint64_t tb_region_read_series(struct tb_snapshot *s, struct tb_snap_service *se
         struct tb_series_key key;
         struct tb_series_sum sum;
         int r = tb_series_read(copy->base, copy->len, h, i, &key, &sum);
-        if (r) {
-            skipped += r == -EINVAL;
+        if (r == -ENOENT && into == TB_READ_TOTAL)
+            read_exemplars(s, service, copy, &cache->slots[i], i);
+        struct tb_snap_series *e = r ? NULL : series_of(s, service, copy, &cache->slots[i], &key);
+        if (!e) {
+            skipped += r != -ENOENT;
             continue;
         }
-        struct tb_slot *slot = &cache->slots[i];
-        if (!slot->series || memcmp(&slot->key, &key, sizeof key) != 0) {
-            slot->key = key;
-            slot->series = look_up(s, service, copy, &key);
-        }
-        if (!slot->series) {
-            skipped++;
-            continue;
-        }
-        add_sum(into == TB_READ_BASE ? &slot->series->base : &slot->series->total, &sum);
-        if (sum.created_ns && sum.created_ns < slot->series->created_ns && !slot->series->is_served)
-            slot->series->created_ns = sum.created_ns;
+        add_sum(into == TB_READ_BASE ? &e->base : &e->total, &sum);
+        note_chosen(into == TB_READ_BASE ? &e->base_chosen_ns : &e->chosen_ns, &sum, s->now_ns);
+        if (sum.created_ns && sum.created_ns < e->created_ns && !e->is_served)
+            e->created_ns = sum.created_ns;
         if (key.family == TB_FAMILY_REQUESTS && key.role == TB_ROLE_SERVER)
             requests += sum.count;
     }
@@ -207,6 +287,7 @@ void tb_region_read_owners(const struct tb_region_copy *copy, uint64_t pidns_ino
             r->pids[r->processes] = o->pid;
         r->processes++;
         r->in_flight += o->in_flight > 0 ? (uint64_t)o->in_flight : 0;
+        r->connections += o->connections > 0 ? (uint64_t)o->connections : 0;
         r->unobservable |= o->unobservable;
     }
     read_in_flight(copy, is_alive, now_ns, r);

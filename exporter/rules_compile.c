@@ -10,6 +10,7 @@
 
 #include "agent/route_segment.h"
 #include "agent/route_shape.h"
+#include "rules_measures.h"
 #include "rules_pattern.h"
 
 struct node;
@@ -110,6 +111,15 @@ static void complain(struct compiler *c, const struct tb_pattern *p, const char 
     c->error_count++;
     if (c->errors)
         tb_config_error(c->errors, p->file, p->line, p->column, "pattern \"%s\": %s", p->path, why);
+}
+
+static void complain_measures(struct compiler *c, const struct tb_config *config, const struct tb_service_config *is,
+                              const char *why)
+{
+    const struct tb_metrics_config *m = is->metrics.is_given ? &is->metrics : &config->metrics;
+    c->error_count++;
+    if (c->errors)
+        tb_config_error(c->errors, config->path, m->line ? m->line : 1, m->column ? m->column : 1, "metrics: %s", why);
 }
 
 /* The same path, method and host twice: the first counts, so a service's own line, and one written by hand. */
@@ -265,6 +275,21 @@ static void put_hosts(struct compiler *c, const struct tb_text_list *hosts, stru
     }
 }
 
+/* What is to be recorded. False: it does not fit. */
+static bool put_measures(struct compiler *c, const struct tb_measures_out *m, struct layout *out)
+{
+    bool fits = true;
+    for (size_t i = 0; i < m->routes.count; i++) {
+        struct tb_rules_bounds is;
+        memcpy(&is, m->bounds.data + i * sizeof is, sizeof is);
+        is.route = text_of(c, m->routes.items[i]);
+        fits &= is.route || !*m->routes.items[i];
+        tb_put(&out->parts[TB_RULES_BOUNDS], (const char *)&is, sizeof is);
+    }
+    tb_put(&out->parts[TB_RULES_AT_MOST], m->at_most.data, m->at_most.len);
+    return fits;
+}
+
 /* Head and parts, each part at a multiple of 8. False: it does not fit. */
 static bool put_set(struct compiler *c, struct layout *l, struct tb_rules_set set, struct tb_buffer *out)
 {
@@ -343,12 +368,13 @@ static void add_all(struct compiler *c, const struct tb_route_config *r, bool is
 int tb_rules_compile(const struct tb_config *config, size_t service, enum tb_rules_origin origin,
                      struct tb_config_errors *errors, struct tb_buffer *out)
 {
-    static const struct tb_route_config none = {.route = -1};
-    const struct tb_route_config *common = &config->routes,
-                                 *own = service < config->service_count ? &config->services[service].routes : &none;
+    static const struct tb_service_config none = {.routes = {.route = -1}};
+    const struct tb_service_config *is = service < config->service_count ? &config->services[service] : &none;
+    const struct tb_route_config *common = &config->routes, *own = &is->routes;
     struct compiler c = {.errors = errors};
     struct layout layout = {0};
     struct tb_rules_set set = settings(own, common, origin);
+    struct tb_measures_out measures = {0};
     bool fits = true;
     c.known.slots = tb_alloc(KNOWN_SLOTS * sizeof *c.known.slots);
     c.root = new_node(&c);
@@ -357,6 +383,11 @@ int tb_rules_compile(const struct tb_config *config, size_t service, enum tb_rul
     set.flags |= has_shapes(&c) ? TB_RULES_SHAPES : 0;
     for (size_t i = 0; i < c.node_count; i++)
         fits = put_node(&c, c.nodes[i], &layout) && fits;
+    const char *why = tb_measures_compile(&is->metrics, &config->metrics, own, common, &measures);
+    if (why)
+        complain_measures(&c, config, is, why);
+    set.flags |= measures.flags;
+    fits = put_measures(&c, &measures, &layout) && fits;
     put_hosts(&c, own->has_host ? &own->hosts : &common->hosts, &layout);
     if (!c.error_count && (!fits || c.node_count > UINT16_MAX || !put_set(&c, &layout, set, out))) {
         const struct tb_route_config *at = own->is_given ? own : common;
@@ -370,6 +401,7 @@ int tb_rules_compile(const struct tb_config *config, size_t service, enum tb_rul
     int r = c.error_count ? -EINVAL : 0;
     for (size_t i = 0; i < TB_RULES_SECTIONS; i++)
         tb_buffer_free(&layout.parts[i]);
+    tb_measures_free(&measures);
     free_compiler(&c);
     return r;
 }

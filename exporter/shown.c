@@ -86,7 +86,7 @@ void tb_shown_free(struct tb_shown *shown)
 static uint64_t cost_of(const struct tb_snap_key *key, const struct tb_names *names)
 {
     const struct tb_metric *m = names->metrics;
-    const uint64_t *bounds, histogram = tb_histogram_bounds(key->bound_set, &bounds) + 3;
+    const uint64_t histogram = tb_bounds_of(key->bound_set)->count + 3u;
     if (key->role != TB_ROLE_SERVER)
         return 0;
     if (key->family == TB_FAMILY_REQUESTS) /* and its errors at 0 */
@@ -94,7 +94,17 @@ static uint64_t cost_of(const struct tb_snap_key *key, const struct tb_names *na
                (m[TB_M_FIRST_BYTE].name ? 2 : 0) + (m[TB_M_INCOMPLETE].name ? 1 : 0);
     if (key->family == TB_FAMILY_ABORTED)
         return m[TB_M_ABORTED].name ? 1 : 0;
-    return key->family == TB_FAMILY_STREAM && m[TB_M_STREAM].name ? histogram : 0;
+    const struct {
+        uint8_t family;
+        size_t metric;
+    } histograms[] = {{TB_FAMILY_STREAM, TB_M_STREAM},
+                      {TB_FAMILY_REQUEST_SIZE, TB_M_REQUEST_SIZE},
+                      {TB_FAMILY_RESPONSE_SIZE, TB_M_RESPONSE_SIZE},
+                      {TB_FAMILY_FIRST_BYTE, TB_M_FIRST_BYTE}};
+    for (size_t i = 0; i < sizeof histograms / sizeof *histograms; i++)
+        if (key->family == histograms[i].family && m[histograms[i].metric].name)
+            return histogram;
+    return 0;
 }
 
 /* What is left of a key where labels are left out. */
@@ -164,13 +174,27 @@ static void replace(struct tb_shown *shown, struct tb_snap_series **at, struct t
     e->shown = row;
 }
 
+/* Other bounds are in force: @e takes the place of the series that differs in its bound set only. */
+static void take_over(struct tb_shown *shown, struct tb_snap_series **at, struct tb_snap_series *e)
+{
+    struct tb_snap_series *before = *at;
+    for (size_t i = 0; i < shown->list_count; i++)
+        if (shown->list[i] == before)
+            shown->list[i] = e;
+    e->shown = before->shown == before ? e : before->shown;
+    e->cost = before->cost;
+    e->next_shown = before->next_shown;
+    *at = e;
+    before->shown = NULL; /* decided anew when its bounds come back */
+}
+
 /* The row of a key, made when new. nowhere: it would be, and there are no more than @room samples for it. */
 static struct tb_snap_series *row_of(struct tb_shown *shown, const struct tb_snapshot *s,
                                      const struct tb_snap_series *like, const struct tb_snap_key *key, uint64_t cost,
                                      uint64_t room)
 {
     struct tb_snap_series new = {.service = like->service, .key = *key, .created_ns = like->created_ns};
-    new.is_sum = true;
+    new.is_sum = new.is_current = true;
     tb_labels_series(s, &new);
     struct tb_snap_series **at = find(shown, &new), *row;
     if (*at ? (*at)->is_sum : cost > room) {
@@ -227,6 +251,10 @@ static void decide(struct tb_shown *shown, const struct tb_snapshot *s, struct t
         return;
     }
     struct tb_snap_series **at = find(shown, e);
+    if (*at && !(*at)->is_sum && !(*at)->is_current && tb_snapshot_same_labels(*at, e)) {
+        take_over(shown, at, e);
+        return;
+    }
     enum tb_left_out why = *at ? TB_LEFT_OUT_COUNT : limit_reached(shown, e, cost, samples);
     if (why == TB_LEFT_OUT_COUNT && !*at && has_all_labels(names)) {
         show(shown, at, e, cost);
@@ -261,7 +289,7 @@ static void decide_all(struct tb_shown *shown, const struct tb_snapshot *s, cons
     struct candidate *candidates = NULL;
     size_t count = 0, space = 0;
     for (size_t i = 0; i < s->series_count; i++) {
-        if (s->series[i]->shown || !s->series[i]->is_served)
+        if (s->series[i]->shown || !tb_snapshot_is_shown(s->series[i]))
             continue;
         candidates = tb_grow(candidates, count, &space, sizeof *candidates);
         candidates[count++] = (struct candidate){s->series[i], i};
@@ -283,6 +311,25 @@ static void decide_all(struct tb_shown *shown, const struct tb_snapshot *s, cons
 /* --- every scrape ----------------------------------------------------------------------------------------------------
  */
 
+/* What a series and those that differ from it in their bound set only have counted, into a row. Durations under other
+ * bounds than the row's are counted there, but have no place in its histogram. */
+static void add_to_row(struct tb_snap_series *row, const struct tb_snap_series *e)
+{
+    uint64_t untimed = e->whole.count - e->whole.timed, retired = e->whole.timed;
+    uint64_t incomplete = e->whole.incomplete, first_byte_ns = e->whole.first_byte_ns;
+    if (row->key.bound_set == e->key.bound_set) {
+        tb_values_add(&row->total, &e->total);
+        retired -= e->count - e->total.untimed;
+        untimed -= e->total.untimed;
+        incomplete -= e->total.incomplete;
+        first_byte_ns -= e->total.first_byte_ns;
+    }
+    row->total.untimed += untimed;
+    row->total.retired += retired;
+    row->total.incomplete += incomplete;
+    row->total.first_byte_ns += first_byte_ns;
+}
+
 /* The sums of rows. One that would fall, since a histogram of it has begun anew, begins at 0 as well. */
 static void add_up(struct tb_shown *shown, const struct tb_snapshot *s)
 {
@@ -291,11 +338,11 @@ static void add_up(struct tb_shown *shown, const struct tb_snapshot *s)
         tb_values_add(&shown->rows[i]->total, &shown->rows[i]->base);
     }
     for (size_t i = 0; i < s->series_count; i++)
-        if (s->series[i]->shown && s->series[i]->shown->is_sum)
-            tb_values_add(&s->series[i]->shown->total, &s->series[i]->total);
+        if (s->series[i]->is_current && s->series[i]->shown && s->series[i]->shown->is_sum)
+            add_to_row(s->series[i]->shown, s->series[i]);
     for (size_t i = 0; i < shown->row_count; i++) {
         struct tb_snap_series *row = shown->rows[i];
-        row->count = row->total.untimed + tb_values_timed(&row->total);
+        row->count = tb_values_count(&row->total);
         if (tb_has_fallen(row->count, row->served_count) || tb_has_fallen(row->total.sum_ns, row->served_sum_ns)) {
             tb_values_subtract(&row->base, &row->total);
             tb_values_zero(&row->total);
@@ -305,14 +352,15 @@ static void add_up(struct tb_shown *shown, const struct tb_snapshot *s)
         row->served_count = row->count;
         row->served_sum_ns = row->total.sum_ns;
         row->is_served = true;
+        tb_series_whole(row);
     }
 }
 
 static bool is_idle(const struct tb_shown *shown, struct tb_snap_series *e, uint64_t now_ns)
 {
-    if (!e->changed_ns || e->count != e->changed_count || e->changed_ns > now_ns) {
+    if (!e->changed_ns || e->whole.count != e->changed_count || e->changed_ns > now_ns) {
         e->changed_ns = now_ns;
-        e->changed_count = e->count;
+        e->changed_count = e->whole.count;
     }
     return shown->limits.idle_ns && now_ns - e->changed_ns >= shown->limits.idle_ns;
 }

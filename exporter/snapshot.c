@@ -8,6 +8,8 @@
 #include <stdlib.h>
 
 #include "agent/methods.h"
+#include "buffer.h"
+#include "snapshot_groups.h"
 #include "snapshot_labels.h"
 #include "users.h"
 
@@ -63,6 +65,7 @@ void tb_snapshot_free(struct tb_snapshot *s)
         free((void *)(uintptr_t)e->key.route);
         free((void *)(uintptr_t)e->key.target);
         free((void *)(uintptr_t)e->key.ext);
+        free(e->exemplars);
         free(e->labels);
         free(e);
     }
@@ -82,157 +85,6 @@ void tb_snapshot_free(struct tb_snapshot *s)
     free(s->series_buckets);
     tb_labels_free(s);
     free(s);
-}
-
-/* --- values ----------------------------------------------------------------------------------------------------------
- */
-
-uint64_t *tb_values_block(struct tb_snap_values *v, uint32_t octave)
-{
-    struct tb_snap_block **at = &v->blocks;
-    while (*at && (*at)->octave < octave)
-        at = &(*at)->next;
-    if (!*at || (*at)->octave != octave) {
-        struct tb_snap_block *block = tb_alloc(sizeof *block);
-        block->octave = octave;
-        block->next = *at;
-        *at = block;
-    }
-    return (*at)->cells;
-}
-
-void tb_values_add(struct tb_snap_values *to, const struct tb_snap_values *from)
-{
-    to->sum_ns += from->sum_ns;
-    to->first_byte_ns += from->first_byte_ns;
-    to->rx_bytes += from->rx_bytes;
-    to->tx_bytes += from->tx_bytes;
-    to->incomplete += from->incomplete;
-    to->untimed += from->untimed;
-    for (const struct tb_snap_block *b = from->blocks; b; b = b->next) {
-        uint64_t *cells = tb_values_block(to, b->octave);
-        for (size_t i = 0; i < TB_BLOCK_CELLS; i++)
-            cells[i] += b->cells[i];
-    }
-}
-
-void tb_values_subtract(struct tb_snap_values *to, const struct tb_snap_values *from)
-{
-    to->sum_ns -= from->sum_ns;
-    to->first_byte_ns -= from->first_byte_ns;
-    to->rx_bytes -= from->rx_bytes;
-    to->tx_bytes -= from->tx_bytes;
-    to->incomplete -= from->incomplete;
-    to->untimed -= from->untimed;
-    for (const struct tb_snap_block *b = from->blocks; b; b = b->next) {
-        uint64_t *cells = tb_values_block(to, b->octave);
-        for (size_t i = 0; i < TB_BLOCK_CELLS; i++)
-            cells[i] -= b->cells[i];
-    }
-}
-
-void tb_values_zero(struct tb_snap_values *v)
-{
-    struct tb_snap_block *blocks = v->blocks;
-    *v = (struct tb_snap_values){.blocks = blocks};
-    for (struct tb_snap_block *b = blocks; b; b = b->next)
-        memset(b->cells, 0, sizeof b->cells);
-}
-
-void tb_values_free(struct tb_snap_values *v)
-{
-    for (struct tb_snap_block *b = v->blocks, *next; b; b = next) {
-        next = b->next;
-        free(b);
-    }
-    *v = (struct tb_snap_values){0};
-}
-
-uint64_t tb_values_timed(const struct tb_snap_values *v)
-{
-    uint64_t n = 0;
-    for (const struct tb_snap_block *b = v->blocks; b; b = b->next)
-        for (size_t i = 0; i < TB_BLOCK_CELLS; i++)
-            n += b->cells[i];
-    return n;
-}
-
-/* Where a cell lies: above @lower ns, up to @upper, in a classic bucket. */
-struct cell_place {
-    uint64_t lower, upper;
-    uint8_t bucket;
-};
-
-/* All cells of a bound set, octave by octave; made once per set and kept. */
-static const struct cell_place *cell_places(uint8_t bound_set)
-{
-    static struct cell_place *made[256];
-    if (made[bound_set])
-        return made[bound_set];
-    struct cell_place *places = tb_alloc(TB_OCTAVES * TB_BLOCK_CELLS * sizeof *places);
-    const uint64_t *bounds;
-    size_t count = tb_histogram_bounds(bound_set, &bounds);
-    uint64_t lower = 0;
-    for (uint32_t i = 0; i < TB_OCTAVES * TB_BLOCK_CELLS; i++) {
-        uint64_t upper = tb_histogram_cell_bound(bound_set, i / TB_BLOCK_CELLS, i % TB_BLOCK_CELLS);
-        uint8_t bucket = 0;
-        while (bucket < count && upper > bounds[bucket])
-            bucket++;
-        /* A cell that does not exist counts nothing in a sound region; a hostile one's goes above every bound. */
-        places[i] = (struct cell_place){lower, upper ? upper : lower, upper ? bucket : (uint8_t)count};
-        lower = upper ? upper : lower;
-    }
-    made[bound_set] = places;
-    return places;
-}
-
-size_t tb_values_classic(const struct tb_snap_values *v, uint8_t bound_set, uint64_t *ret)
-{
-    const uint64_t *bounds;
-    size_t count = tb_histogram_bounds(bound_set, &bounds);
-    if (!count || count > TB_BOUNDS_MAX)
-        return 0;
-    const struct cell_place *places = cell_places(bound_set);
-    memset(ret, 0, (count + 1) * sizeof *ret);
-    for (const struct tb_snap_block *b = v->blocks; b && b->octave < TB_OCTAVES; b = b->next)
-        for (size_t i = 0; i < TB_BLOCK_CELLS; i++)
-            ret[places[b->octave * TB_BLOCK_CELLS + i].bucket] += b->cells[i];
-    return count + 1;
-}
-
-uint64_t tb_cell_bound(uint8_t bound_set, uint32_t octave, size_t cell)
-{
-    return octave < TB_OCTAVES ? cell_places(bound_set)[octave * TB_BLOCK_CELLS + cell].upper : UINT64_MAX;
-}
-
-uint64_t *tb_values_cell(struct tb_snap_values *v, uint8_t bound_set, uint64_t upper_ns)
-{
-    const struct cell_place *places = cell_places(bound_set);
-    uint32_t low = 0, high = TB_OCTAVES * TB_BLOCK_CELLS - 1;
-    while (low < high) {
-        uint32_t middle = (low + high) / 2;
-        if (places[middle].upper < upper_ns)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return &tb_values_block(v, low / TB_BLOCK_CELLS)[low % TB_BLOCK_CELLS];
-}
-
-uint64_t tb_values_sum_ns(const struct tb_snap_values *v, uint8_t bound_set)
-{
-    const struct cell_place *places = cell_places(bound_set);
-    unsigned __int128 low = 0, high = 0;
-    for (const struct tb_snap_block *b = v->blocks; b && b->octave < TB_OCTAVES; b = b->next) {
-        for (size_t i = 0; i < TB_BLOCK_CELLS; i++) {
-            const struct cell_place *p = &places[b->octave * TB_BLOCK_CELLS + i];
-            low += (unsigned __int128)b->cells[i] * p->lower;
-            high += (unsigned __int128)b->cells[i] * p->upper;
-        }
-    }
-    if (v->sum_ns < low)
-        return low > UINT64_MAX ? UINT64_MAX : (uint64_t)low;
-    return v->sum_ns > high ? (uint64_t)high : v->sum_ns;
 }
 
 /* --- entries ---------------------------------------------------------------------------------------------------------
@@ -281,7 +133,13 @@ const char *tb_unobservable_name(unsigned bit)
 
 static uint32_t hash_key(const struct tb_snap_service *service, const struct tb_snap_key *k)
 {
-    uint8_t small[6] = {k->family, k->role, k->method, k->bound_set, (uint8_t)k->status, (uint8_t)(k->status >> 8)};
+    uint8_t small[7] = {k->family,
+                        k->role,
+                        k->method,
+                        (uint8_t)k->bound_set,
+                        (uint8_t)(k->bound_set >> 8),
+                        (uint8_t)k->status,
+                        (uint8_t)(k->status >> 8)};
     uint32_t hash = hash_bytes(service->hash, small, sizeof small);
     hash = hash_bytes(hash, k->route, strlen(k->route) + 1);
     hash = hash_bytes(hash, k->target, strlen(k->target) + 1);
@@ -356,6 +214,8 @@ void tb_snapshot_marker(struct tb_snapshot *s, const char *dir, const struct tb_
 
 void tb_snapshot_begin(struct tb_snapshot *s, uint64_t now_ns)
 {
+    s->before_ns = s->has_collected ? s->now_ns : 0;
+    s->has_collected = true;
     s->now_ns = now_ns;
     free_regions(s);
     for (size_t i = 0; i < sizeof s->user_buckets / sizeof *s->user_buckets; i++)
@@ -364,42 +224,18 @@ void tb_snapshot_begin(struct tb_snapshot *s, uint64_t now_ns)
     for (size_t i = 0; i < s->series_count; i++) {
         tb_values_zero(&s->series[i]->total);
         tb_values_add(&s->series[i]->total, &s->series[i]->base);
+        s->series[i]->chosen_ns = s->series[i]->base_chosen_ns;
+        free(s->series[i]->exemplars);
+        s->series[i]->exemplars = NULL;
     }
     for (size_t i = 0; i < s->service_count; i++) {
         struct tb_snap_service *e = s->services[i];
         memcpy(e->counters, e->base_counters, sizeof e->counters);
         e->must_restart = e->is_off = false;
         e->regions = e->apart = e->processes = 0;
-        e->in_flight = e->oldest_ns = e->unobservable = e->requests = 0;
+        e->in_flight = e->connections = e->oldest_ns = e->unobservable = e->requests = 0;
         memset(e->agent_versions, 0, sizeof e->agent_versions);
     }
-}
-
-int tb_series_compare(const struct tb_snap_series *a, const struct tb_snap_series *b)
-{
-    int d;
-    if (a->key.family != b->key.family)
-        return a->key.family < b->key.family ? -1 : 1;
-    if (a->key.role != b->key.role)
-        return a->key.role < b->key.role ? -1 : 1;
-    if (a->service != b->service)
-        return strcmp(a->service->name, b->service->name);
-    if (a->key.method != b->key.method)
-        return a->key.method < b->key.method ? -1 : 1;
-    if ((d = strcmp(a->key.route, b->key.route)) != 0)
-        return d;
-    if ((d = strcmp(a->key.target, b->key.target)) != 0)
-        return d;
-    if (a->key.status != b->key.status)
-        return a->key.status < b->key.status ? -1 : 1;
-    if (a->key.bound_set != b->key.bound_set)
-        return a->key.bound_set < b->key.bound_set ? -1 : 1;
-    return strcmp(a->key.ext, b->key.ext);
-}
-
-int tb_series_compare_entries(const void *left, const void *right)
-{
-    return tb_series_compare(*(struct tb_snap_series *const *)left, *(struct tb_snap_series *const *)right);
 }
 
 static int compare_services(const void *left, const void *right)
@@ -412,8 +248,7 @@ static int compare_services(const void *left, const void *right)
 static void find_falling(struct tb_snapshot *s)
 {
     for (size_t i = 0; i < s->series_count; i++) {
-        struct tb_snap_series *e = s->series[i];
-        e->count = e->total.untimed + tb_values_timed(&e->total);
+        const struct tb_snap_series *e = s->series[i];
         if (tb_has_fallen(e->count, e->served_count) || tb_has_fallen(e->total.sum_ns, e->served_sum_ns))
             e->service->must_restart = true;
     }
@@ -449,8 +284,24 @@ static size_t restart_services(struct tb_snapshot *s)
     return restarted;
 }
 
+static void sort(struct tb_snapshot *s)
+{
+    if (s->is_sorted)
+        return;
+    tb_series_sort(s);
+    if (s->service_count)
+        qsort(s->services, s->service_count, sizeof(struct tb_snap_service *), compare_services);
+    s->is_sorted = true;
+}
+
 size_t tb_snapshot_finish(struct tb_snapshot *s)
 {
+    sort(s);
+    for (size_t i = 0; i < s->series_count; i++) {
+        struct tb_snap_series *e = s->series[i];
+        e->count = tb_values_count(&e->total);
+    }
+    bool has_retired = tb_groups_choose(s);
     find_falling(s);
     size_t restarted = restart_services(s);
     for (size_t i = 0; i < s->series_count; i++) {
@@ -461,15 +312,10 @@ size_t tb_snapshot_finish(struct tb_snapshot *s)
         if (e->key.family == TB_FAMILY_REQUESTS && e->key.role == TB_ROLE_SERVER)
             e->service->requests += e->count;
     }
+    tb_groups_add_up(s);
     for (size_t i = 0; i < s->service_count; i++)
         memcpy(s->services[i]->served_counters, s->services[i]->counters, sizeof s->services[i]->counters);
-    if (!s->is_sorted) {
-        if (s->series_count)
-            qsort(s->series, s->series_count, sizeof(struct tb_snap_series *), tb_series_compare_entries);
-        if (s->service_count)
-            qsort(s->services, s->service_count, sizeof(struct tb_snap_service *), compare_services);
-        s->is_sorted = true;
-    }
+    s->has_new_bases = has_retired || restarted;
     return restarted;
 }
 

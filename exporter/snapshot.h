@@ -19,6 +19,7 @@
 #include "agent/core.h"
 #include "agent/histogram.h"
 #include "agent/layout.h"
+#include "bounds.h"
 #include "marker_file.h"
 #include "names.h"
 
@@ -36,6 +37,7 @@ struct tb_snap_values {
     uint64_t tx_bytes;
     uint64_t incomplete;
     uint64_t untimed;
+    uint64_t retired; /* timed ones that no cell has any more: counted before their bounds came back into force */
     struct tb_snap_block *blocks;
 };
 
@@ -44,23 +46,42 @@ struct tb_snap_user; /* users.h */
 
 /* What names a series. Strings are valid UTF-8, NUL-terminated; route, target and ext may be "". */
 struct tb_snap_key {
-    uint8_t family; /* enum tb_family */
-    uint8_t role;   /* enum tb_role */
-    uint8_t method; /* enum tb_method */
-    uint8_t bound_set;
-    uint16_t status; /* 100..999; enum tb_abort for TB_FAMILY_ABORTED */
+    uint8_t family;     /* enum tb_family */
+    uint8_t role;       /* enum tb_role */
+    uint8_t method;     /* enum tb_method */
+    uint16_t bound_set; /* bounds.h */
+    uint16_t status;    /* 100..999; enum tb_abort for TB_FAMILY_ABORTED */
     const char *route;
     const char *target;
     const char *ext;
 };
 
+/* The slowest request of a classic bucket in the last one or two minutes that has a trace. */
+struct tb_snap_exemplar {
+    uint64_t value_ns;
+    uint64_t time_ms; /* CLOCK_REALTIME; 0 = none */
+    uint64_t trace[2];
+};
+
+/*
+ * Series that differ in nothing but their bound set are one series to whoever scrapes: its counters are the sums of all
+ * of them (`whole`), its histogram is that of the one whose set is in force (is_current).
+ */
 struct tb_snap_series {
     struct tb_snap_service *service;
     struct tb_snap_key key;
     struct tb_snap_values base;  /* from the ledger, or minus what was there when the service restarted */
     struct tb_snap_values total; /* base + every readable region: what is served */
-    uint64_t count;              /* of total: untimed and all cells */
-    uint64_t served_count;       /* highest values given out since created_ns */
+    uint64_t count;              /* of total: untimed, retired and all cells */
+    uint64_t chosen_ns;          /* of struct tb_series, the latest */
+    uint64_t base_chosen_ns;     /* the ledger's */
+    uint32_t group;              /* of the first of a group: how many */
+    bool is_current;             /* finished: what is to be shown of those that differ in their bound set only */
+    struct {
+        uint64_t count, timed, first_byte_ns, incomplete, created_ns; /* of all those; of the current one only */
+    } whole;
+    struct tb_snap_exemplar *exemplars; /* NULL, or one for each bucket of its set */
+    uint64_t served_count;              /* highest values given out since created_ns */
     uint64_t served_sum_ns;
     uint64_t created_ns; /* CLOCK_REALTIME */
     bool is_served;      /* it has counted something, once */
@@ -98,6 +119,7 @@ struct tb_snap_service {
     uint32_t apart; /* of other users that claim the name; their numbers are in services of their own */
     uint32_t processes;
     uint64_t in_flight;
+    uint64_t connections;
     uint64_t oldest_ns;    /* age of the oldest request in flight, 0 = none */
     uint64_t unobservable; /* owners' bits, ORed */
     bool is_off;           /* switched off: a region of it, or by a marker */
@@ -150,6 +172,7 @@ struct tb_snap_region {
     uint64_t adopted_ns;
     uint64_t requests; /* server role, of this life of the region */
     uint64_t in_flight;
+    uint64_t connections; /* open ones that were accepted and spoke HTTP */
     uint64_t oldest_ns;
     uint64_t unobservable;
     uint32_t series_used;
@@ -192,7 +215,10 @@ struct tb_snapshot {
     struct tb_snap_unobserved *unobserved; /* by name and reason, each once */
     size_t unobserved_count, unobserved_space;
     bool is_sorted;
+    bool has_collected;
+    bool has_new_bases;                /* the last tb_snapshot_finish changed some: the ledger does not have them */
     uint64_t now_ns;                   /* CLOCK_REALTIME of this collection */
+    uint64_t before_ns;                /* and of the one before; 0 = there was none */
     char *label_names[TB_LABEL_COUNT]; /* NULL: left out */
     struct tb_snap_user *user_buckets[64];
     struct tb_snap_service *service_buckets[TB_SERVICE_BUCKETS];
@@ -228,9 +254,25 @@ struct tb_snap_region *tb_snapshot_region(struct tb_snapshot *s, const char *pat
 /* tb_snapshot_marker - append a marker found in @dir (copied). */
 void tb_snapshot_marker(struct tb_snapshot *s, const char *dir, const struct tb_marker *marker);
 
-/* tb_snapshot_finish - restarts services whose totals would fall, notes what is served now, sorts. Returns the number
- * of services that restarted. */
+/* tb_snapshot_finish - restarts services whose totals would fall, and histograms whose bounds came back into force;
+ * notes what is served now, sorts. Returns the number of services that restarted. */
 size_t tb_snapshot_finish(struct tb_snapshot *s);
+
+/* tb_snapshot_is_shown - of a finished snapshot: does this series stand for itself in what is served? */
+static inline bool tb_snapshot_is_shown(const struct tb_snap_series *e)
+{
+    return e->is_current && e->is_served;
+}
+
+/* tb_snapshot_compare_labels - the order of series of one family and role, but for bound sets. */
+int tb_snapshot_compare_labels(const struct tb_snap_series *a, const struct tb_snap_series *b);
+static inline bool tb_snapshot_same_labels(const struct tb_snap_series *a, const struct tb_snap_series *b)
+{
+    return a->key.role == b->key.role && tb_snapshot_compare_labels(a, b) == 0;
+}
+
+/* tb_series_whole - sets e->whole as if no series differed from @e in its bound set only; its count is known. */
+void tb_series_whole(struct tb_snap_series *e);
 
 /* tb_has_fallen - a total has fallen, or is below 0: then the base of a restarted service is larger than what its
  * regions hold by now. */
@@ -248,12 +290,12 @@ int tb_series_compare_entries(const void *left, const void *right); /* for qsort
 void tb_snapshot_unobserved_begin(struct tb_snapshot *s);
 void tb_snapshot_unobserved(struct tb_snapshot *s, const char *service, const char *reason);
 
-/* tb_cell_bound - inclusive upper bound of a cell in ns, UINT64_MAX for the last; never falls from cell to cell. */
-uint64_t tb_cell_bound(uint8_t bound_set, uint32_t octave, size_t cell);
+/* tb_cell_bound - inclusive upper bound of a cell in ticks, UINT64_MAX for the last; never falls from cell to cell. */
+uint64_t tb_cell_bound(uint16_t bound_set, uint32_t octave, size_t cell);
 
-/* tb_values_cell - the cell of a bound set that durations of @upper_ns are counted in; its block is made when missing.
+/* tb_values_cell - the cell of a bound set that values of @upper ticks are counted in; its block is made when missing.
  */
-uint64_t *tb_values_cell(struct tb_snap_values *v, uint8_t bound_set, uint64_t upper_ns);
+uint64_t *tb_values_cell(struct tb_snap_values *v, uint16_t bound_set, uint64_t upper);
 
 /* Sums over values. The block of @octave is made when missing. */
 uint64_t *tb_values_block(struct tb_snap_values *v, uint32_t octave);
@@ -262,18 +304,19 @@ void tb_values_subtract(struct tb_snap_values *to, const struct tb_snap_values *
 void tb_values_zero(struct tb_snap_values *v);
 void tb_values_free(struct tb_snap_values *v);
 uint64_t tb_values_timed(const struct tb_snap_values *v);
+uint64_t tb_values_count(const struct tb_snap_values *v); /* timed ones, untimed ones and those no cell has any more */
 
 /*
  * tb_values_classic - how many of the timed ones fell into each classic bucket of a set, not cumulative; the last is
- * the one above every bound. @ret has TB_BOUNDS_MAX + 1 entries. Returns their number, 0 for an unknown set.
+ * the one above every bound. @ret has TB_BOUNDS_MAX + 1 entries. Returns their number.
  */
-size_t tb_values_classic(const struct tb_snap_values *v, uint8_t bound_set, uint64_t *ret);
+size_t tb_values_classic(const struct tb_snap_values *v, uint16_t bound_set, uint64_t *ret);
 
 /*
- * tb_values_sum_ns - the sum of durations as the cells allow it. A writer adds to cell and sum one after the other, so
- * that a copy between the two is off by one exchange; then the nearest possible sum is given. It never falls while the
- * values rise, since both limits only rise.
+ * tb_values_sum - the sum of durations in ns, of sizes in bytes, as the cells allow it. A writer adds to cell and sum
+ * one after the other, so that a copy between the two is off by one exchange; then the nearest possible sum is given.
+ * It never falls while the values rise, since both limits only rise.
  */
-uint64_t tb_values_sum_ns(const struct tb_snap_values *v, uint8_t bound_set);
+uint64_t tb_values_sum(const struct tb_snap_values *v, uint16_t bound_set);
 
 #endif

@@ -16,6 +16,7 @@
 #define TB_QUOTA_BYTES (UINT64_C(256) << 20)          /* of memory that they hold */
 #define TB_QUOTA_SERVICES 1024u                       /* names, as long as this process lives */
 #define TB_QUOTA_SERIES 100000u                       /* over all its services, as long as this process lives */
+#define TB_QUOTA_BOUND_SETS 32u                       /* that nobody had before, as long as this process lives */
 #define TB_QUOTA_ALL_REGIONS (16u * TB_QUOTA_REGIONS) /* of all such users together */
 
 struct tb_snap_user {
@@ -27,6 +28,7 @@ struct tb_snap_user {
     uint64_t bytes;        /* of memory that the remembered files hold */
     size_t services;       /* names that are this user's */
     size_t series;         /* of them */
+    size_t bound_sets;     /* found first in this user's regions */
     struct tb_snap_user *next_in_bucket;
 };
 

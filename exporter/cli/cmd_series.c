@@ -29,7 +29,8 @@ struct request {
 /* Requests to this host, and aborted ones, which have a reason instead of a status. */
 static bool is_shown(const struct tb_view *view, const struct tb_snap_series *s)
 {
-    return s->count && s->key.role == TB_ROLE_SERVER && tb_view_wants(view, s->service) &&
+    return tb_snapshot_is_shown(s) && s->whole.count && s->key.role == TB_ROLE_SERVER &&
+           tb_view_wants(view, s->service) &&
            (s->key.family == TB_FAMILY_REQUESTS || s->key.family == TB_FAMILY_ABORTED);
 }
 
@@ -51,7 +52,7 @@ static uint64_t mean_ns(uint64_t sum_ns, uint64_t timed)
 static int busiest_series(const void *a, const void *b)
 {
     const struct tb_snap_series *x = *(struct tb_snap_series *const *)a, *y = *(struct tb_snap_series *const *)b;
-    return (x->count < y->count) - (x->count > y->count);
+    return (x->whole.count < y->whole.count) - (x->whole.count > y->whole.count);
 }
 
 /* The caller frees the array, not what it points to. */
@@ -81,7 +82,7 @@ static void series_json(struct tb_snap_series *const *chosen, size_t count)
         tb_json_string(&json, "method", tb_method_name(s->key.method));
         tb_json_string(&json, "route", s->key.route);
         tb_json_string(&json, s->key.family == TB_FAMILY_ABORTED ? "reason" : "status", status_text(&s->key, status));
-        tb_json_number(&json, "count", s->count);
+        tb_json_number(&json, "count", s->whole.count);
         tb_json_number(&json, "timed", timed);
         tb_json_seconds(&json, "duration_seconds_sum", s->total.sum_ns);
         tb_json_close(&json, '}');
@@ -96,7 +97,7 @@ static void series_text(struct tb_snap_series *const *chosen, size_t shown, size
     char status[16], mean[TB_TEXT_SMALL];
     for (size_t i = 0; i < shown; i++) {
         const struct tb_snap_series *s = chosen[i];
-        tb_table_cell(&table, "%llu", (unsigned long long)s->count);
+        tb_table_cell(&table, "%llu", (unsigned long long)s->whole.count);
         tb_table_cell(&table, "%s", tb_text_duration(mean, mean_ns(s->total.sum_ns, tb_values_timed(&s->total))));
         tb_table_cell(&table, "%s", s->service->name);
         tb_table_cell(&table, "%s", tb_method_name(s->key.method));
@@ -173,8 +174,8 @@ static struct route *choose_routes(const struct tb_view *view, const struct tb_c
             last = &routes[count++];
             *last = (struct route){.service = s->service->name, .text = s->key.route};
         }
-        last->count += s->count;
-        last->errors += s->key.status >= 500 ? s->count : 0;
+        last->count += s->whole.count;
+        last->errors += s->key.status >= 500 ? s->whole.count : 0;
         last->sum_ns += s->total.sum_ns;
         last->timed += tb_values_timed(&s->total);
     }

@@ -27,7 +27,7 @@ static void load(const char *bytes, size_t len)
         tb_snapshot_finish(s);
         rendered(s, &out);
         out.len = 0;
-        write_records(&out, &l, s);
+        tb_ledger_write_records(&out, &l, s);
         tb_buffer_free(&out);
     }
     clear(&l, s);

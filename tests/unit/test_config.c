@@ -40,6 +40,30 @@ static void each_error_has_its_place(void **state)
         {"routes:\n", ""},
         {"{\"routes\": {\"patterns\": [\"/a\"]}}", ""},
         {"rutes: {}\n", "1:1: rutes: unknown key: one of exporter, run, include, exclude, routes, services, metrics\n"},
+        {"metrics: {duration: {bounds: [0.005, 1, 2.5]}, request_size: on, response_size: {bounds: 100}, exemplars: "
+         "no}\n",
+         ""},
+        {"metrics:\n  duration: {bounds: [0.1, 0.1]}\n  size: on\n",
+         "2:28: bounds: 0.1 is not above the bound before it: give rising ones\n"
+         "3:3: size: unknown key of metrics: one of preset, unit, labels, constant_labels, families, duration, "
+         "first_byte, "
+         "request_size, response_size, exemplars\n"},
+        {"metrics:\n  duration: {bounds: [0, x, 1e3, 0.0000000001, 200000]}\n",
+         "2:23: bounds: \"0\" is no bound: give a number of seconds from 0.000001 to 131072, like 0.25\n"
+         "2:26: bounds: \"x\" is no bound: give a number of seconds from 0.000001 to 131072, like 0.25\n"
+         "2:29: bounds: \"1e3\" is no bound: give a number of seconds from 0.000001 to 131072, like 0.25\n"
+         "2:34: bounds: \"0.0000000001\" is no bound: give a number of seconds from 0.000001 to 131072, like 0.25\n"
+         "2:48: bounds: \"200000\" is no bound: give a number of seconds from 0.000001 to 131072, like 0.25\n"},
+        {"metrics: {request_size: {bounds: [1.5]}, first_byte: 3}\n",
+         "1:35: bounds: \"1.5\" is no bound: give a number of bytes from 1 to 68719476736\n"
+         "1:54: first_byte: \"3\" is neither true nor false: write one of them\n"},
+        {"metrics: {duration: {bounds: [0.101, 0.1015, 0.102]}}\n",
+         "1:30: bounds: three of them (or two and a power of the eighth root of 2) lie within 3 %: take them further "
+         "apart\n"},
+        {"metrics: {duration: {bounds: []}}\n",
+         "1:30: bounds: there is none: give at least one, or leave the key out\n"},
+        {"routes: {ignore: [{path: /a, bounds: [1]}]}\n",
+         "1:38: bounds: what is ignored has no histogram: leave them out\n"},
         {"routes: [a]\n", "1:9: routes: it is a list: write keys with values\n"},
         {"routes:\n  route: raw\n  max_routes: 5000\n",
          "2:10: route: \"raw\" is none of inferred, path, none: write one of them\n"

@@ -193,7 +193,7 @@ static void every_interval_equals_a_model(void **state)
     struct tb_snapshot *s = tb_snapshot_new();
     struct tb_history *h = tb_history_new();
     struct tb_snap_series *made[MODEL_SERIES] = {0};
-    const uint16_t *buckets = tb_grid_buckets(0);
+    const struct tb_cell_place *cells = tb_bounds_cells(TB_SET_DURATION);
     srand(11);
     for (int point = 0; point <= MODEL_POINTS; point++) {
         if (point)
@@ -206,7 +206,7 @@ static void every_interval_equals_a_model(void **state)
             uint32_t cell = (uint32_t)rand() % 312;
             uint64_t times = rand() % 4 ? (uint64_t)rand() % 300 : (uint64_t)rand() << 20;
             tb_values_block(&made[number]->base, cell / 8)[cell % 8] += times;
-            model[point][number][buckets[cell]] += times;
+            model[point][number][cells[cell].grid] += times;
         }
         collect(s);
         if (point < MODEL_POINTS)

@@ -2,10 +2,10 @@
 /*
  * Kept connections, whose second and later exchanges may take the shortest way (exchange_kept.c): random streams go
  * through two whole cores, once in ranges as a server hands them over, once cut in two ranges a call, which only the
- * general parsers read. Everything counted must be equal: series, cells, sums, counters, gauges. Each range lies next
- * to an unreadable page.
+ * general parsers read; now and then the rules change. Everything counted must be equal: series, cells, sums, counters,
+ * gauges. Each range lies next to an unreadable page.
  */
-#include "support.h"
+#include "rules_support.h"
 
 #include "conn.h"
 #include "exchange.h"
@@ -245,6 +245,20 @@ static void check_equal(const struct side *sides, const char *log)
         fail_msg("seed %llu: the two ways counted differently after\n%s", (unsigned long long)seed, log);
 }
 
+/* Other bounds, for all routes or some; more to be recorded; nothing. */
+static void change_rules(struct side *sides)
+{
+    static const char *const rules[] = {"{}\n",
+                                        "metrics: {duration: {bounds: [0.0001, 0.0005, 0.9, 1.3]}}\n",
+                                        "metrics: {duration: {bounds: [0.0002]}}\n",
+                                        "routes: {patterns: [{path: '/users/:id', bounds: [0.3]}, '/a']}\n",
+                                        "metrics: {first_byte: on, response_size: on}\n",
+                                        "metrics: {request_size: on, exemplars: on}\n"};
+    const char *text = PICK(rules);
+    for (int k = 0; k < 2; k++)
+        rules_use(sides[k].core, text, "test");
+}
+
 static void open_side(struct side *s, bool is_cut)
 {
     s->core = support_bound_core();
@@ -271,6 +285,8 @@ static void short_and_general_way_count_the_same(void **state)
         open_side(&sides[1], true);
         hot = 0;
         for (uint32_t i = 0; i < STREAMS; i++) {
+            if (i > STREAMS / 2 && !below(100))
+                change_rules(sides);
             exchange(sides, below(CONNECTIONS), &log);
             uint32_t conn = below(CONNECTIONS);
             bool is_stuck = tb_exchange_is_open(&sides[0].conns[conn]) || tb_exchange_is_done(&sides[0].conns[conn]);

@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <sys/resource.h>
 
+#include "agent/bound_sets.h"
 #include "exporting.h"
 
 #define ROUTES 6u
@@ -305,6 +306,64 @@ static void durations_survive_the_ledger(void **state)
     exporter_close(&e);
 }
 
+/* What is shown of a family; there is one series of it. */
+static const struct tb_snap_series *shown(struct exporter *e, uint8_t family)
+{
+    const struct tb_snapshot *s = tb_collector_snapshot(e->collector);
+    for (size_t i = 0; i < s->series_count; i++)
+        if (s->series[i]->key.family == family && tb_snapshot_is_shown(s->series[i]))
+            return s->series[i];
+    fail_msg("nothing of family %u", family);
+    return NULL;
+}
+
+/* A region whose programs changed their bounds, and came back to the first: folded, and read by exporters that come
+ * later, it says what it said before. */
+static void bound_sets_survive_the_ledger(void **state)
+{
+    struct fixture *f = *state;
+    static const uint64_t first[] = {2000000, 5000000}, sizes[] = {100 * TB_BYTE_TICKS};
+    const struct tb_bounds own = {TB_UNIT_SECONDS, 2, first}, own_sizes = {TB_UNIT_BYTES, 1, sizes};
+    struct tb_core *core = maker_start(f->place.regions, "shop");
+    struct tb_series_key key = maker_key(core, TB_METHOD_GET, "/d", 200), size = key;
+    uint64_t buckets[TB_BOUNDS_MAX + 1];
+    struct exporter e = exporter_open(&f->place, true);
+    size.family = TB_FAMILY_REQUEST_SIZE;
+    size.bound_set = tb_bound_set_get(core, &own_sizes);
+    tb_series_add(core, &size, tb_histogram_place(&core->sets[size.bound_set].histogram, tb_byte_ticks(100)), 100);
+    for (unsigned phase = 0; phase < 3; phase++) {
+        key.bound_set = phase % 2 ? TB_SET_DURATION : tb_bound_set_get(core, &own);
+        core->chosen_ns = tb_series_now(core);
+        maker_observe(core, &key, 5000000, 10);
+        tb_series_choose(core, &key);
+        assert_int_equal(tb_collect(e.collector), 0);
+    }
+    maker_observe(core, &key, 5000001, 7);
+    for (unsigned look = 0; look < 4; look++) {
+        assert_int_equal(tb_collect(e.collector), 0);
+        const struct tb_snap_series *s = shown(&e, TB_FAMILY_REQUESTS);
+        assert_int_equal(s->whole.count, 37);
+        assert_int_equal(s->whole.timed, 37);
+        assert_int_equal(tb_values_classic(&s->total, s->key.bound_set, buckets), 3);
+        assert_int_equal(buckets[0] + buckets[1], 0); /* begun anew when these bounds came back */
+        assert_int_equal(buckets[2], 7);
+        assert_int_equal(tb_values_sum(&s->total, s->key.bound_set), 7 * 5000001);
+        s = shown(&e, TB_FAMILY_REQUEST_SIZE);
+        assert_int_equal(tb_values_sum(&s->total, s->key.bound_set), 100);
+        assert_int_equal(tb_values_classic(&s->total, s->key.bound_set, buckets), 2);
+        assert_int_equal(buckets[0], 1);
+        if (look == 1) {
+            maker_kill(core);
+            assert_int_equal(collect_and_fold(&e), 1);
+        }
+        if (look) { /* another one, that knows the ledger only */
+            exporter_close(&e);
+            e = exporter_open(&f->place, look == 1);
+        }
+    }
+    exporter_close(&e);
+}
+
 /* --- losses the process itself has not seen --------------------------------------------------------------------------
  */
 
@@ -520,6 +579,7 @@ int main(void)
         TEST(a_region_with_a_process_is_not_folded),
         TEST(a_long_unused_file_is_removed_and_its_totals_stay),
         TEST(durations_survive_the_ledger),
+        TEST(bound_sets_survive_the_ledger),
         TEST(a_region_lost_while_no_exporter_ran_restarts_its_service),
         TEST(only_one_exporter_folds),
         TEST(a_ledger_that_cannot_be_written_changes_nothing),

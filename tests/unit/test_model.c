@@ -103,8 +103,8 @@ static void read_totals(const struct tb_core *core, struct totals *ret)
             continue;
         }
         assert_true(number < KEYS && key.status == 200 + number % 2);
-        uint32_t a = tb_histogram_place(&core->histogram, duration_of(number, false));
-        uint32_t b = tb_histogram_place(&core->histogram, duration_of(number, true));
+        uint32_t a = tb_histogram_place(&core->sets[0].histogram, duration_of(number, false));
+        uint32_t b = tb_histogram_place(&core->sets[0].histogram, duration_of(number, true));
         assert_int_equal(sum.count, sum.cells[a / 8][a % 8] + (a == b ? 0 : sum.cells[b / 8][b % 8]));
         ret->keys[number] += sum.count;
     }

@@ -43,17 +43,12 @@ static void the_grid_is_that_of_powers_of_two(void **state)
 static void every_cell_lies_inside_of_its_bucket(void **state)
 {
     (void)state;
-    const uint16_t *buckets = tb_grid_buckets(0);
-    uint64_t lower = 0;
+    const struct tb_cell_place *cells = tb_bounds_cells(TB_SET_DURATION);
     for (uint32_t i = 0; i < TB_OCTAVES * TB_BLOCK_CELLS; i++) {
-        uint64_t upper = tb_histogram_cell_bound(0, i / TB_BLOCK_CELLS, i % TB_BLOCK_CELLS);
-        if (!upper)
-            continue;
-        assert_true(upper <= tb_grid_upper_ns(buckets[i]));
-        assert_true(buckets[i] == 0 || lower >= tb_grid_upper_ns(buckets[i] - 1u));
-        lower = upper;
+        assert_true(cells[i].upper <= tb_grid_upper_ns(cells[i].grid));
+        assert_true(cells[i].grid == 0 || cells[i].lower >= tb_grid_upper_ns(cells[i].grid - 1u));
     }
-    assert_true(lower == UINT64_MAX);
+    assert_true(cells[TB_OCTAVES * TB_BLOCK_CELLS - 1].upper == UINT64_MAX);
 }
 
 static void nothing_has_no_quantile(void **state)

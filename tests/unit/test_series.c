@@ -49,7 +49,7 @@ static void an_observation_is_read_back(void **state)
     assert_int_equal(sum.rx_bytes, 30);
     assert_int_equal(sum.tx_bytes, 3072);
     assert_true(sum.created_ns != 0);
-    uint32_t cell = tb_histogram_place(&core->histogram, 1500000);
+    uint32_t cell = tb_histogram_place(&core->sets[0].histogram, 1500000);
     assert_int_equal(sum.cells[cell / TB_BLOCK_CELLS][cell % TB_BLOCK_CELLS], 3);
     assert_int_equal(count_of(core, TB_COUNTER_UNTIMED), 0);
     support_drop(core);
@@ -63,7 +63,7 @@ static void every_octave_can_be_counted(void **state)
     uint64_t n = 0, sum_ns = 0;
     for (int round = 0; round < 3; round++)
         for (uint32_t i = 0; i < 311; i++, n++) {
-            struct tb_observation o = {.duration_ns = core->histogram.bounds_ns[i], .is_timed = true};
+            struct tb_observation o = {.duration_ns = core->sets[0].histogram.bounds_ns[i], .is_timed = true};
             if (i == 310)
                 o.duration_ns = UINT64_C(1) << 48;
             sum_ns += o.duration_ns;
@@ -302,7 +302,7 @@ static void a_looping_chain_is_refused_by_the_reader(void **state)
     struct tb_series_key key = key_of(core, "/a", 200), read_key;
     struct tb_observation o = {.is_timed = true};
     for (uint32_t i = 0; i < 310; i += 8) {
-        o.duration_ns = core->histogram.bounds_ns[i];
+        o.duration_ns = core->sets[0].histogram.bounds_ns[i];
         tb_series_observe(core, &key, &o);
     }
     struct tb_series_sum sum = {.count = 77};
