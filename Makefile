@@ -244,6 +244,11 @@ bench: ## cost per request, memory, system calls; compared with tests/bench/expe
 	$(Q)$(MAKE) --no-print-directory all $(BENCH_PROGRAMS)
 	$(Q)B=$(O) $(PYTHON) tests/bench/run.py
 
+.PHONY: route-model
+route-model: ## the model of routes and its list of words made anew (half an hour; fetches public API descriptions and LightGBM)
+	$(Q)packaging/setup.sh build train
+	$(Q)tests/bench/train/train.sh $(B)/route-model
+
 coverage: ## line coverage of the unit tests and the corpus
 	$(Q)$(MAKE) --no-print-directory B=$(B)/coverage CFLAGS="--coverage -O0" LDFLAGS=--coverage check-unit check-corpus
 	$(Q)tests/coverage.sh $(B)/coverage

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Installs the Debian or Ubuntu packages that building, the demo and the checks need: setup.sh build|demo|check|lint|bench|browser|fuzz|suites...
+# Installs the Debian or Ubuntu packages that building, the demo and the checks need: setup.sh build|demo|check|lint|bench|browser|fuzz|suites|train...
 # Does nothing, fast, when they are there. Without the right to install it prints the command to run and fails.
 # Services that a package would start are kept from starting: only their programs are wanted.
 set -eu
@@ -19,8 +19,9 @@ packages() {
     bench) echo valgrind strace nginx-light python3 ;;
     fuzz) echo clang libclang-rt-14-dev afl++ ;;
     suites) echo debootstrap util-linux iproute2 python3 ;;
+    train) echo npm python3-venv ;;
     releases) echo debootstrap npm xz-utils util-linux gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user ;;
-    *) echo "setup.sh: unknown set '$1': expected build, demo, check, lint, bench, browser, fuzz, suites or releases" >&2; exit 2 ;;
+    *) echo "setup.sh: unknown set '$1': expected build, demo, check, lint, bench, browser, fuzz, suites, train or releases" >&2; exit 2 ;;
     esac
 }
 

@@ -4,7 +4,7 @@
 
   fit.py [--rounds 4] [--trees 150] [--leaves 16] TABLES.jsonl LINES...
 
-TABLES come from tables.py, LINES from lines.py. Each round walks the lines with the present model (the first round with
+TABLES come from tables.py, LINES from lines.py. Each round walks the lines with the model of the round before (the first with
 the truth alone), adds the rows to those of the earlier rounds, fits, and writes the table. A service is walked with a list of
 words that a quarter of the providers, its own among them, has no part in: otherwise the model learns to trust the list.
 """
@@ -110,7 +110,7 @@ def fit(files, names, o, rng):
                           deterministic=True, force_row_wise=True, num_threads=2), data, o.trees)
 
 
-def write(model):
+def write(trees):
     nodes, leaves, roots = [], [], []
     def walk(n):
         if "split_feature" not in n:
@@ -121,7 +121,7 @@ def write(model):
         below, above = walk(n["left_child"]), walk(n["right_child"])
         nodes[at] = "{%d, %d, %d, %d}" % (n["split_feature"], math.floor(n["threshold"]), below, above)
         return at
-    for tree in model.dump_model()["tree_info"]:
+    for tree in trees:
         roots.append(str(walk(tree["tree_structure"])))
     lines = lambda items, n: "\n".join("    " + ", ".join(items[i:i + n]) + "," for i in range(0, len(items), n))
     with open(TABLE, "w", encoding="utf-8") as f:
@@ -139,6 +139,7 @@ def main():
     a.add_argument("lines", nargs="+")
     o = a.parse_args()
     names, rng, files = feature_names(), np.random.default_rng(1), []
+    write([{"tree_structure": {"leaf_value": 0}}])  # not the present table: what is made must not depend on it
     with tempfile.TemporaryDirectory() as directory:
         for round_number in range(o.rounds):
             for fold in range(words.FOLDS):
@@ -147,7 +148,7 @@ def main():
                     out = os.path.join(directory, "rows.%d.%d.%d" % (round_number, fold, i))
                     walk(program, path, fold, out, 1 if round_number else 0, round_number)
                     files.append(out)
-            write(fit(files, names, o, rng))
+            write(fit(files, names, o, rng).dump_model()["tree_info"])
             print("round %d: done" % round_number, flush=True)
             if o.after:
                 subprocess.run(o.after, shell=True, check=True)
