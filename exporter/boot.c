@@ -67,11 +67,8 @@ uint64_t tb_clock_ns(int clock_id)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/*
- * Field 22 of /proc/PID/stat in ns of CLOCK_BOOTTIME; 0 = unknown, UINT64_MAX = a zombie, which answers no request. The
- * name in field 2 may hold any byte.
- */
-static uint64_t start_boottime_ns(uint32_t pid)
+/* Field 22 of /proc/PID/stat. The name in field 2 may hold any byte. */
+uint64_t tb_process_started_ns(uint32_t pid)
 {
     char path[40], text[1024];
     snprintf(path, sizeof path, "/proc/%u/stat", pid);
@@ -92,7 +89,7 @@ bool tb_process_is_alive(uint32_t pid, uint64_t claimed_ns)
 {
     if (pid == 0 || pid > INT32_MAX || (kill((pid_t)pid, 0) < 0 && errno == ESRCH))
         return false;
-    uint64_t start_ns = start_boottime_ns(pid);
+    uint64_t start_ns = tb_process_started_ns(pid);
     if (!start_ns)
         return true;
     /* Suspended time only grows, so the slot was claimed no later than this on the boot clock; plus two ticks. */

@@ -14,6 +14,10 @@ uint64_t tb_pidns_inode(void);
 
 uint64_t tb_clock_ns(int clock_id);
 
+/* tb_process_started_ns - when @pid started, on CLOCK_BOOTTIME, to a clock tick; 0 = not there or unknown, UINT64_MAX =
+ * a zombie, which answers no request. With the pid it names a process: numbers are used again. */
+uint64_t tb_process_started_ns(uint32_t pid);
+
 /*
  * tb_process_is_alive - does @pid (of this pid namespace) exist, and did it start before it claimed its slot?
  * @claimed_ns  CLOCK_MONOTONIC; a process that started later has the number by reuse

@@ -136,6 +136,15 @@ static void read_constant(struct tb_yaml *y, yaml_node_t *key, yaml_node_t *valu
     free(clean);
 }
 
+/* A family with @id and a label that keeps its name: the two must not be the same. */
+static void keep_apart(struct tb_yaml *y, const struct names_reader *r, enum tb_label_id id, const char *family,
+                       const char *fixed)
+{
+    if (r->label_at[id] && r->names->labels[id] && strcmp(r->names->labels[id], fixed) == 0)
+        tb_yaml_error(y, r->label_at[id], "%s: %s has a label \"%s\": write another name", tb_label_key(id), family,
+                      fixed);
+}
+
 static void check_labels(struct tb_yaml *y, struct names_reader *r)
 {
     for (unsigned a = 0; a < TB_LABEL_COUNT; a++)
@@ -148,10 +157,8 @@ static void check_labels(struct tb_yaml *y, struct names_reader *r)
                 tb_yaml_error(y, r->label_at[a], "%s: the label %s is called \"%s\" too: write another name",
                               tb_label_key((enum tb_label_id)a), tb_label_key((enum tb_label_id)b), left);
         }
-    if (r->label_at[TB_LABEL_SERVICE] && r->names->labels[TB_LABEL_SERVICE] &&
-        strcmp(r->names->labels[TB_LABEL_SERVICE], "version") == 0)
-        tb_yaml_error(y, r->label_at[TB_LABEL_SERVICE],
-                      "service: tickbird_agent_info has a label \"version\": write another name");
+    keep_apart(y, r, TB_LABEL_SERVICE, "tickbird_agent_info", "version");
+    keep_apart(y, r, TB_LABEL_REASON, "tickbird_unobserved_listeners", "exe");
 }
 
 /* --- families --------------------------------------------------------------------------------------------------------

@@ -6,8 +6,9 @@
  * Entry point: tb_process_read.
  */
 #include "process.h"
-#include "sockets.h"
+#include "boot.h"
 #include "buffer.h"
+#include "sockets.h"
 
 #include <elf.h>
 #include <errno.h>
@@ -17,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define ENVIRON_MAX (1u << 20)
@@ -218,6 +220,39 @@ static void read_descriptors(struct tb_process *p)
     free(listening.inodes);
 }
 
+static void read_start(struct tb_process *p)
+{
+    uint64_t started_ns = tb_process_started_ns((uint32_t)p->pid);
+    if (started_ns && started_ns != UINT64_MAX)
+        p->start_ns = tb_clock_ns(CLOCK_REALTIME) - tb_clock_ns(CLOCK_BOOTTIME) + started_ns;
+}
+
+/* "nginx_t" of SELinux' user:role:type:level, the profile of AppArmor's "profile (mode)"; not where nothing is
+ * confined. */
+static void read_domain(struct tb_process *p)
+{
+    char line[256] = "";
+    FILE *file = open_file(p->pid, "attr/current");
+    bool is_read = file && fgets(line, sizeof(line), file);
+    if (file)
+        fclose(file);
+    if (!is_read || strstr(line, "unconfined") || strstr(line, ":kernel_t"))
+        return;
+    line[strcspn(line, "\n")] = 0;
+    const char *from = line;
+    for (int colons = 0; colons < 2 && strchr(from, ':'); colons++)
+        from = strchr(from, ':') + 1;
+    snprintf(p->domain, sizeof(p->domain), "%.*s", (int)strcspn(from, ": "), from);
+}
+
+const char *tb_process_root(const struct tb_process *p, char buffer[TB_PROCESS_ROOT])
+{
+    buffer[0] = 0;
+    if (p->is_other_mount_ns == 1)
+        snprintf(buffer, TB_PROCESS_ROOT, "/proc/%d/root", (int)p->pid);
+    return buffer;
+}
+
 static void compare_mount_namespace(struct tb_process *p)
 {
     char theirs[64], ours[64];
@@ -242,6 +277,8 @@ int tb_process_read(pid_t pid, const struct tb_process_known *known, struct tb_p
     read_environ(ret_process);
     read_auxv(ret_process);
     read_limits(ret_process);
+    read_start(ret_process);
+    read_domain(ret_process);
     if (known) {
         ret_process->listeners = known->listeners;
         ret_process->has_uring = known->has_uring;

@@ -46,6 +46,8 @@ struct tb_process {
     int listeners;         /* listening TCP and Unix stream sockets, or TB_UNKNOWN */
     int is_other_mount_ns; /* 0, 1 or TB_UNKNOWN */
     uint64_t fsize_limit;  /* bytes; UINT64_MAX = none or unknown */
+    uint64_t start_ns;     /* CLOCK_REALTIME, to a clock tick; 0 = unknown */
+    char domain[128];      /* what a security module (SELinux, AppArmor) confines it to; empty = nothing, or unknown */
 };
 
 /* What the caller found out already: looking at all descriptors of a process costs a system call each. */
@@ -53,6 +55,10 @@ struct tb_process_known {
     int listeners;
     int has_uring;
 };
+
+/* tb_process_root - the prefix under which paths of @p are looked up: "" or "/proc/PID/root", in @buffer. */
+#define TB_PROCESS_ROOT 64u
+const char *tb_process_root(const struct tb_process *p, char buffer[TB_PROCESS_ROOT]);
 
 /*
  * tb_process_arguments - the arguments of @pid as they are now, without the program's name. NULL when they cannot be

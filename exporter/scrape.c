@@ -39,6 +39,7 @@ static void expose_besides(struct tb_exporter *e, const struct tb_snapshot *s, c
 {
     tb_expose_services(ret, s, how);
     tb_shown_expose(ret, shown, s, how->metrics);
+    tb_unobserved_expose(ret, e->unobserved, s->label_names[TB_LABEL_REASON], how->metrics);
     tb_self_expose(ret, &e->self, e->collector, e->ledger, how->metrics);
     tb_reload_expose(ret, &e->reload, how->metrics);
 }

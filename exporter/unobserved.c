@@ -1,39 +1,38 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Walks /proc in rounds (unobserved.h). Everything read there is a stranger's text and may change or vanish at any
- * moment: what cannot be read is left out, lengths are bounded, names become labels only after cleaning
- * (snapshot.c). The work of one call is bounded in time, what is kept in number.
+ * moment: what cannot be read is left out, lengths are bounded, names become labels only after cleaning. The work of
+ * one call is bounded in time, what is kept in number. What a process found is judged by unobserved_why.c.
  *
- * Entry points: tb_unobserved_scan, tb_unobserved_judge, tb_unobserved_service.
+ * Entry points: tb_unobserved_scan, tb_unobserved_expose.
  */
 #include "unobserved.h"
 
 #include <dirent.h>
-#include <elf.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "agent/service_name.h"
 #include "boot.h"
 #include "buffer.h"
-#include "elf_file.h"
 #include "listening.h"
+#include "snapshot_labels.h"
 
 #define INTERVAL_NS UINT64_C(15000000000)
 #define FOUND_MAX 1024u /* processes that are remembered */
 #define WALL_FACTOR 5u
 #define SERVICE_MAX 128u /* bytes, as the agent's own names */
+#define EXE_MAX 128u
 
 struct found {
     pid_t pid;
-    uint64_t started; /* field 22 of /proc/PID/stat: tells a reused pid */
-    uint32_t round;   /* the last one that saw it */
+    uint64_t started_ns; /* tb_process_started_ns: tells a reused pid */
+    uint32_t round;      /* the last one that saw it */
     enum tb_unobserved why;
     char service[SERVICE_MAX];
+    char exe[EXE_MAX]; /* cut from the left when longer: its end says more */
 };
 
 struct tb_unobserved_scan {
@@ -41,98 +40,11 @@ struct tb_unobserved_scan {
     size_t count;
     uint64_t last_ns; /* CLOCK_MONOTONIC; 0: never */
     uint32_t round;
-    pid_t next; /* where a round that ran out of time goes on; 0: a new one */
+    pid_t next;                     /* where a round that ran out of time goes on; 0: a new one */
+    struct tb_listening *listening; /* of the round that is under way; NULL: none */
+    size_t hidden;                  /* listening sockets of the last whole round that nobody known holds */
+    bool is_told;                   /* there was one */
 };
-
-/* ---- one process ---- */
-
-const char *tb_unobserved_name(enum tb_unobserved why)
-{
-    static const char *const names[TB_UNOBSERVED_COUNT] = {
-        "",
-#define UNOBSERVED(id, reason, help) reason,
-#include "unobserved.def"
-#undef UNOBSERVED
-    };
-    return why < TB_UNOBSERVED_COUNT ? names[why] : "";
-}
-
-static bool is_other_machine(const struct tb_elf_file *file)
-{
-#if defined(__x86_64__)
-    return file->is_foreign || file->machine != EM_X86_64;
-#elif defined(__aarch64__)
-    return file->is_foreign || file->machine != EM_AARCH64;
-#else
-    return file->is_foreign;
-#endif
-}
-
-static bool read_executable(pid_t pid, struct tb_elf_file *ret)
-{
-    char path[64];
-    snprintf(path, sizeof path, "/proc/%d/exe", (int)pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    bool is_read = tb_elf_file_read(fd, ret) == 0 && ret->kind == TB_FILE_ELF;
-    close(fd);
-    return is_read;
-}
-
-enum tb_unobserved tb_unobserved_judge(const struct tb_process *p)
-{
-    struct tb_elf_file file = {0};
-    if (p->is_kernel || !p->can_see_maps)
-        return TB_OBSERVED;
-    if (p->region[0] && !p->is_region_deleted)
-        return p->has_uring == 1 ? TB_UNOBSERVED_IO_URING : TB_OBSERVED;
-    bool is_read = read_executable(p->pid, &file);
-    if (is_read && is_other_machine(&file))
-        return TB_UNOBSERVED_ARCHITECTURE;
-    if (is_read && file.is_go)
-        return TB_UNOBSERVED_GO;
-    if (is_read && file.is_static)
-        return TB_UNOBSERVED_STATIC;
-    if (p->is_secure == 1)
-        return TB_UNOBSERVED_SECURE;
-    if (!p->object[0])
-        return TB_UNOBSERVED_NOT_PRELOADED;
-    return p->seccomp == 1 ? TB_UNOBSERVED_SECCOMP : TB_UNOBSERVED_NOT_RECORDING;
-}
-
-static size_t read_file(pid_t pid, const char *name, char *to, size_t size)
-{
-    char path[64];
-    snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t got = fd < 0 ? 0 : read(fd, to, size - 1);
-    if (fd >= 0)
-        close(fd);
-    to[got > 0 ? got : 0] = 0;
-    return got > 0 ? (size_t)got : 0;
-}
-
-void tb_unobserved_service(const struct tb_process *p, char *ret, size_t size)
-{
-    char text[4096], program[PATH_MAX];
-    snprintf(ret, size, "%s", p->service[0] ? p->service : p->otel_service);
-    if (ret[0])
-        return;
-    tb_service_unit(text, read_file(p->pid, "cgroup", text, sizeof text), ret, size);
-    if (ret[0])
-        return;
-    snprintf(program, sizeof program, "%s", p->exe[0] ? p->exe : p->name);
-    char *deleted = strstr(program, " (deleted)");
-    if (deleted)
-        *deleted = 0;
-    const char *base = strrchr(program, '/');
-    base = base ? base + 1 : program;
-    size_t len = read_file(p->pid, "cmdline", text, sizeof text);
-    tb_service_script(base, text, len, ret, size);
-    if (!ret[0])
-        snprintf(ret, size, "%s", base[0] ? base : "unknown");
-}
 
 /* ---- rounds ---- */
 
@@ -143,18 +55,9 @@ struct tb_unobserved_scan *tb_unobserved_new(void)
 
 void tb_unobserved_free(struct tb_unobserved_scan *scan)
 {
+    if (scan && scan->listening)
+        tb_listening_free(scan->listening, NULL);
     free(scan);
-}
-
-/* When @pid started, in ticks since boot; 0: it is not there. */
-static uint64_t start_of(pid_t pid)
-{
-    char text[1024];
-    read_file(pid, "stat", text, sizeof text);
-    const char *at = strrchr(text, ')'); /* the name before it may hold anything */
-    for (int field = 2; at && field < 22; field++)
-        at = strchr(at + 1, ' ');
-    return at ? strtoull(at + 1, NULL, 10) : 0;
 }
 
 static void remove_at(struct tb_unobserved_scan *scan, size_t at)
@@ -182,20 +85,34 @@ static bool is_own(const struct tb_process *p)
     return strncmp(base, "tickbird", 8) == 0 && (!base[8] || base[8] == ' ' || strncmp(base + 8, "-exporter", 9) == 0);
 }
 
-static void look_at(struct tb_unobserved_scan *scan, pid_t pid, struct tb_listening *listening)
+static void copy_exe(const struct tb_process *p, char ret[EXE_MAX])
+{
+    static const char mark[] = " (deleted)";
+    const char *from = p->exe[0] ? p->exe : p->name;
+    size_t len = strlen(from), mark_len = sizeof mark - 1;
+    if (len > mark_len && strcmp(from + len - mark_len, mark) == 0)
+        len -= mark_len;
+    size_t cut = len < EXE_MAX ? 0 : len - (EXE_MAX - 1);
+    memcpy(ret, from + cut, len - cut);
+    ret[len - cut] = 0;
+}
+
+static void look_at(struct tb_unobserved_scan *scan, pid_t pid)
 {
     static struct tb_process process; /* large; one thread */
-    struct found new = {.pid = pid, .started = start_of(pid), .round = scan->round};
+    struct found new = {.pid = pid, .started_ns = tb_process_started_ns((uint32_t)pid), .round = scan->round};
     bool has_uring = false;
-    size_t listens = tb_listening_of(listening, pid, &has_uring);
+    size_t listens = tb_listening_of(scan->listening, pid, &has_uring);
     struct tb_process_known known = {(int)listens, has_uring};
-    if (new.started && listens &&tb_process_read(pid, &known, &process) == 0 && !is_own(&process)) {
+    if (new.started_ns && listens &&tb_process_read(pid, &known, &process) == 0 && !is_own(&process)) {
         new.why = tb_unobserved_judge(&process);
-        if (new.why != TB_OBSERVED)
+        if (new.why != TB_OBSERVED) {
             tb_unobserved_service(&process, new.service, sizeof new.service);
+            copy_exe(&process, new.exe);
+        }
     }
     /* Read from two processes of one number: neither is told. */
-    if (start_of(pid) != new.started)
+    if (tb_process_started_ns((uint32_t)pid) != new.started_ns)
         new.why = TB_OBSERVED;
     keep(scan, &new);
 }
@@ -227,33 +144,48 @@ static pid_t *list_pids(size_t *ret_count)
     return pids;
 }
 
+static void begin_round(struct tb_unobserved_scan *scan)
+{
+    bool has_uring;
+    scan->round++;
+    scan->listening = tb_listening_new();
+    tb_listening_of(scan->listening, getpid(), &has_uring); /* its own sockets are nobody's secret */
+}
+
+static void end_round(struct tb_unobserved_scan *scan)
+{
+    tb_listening_free(scan->listening, &scan->hidden);
+    scan->listening = NULL;
+    scan->is_told = true;
+    for (size_t k = scan->count; k-- > 0;)
+        if (scan->found[k].round != scan->round)
+            remove_at(scan, k);
+}
+
 /* Looks at processes from where the last call stopped, until all are seen or the time is up. */
 static void walk(struct tb_unobserved_scan *scan, uint64_t budget_ns)
 {
     size_t count, i = 0;
     pid_t *pids = list_pids(&count);
-    struct tb_listening *listening = tb_listening_new();
     /* The processor's time is what is rationed; the clock's only where many others want the processor too. */
     uint64_t cpu_ns = tb_clock_ns(CLOCK_THREAD_CPUTIME_ID) + budget_ns;
     uint64_t wall_ns = tb_clock_ns(CLOCK_MONOTONIC) + WALL_FACTOR * budget_ns;
-    if (!scan->next)
-        scan->round++;
+    if (!scan->listening)
+        begin_round(scan);
     while (i < count && pids[i] < scan->next)
         i++;
     for (; i < count && tb_clock_ns(CLOCK_THREAD_CPUTIME_ID) < cpu_ns && tb_clock_ns(CLOCK_MONOTONIC) < wall_ns; i++)
-        look_at(scan, pids[i], listening);
+        look_at(scan, pids[i]);
     scan->next = i < count ? pids[i] : 0;
-    tb_listening_free(listening, NULL);
     free(pids);
-    for (size_t k = scan->count; k-- > 0;)
-        if (!scan->next && scan->found[k].round != scan->round)
-            remove_at(scan, k);
+    if (!scan->next)
+        end_round(scan);
 }
 
 static void drop_ended(struct tb_unobserved_scan *scan)
 {
     for (size_t k = scan->count; k-- > 0;)
-        if (start_of(scan->found[k].pid) != scan->found[k].started)
+        if (tb_process_started_ns((uint32_t)scan->found[k].pid) != scan->found[k].started_ns)
             remove_at(scan, k);
 }
 
@@ -267,4 +199,68 @@ void tb_unobserved_scan(struct tb_unobserved_scan *scan, uint64_t now_ns, uint64
     tb_snapshot_unobserved_begin(s);
     for (size_t i = 0; i < scan->count; i++)
         tb_snapshot_unobserved(s, scan->found[i].service, tb_unobserved_name(scan->found[i].why));
+}
+
+/* ---- what is told ---- */
+
+/* Programs of one executable that are not observed for one reason. */
+struct told {
+    char exe[EXE_MAX];
+    enum tb_unobserved why;
+    uint64_t processes;
+};
+
+static int compare_told(const void *a, const void *b)
+{
+    const struct told *x = a, *y = b;
+    int order = strcmp(x->exe, y->exe);
+    return order ? order : (int)x->why - (int)y->why;
+}
+
+/* One entry for each executable and reason, sorted, in @list (scan->count of them). Returns how many. */
+static size_t count_told(const struct tb_unobserved_scan *scan, struct told *list)
+{
+    size_t used = 0, exes = 0;
+    for (size_t i = 0; i < scan->count; i++) {
+        list[i] = (struct told){.why = scan->found[i].why, .processes = 1};
+        memcpy(list[i].exe, scan->found[i].exe, EXE_MAX);
+    }
+    qsort(list, scan->count, sizeof *list, compare_told);
+    for (size_t i = 1; i < scan->count; i++) {
+        exes += strcmp(list[i].exe, list[i - 1].exe) != 0; /* once it is too many it stays so */
+        if (exes >= TB_UNOBSERVED_EXES_MAX)
+            snprintf(list[i].exe, EXE_MAX, "_other");
+    }
+    qsort(list, scan->count, sizeof *list, compare_told);
+    for (size_t i = 0; i < scan->count; i++)
+        if (used && compare_told(&list[used - 1], &list[i]) == 0)
+            list[used - 1].processes++;
+        else
+            list[used++] = list[i];
+    return used;
+}
+
+static void expose_told(struct tb_exposition *x, const struct told *told, const char *reason)
+{
+    struct tb_buffer labels = {0};
+    char *exe = tb_label_clean(told->exe, strlen(told->exe));
+    tb_put_label(&labels, "exe", exe);
+    tb_put_label(&labels, reason, tb_unobserved_name(told->why));
+    tb_expose_value(x, (struct tb_labels){labels.data, labels.len}, told->processes, 0);
+    tb_buffer_free(&labels);
+    free(exe);
+}
+
+void tb_unobserved_expose(struct tb_exposition *x, const struct tb_unobserved_scan *scan, const char *reason,
+                          const struct tb_metric *metrics)
+{
+    if (scan->is_told)
+        tb_expose_single(x, &metrics[TB_M_HIDDEN_LISTENERS], scan->hidden, 0);
+    if (!tb_expose_family(x, &metrics[TB_M_UNOBSERVED_LISTENERS]))
+        return;
+    struct told *list = tb_alloc((scan->count + 1) * sizeof *list);
+    size_t count = count_told(scan, list);
+    for (size_t i = 0; i < count; i++)
+        expose_told(x, &list[i], reason);
+    free(list);
 }

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "exposition.h"
 #include "process.h"
 #include "snapshot.h"
 
@@ -45,5 +46,15 @@ void tb_unobserved_free(struct tb_unobserved_scan *scan);
  * time.
  */
 void tb_unobserved_scan(struct tb_unobserved_scan *scan, uint64_t now_ns, uint64_t budget_ns, struct tb_snapshot *s);
+
+/*
+ * tb_unobserved_expose - the same by executable, at most TB_UNOBSERVED_EXES_MAX of them (the rest is `_other`), and how
+ * many listening sockets nobody who can be looked into holds; that after the first whole round.
+ *
+ * @reason  what the label is called; NULL = left out
+ */
+#define TB_UNOBSERVED_EXES_MAX 64u
+void tb_unobserved_expose(struct tb_exposition *x, const struct tb_unobserved_scan *scan, const char *reason,
+                          const struct tb_metric *metrics);
 
 #endif

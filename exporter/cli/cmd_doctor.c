@@ -8,8 +8,8 @@
 #include "cli.h"
 #include "finding.h"
 #include "listeners.h"
-#include "region_dir.h"
-#include "selection.h"
+#include "exporter/region_dir.h"
+#include "exporter/selection.h"
 #include "verdict.h"
 
 #include <errno.h>
@@ -106,7 +106,7 @@ static int doctor_program(char **argv, const struct tb_object *object)
     tb_verdict_program(name, object, &verdict);
     tb_region_dir_look("", getenv("TICKBIRD_DIR"), geteuid(), environment_says("TICKBIRD_DIR_FORCE"), &dir);
     if (!verdict.obstacle)
-        tb_selection_of_program(argv, &verdict, &selection);
+        tb_selection_of_program(argv, verdict.program, verdict.binary, &selection);
 
     bool is_observable = verdict.obstacle == TB_OBSTACLE_NONE && dir.is_fit && !selection.is_out;
     const char *why = verdict.obstacle   ? verdict.why

@@ -8,8 +8,8 @@
  */
 #include "cli.h"
 #include "object.h"
-#include "region_dir.h"
-#include "selection.h"
+#include "exporter/region_dir.h"
+#include "exporter/selection.h"
 #include "verdict.h"
 #include "exporter/config.h"
 #include "exporter/options.h"
@@ -241,7 +241,7 @@ static bool warn(char *const *argv, const struct tb_object *object, bool is_stri
     if (verdict.obstacle == TB_OBSTACLE_NOT_FOUND || verdict.obstacle == TB_OBSTACLE_NOT_EXECUTABLE)
         return true; /* exec says it better */
     if (verdict.obstacle == TB_OBSTACLE_NONE)
-        tb_selection_of_program(argv, &verdict, &selection);
+        tb_selection_of_program(argv, verdict.program, verdict.binary, &selection);
     if (verdict.obstacle == TB_OBSTACLE_NONE && !selection.is_out)
         return true;
     bool is_left = selection.is_out;

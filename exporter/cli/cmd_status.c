@@ -5,7 +5,7 @@
  */
 #include "listeners.h"
 #include "output.h"
-#include "selection.h"
+#include "exporter/selection.h"
 #include "view.h"
 
 #include <stdlib.h>

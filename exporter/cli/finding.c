@@ -6,9 +6,10 @@
  * Entry point: tb_finding_process.
  */
 #include "finding.h"
-#include "region_dir.h"
+#include "exporter/region_dir.h"
 #include "region_head.h"
-#include "selection.h"
+#include "exporter/selection.h"
+#include "exporter/unobserved.h"
 #include "verdict.h"
 
 #include <errno.h>
@@ -33,23 +34,15 @@ static void conclude(struct tb_finding *f, const char *what, const char *todo, c
     f->todo = todo;
 }
 
-static const char *root_of(const struct tb_process *p, char buffer[64])
-{
-    buffer[0] = 0;
-    if (p->is_other_mount_ns == 1)
-        snprintf(buffer, 64, "/proc/%d/root", (int)p->pid);
-    return buffer;
-}
-
 static void judge_recording(const struct tb_process *p, struct tb_finding *f)
 {
     static struct tb_region_head region;
-    char root[64], path[PATH_MAX + 64], since[32];
+    char root[TB_PROCESS_ROOT], path[PATH_MAX + 64], since[32];
     if (p->is_region_deleted) {
         conclude(f, "records where nobody can read it", "restart it", "its region %s was deleted", p->region);
         return;
     }
-    snprintf(path, sizeof(path), "%s%s", root_of(p, root), p->region);
+    snprintf(path, sizeof(path), "%s%s", tb_process_root(p, root), p->region);
     int result = tb_region_head_read(path, &region);
     f->is_fine = true;
     if (result != 0) {
@@ -68,24 +61,10 @@ static void judge_recording(const struct tb_process *p, struct tb_finding *f)
     conclude(f, "records", "tickbird status", "service %s, since %s", region.header.service, since);
 }
 
-/* Did the process decide by its rules to do nothing? */
 static bool is_left_out(const struct tb_process *p, struct tb_finding *f)
 {
     static struct tb_selection selection;
-    char root[64];
-    size_t count = 0;
-    const char **args = tb_process_arguments(p->pid, &count);
-    static const char *const none[] = {NULL};
-    const struct tb_selection_sources sources = {root_of(p, root), p->select_file, p->include, p->exclude};
-    char exe[PATH_MAX];
-    snprintf(exe, sizeof(exe), "%s", p->exe);
-    char *mark = strstr(exe, " (deleted)");
-    if (mark && !mark[10])
-        *mark = 0;
-    const struct tb_select_program program = {p->executed_name[0] ? p->executed_name : NULL, exe,
-                                              args ? args : (const char *const *)none, count};
-    tb_selection_ask(&sources, &program, &selection);
-    free(args);
+    tb_selection_of_process(p, &selection);
     if (selection.is_out)
         conclude(f, "is left alone", selection.todo, "%.500s", selection.why);
     return selection.is_out;
@@ -95,11 +74,11 @@ static bool is_left_out(const struct tb_process *p, struct tb_finding *f)
 static void judge_idle(const struct tb_process *p, struct tb_finding *f)
 {
     static struct tb_region_dir dir;
-    char root[64];
+    char root[TB_PROCESS_ROOT];
     /* nginx and others write their title over the environment: then the caller's own variable is all there is. */
     bool is_told = p->can_see_environ && p->has_environ;
     const char *wanted = is_told ? p->dir : getenv("TICKBIRD_DIR");
-    tb_region_dir_look(root_of(p, root), wanted, p->uid, p->is_dir_forced, &dir);
+    tb_region_dir_look(tb_process_root(p, root), wanted, p->uid, p->is_dir_forced, &dir);
     if (p->is_secure == 1)
         conclude(f, "does not record", "start it as the user that it belongs to",
                  "it runs with raised rights (AT_SECURE), where the agent does nothing");
@@ -133,12 +112,12 @@ static bool names_tickbird(const char *preload)
 /* The loader was asked for the object, but it is not there. */
 static void judge_not_loaded(const struct tb_process *p, struct tb_finding *f)
 {
-    char path[PATH_MAX * 2], root[64];
+    char path[PATH_MAX * 2], root[TB_PROCESS_ROOT];
     const char *at = strstr(p->preload, TB_OBJECT_NAME);
     const char *from = at, *end = at + strcspn(at, " \t:");
     while (from > p->preload && !strchr(" \t:", from[-1]))
         from--;
-    snprintf(path, sizeof(path), "%s%.*s", root_of(p, root), (int)(end - from), from);
+    snprintf(path, sizeof(path), "%s%.*s", tb_process_root(p, root), (int)(end - from), from);
     if (access(path, F_OK) != 0 && errno == ENOENT)
         conclude(f, "is not observed", "install the object where the program can see it, then restart the program",
                  "its LD_PRELOAD names %.*s, which does not exist%s", (int)(end - from), from,
@@ -147,6 +126,34 @@ static void judge_not_loaded(const struct tb_process *p, struct tb_finding *f)
         conclude(f, "is not observed",
                  "check that its user may read the object and that the file system is not mounted noexec",
                  "its LD_PRELOAD names the object, but the loader did not load it");
+}
+
+/* Nothing in the executable stands in the way: how was it started? */
+static void judge_start(const struct tb_process *p, struct tb_finding *f)
+{
+    enum tb_unobserved why = tb_unobserved_judge(p);
+    if (why == TB_UNOBSERVED_DOMAIN)
+        conclude(f, "cannot be observed", "allow its domain to be entered without AT_SECURE (docs/security-modules.md)",
+                 "a security module put it into the domain %s when it started: the loader ignored LD_PRELOAD",
+                 p->domain);
+    else if (p->is_secure == 1)
+        conclude(f, "cannot be observed", "start it as the user that it belongs to, without the set-user-ID bit",
+                 "it changed its ids or capabilities when it started (AT_SECURE): the loader ignored LD_PRELOAD");
+    else if (names_tickbird(p->preload))
+        judge_not_loaded(p, f);
+    else if (why == TB_UNOBSERVED_STARTED_BEFORE)
+        conclude(f, "is not observed", "restart it", "it was started before /etc/ld.so.preload named the object");
+    else if (why == TB_UNOBSERVED_NOT_LOADED)
+        conclude(f, "is not observed",
+                 "check that the object exists where the program sees it, and that its user may "
+                 "read it",
+                 "/etc/ld.so.preload names the object, but the loader did not load it");
+    else if (!p->can_see_environ || !p->has_environ)
+        conclude(f, "is not observed", "restart it with tickbird run, or with LD_PRELOAD",
+                 "the object is not loaded; how it was started cannot be told");
+    else
+        conclude(f, "is not observed", "restart it with tickbird run, or with LD_PRELOAD",
+                 "it was started without the preload");
 }
 
 /* No object: what the executable is, then how it was started. */
@@ -164,17 +171,7 @@ static void judge_absent(const struct tb_process *p, const struct tb_object *obj
             return;
         }
     }
-    if (p->is_secure == 1)
-        conclude(f, "cannot be observed", "start it as the user that it belongs to, without the set-user-ID bit",
-                 "it changed its ids or capabilities when it started (AT_SECURE): the loader ignored LD_PRELOAD");
-    else if (names_tickbird(p->preload))
-        judge_not_loaded(p, f);
-    else if (!p->can_see_environ || !p->has_environ)
-        conclude(f, "is not observed", "restart it with tickbird run, or with LD_PRELOAD",
-                 "the object is not loaded; how it was started cannot be told");
-    else
-        conclude(f, "is not observed", "restart it with tickbird run, or with LD_PRELOAD",
-                 "it was started without the preload");
+    judge_start(p, f);
 }
 
 void tb_finding_process(const struct tb_process *p, const struct tb_object *object, struct tb_finding *f)

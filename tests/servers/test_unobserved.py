@@ -46,6 +46,17 @@ def expect(test, name, service, *wanted):
         harness.report(False, name, f"{late}; expected {wanted}, found {reasons(test, service)}")
 
 
+def expect_exe(test, program, *wanted):
+    """@program's file has these reasons and no other, each with one process."""
+    def found():
+        return {(labels["reason"], count) for labels, count in test.scrape().values("tickbird_unobserved_listeners", exe=str(program))}
+    try:
+        harness.until(lambda: found() == {(reason, 1) for reason in wanted}, f"{program} is told", LATE)
+        harness.report(True, f"executable_is_told_{'_'.join(wanted) or 'not'}")
+    except AssertionError as late:
+        harness.report(False, f"executable_is_told_{'_'.join(wanted) or 'not'}", f"{late}; found {found()}")
+
+
 def said_by(test, *words):
     return subprocess.run([harness.BUILD / "tickbird", *map(str, words)], env=test.env() | {"LD_PRELOAD": ""}, capture_output=True, check=False).stdout.decode()
 
@@ -63,6 +74,8 @@ def not_preloaded_and_static(test):
     static = listener(test, build(test, "listen.c", names[1], "-static"), service=names[1])
     test.start_exporter()
     expect(test, "not_preloaded_is_told", names[0], "not_preloaded")
+    expect_exe(test, test.dir / names[0], "not_preloaded")
+    expect_exe(test, test.dir / names[1], "static")
     expect(test, "static_is_told", names[1], "static")
     doctor = said_by(test, "doctor", static.pid)
     harness.report("statically linked" in doctor, "doctor_tells_static", doctor if "statically linked" not in doctor else "")
@@ -71,6 +84,7 @@ def not_preloaded_and_static(test):
     test.stop(plain)
     harness.until(lambda: not is_told(test, names[0], "not_preloaded"), "the ended program is forgotten", 5)
     harness.report(True, "an_ended_program_is_forgotten")
+    expect_exe(test, test.dir / names[0])
 
 
 def renamed_by_its_environment(test):
@@ -95,8 +109,109 @@ def recorded_programs_are_not_told(test):
     off = unique("off")
     listener(test, build(test, "listen.c", off), service=off, env={"TICKBIRD_DISABLE": "1"})
     test.start_exporter()
-    expect(test, "switched_off_is_told", off, "not_recording")
+    expect(test, "disabled_is_told", off, "disabled")
     expect(test, "recorded_programs_are_not_told", name)
+    expect_exe(test, test.dir / name)
+
+
+def each_reason_of_an_idle_agent(test):
+    """The object is there and no region: why, each with what doctor says."""
+    cases = {"excluded": ({"TICKBIRD_EXCLUDE": unique("excluded")}, "TICKBIRD_EXCLUDE"),
+             "directory_unwritable": ({"TICKBIRD_DIR": "/nonexistent"}, "does not exist"),
+             "directory_on_disk": ({"TICKBIRD_DIR": "/proc"}, "disk"),
+             "not_loaded": ({"LD_PRELOAD": "/nonexistent/libtickbird.so"}, "does not exist")}
+    started_as = {}
+    for reason, (env, words) in cases.items():
+        program = build(test, "listen.c", unique(reason))
+        started_as[reason] = (program, listener(test, program, env=env).pid, words)
+    limited = build(test, "listen.c", unique("limit"))
+    address = (test.ip, test.port())
+    child = test.start(["prlimit", "--fsize=4096", limited, *address])
+    test.wait_for_port(address, child)
+    started_as["file_size_limit"] = (limited, child.pid, "limit on file sizes")
+    deleted = build(test, "listen.c", unique("deleted"))
+    child = listener(test, deleted)
+    for name in os.listdir(test.region_dir):
+        os.unlink(test.region_dir / name)
+    started_as["region_deleted"] = (deleted, child.pid, "was deleted")
+    test.start_exporter()
+    for reason, (program, pid, words) in started_as.items():
+        expect_exe(test, program, reason)
+        doctor = said_by(test, "doctor", pid)
+        harness.report(words in doctor and "next" in doctor, f"doctor_tells_{reason}", doctor if words not in doctor else "")
+
+
+def in_a_mount_namespace(test, name, before, after):
+    """A listener in a mount namespace of its own, and what is done there before it starts and when it listens."""
+    if os.getuid() != 0:
+        raise harness.Missing("needs root")
+    program = build(test, "listen.c", unique(name))
+    up = test.dir / f"{name}.up"
+    address = (test.ip, test.port())
+    script = f"""set -e
+{before}
+{program} {address[0]} {address[1]} &
+while ! grep -q ":{address[1]:04X} 00000000:0000 0A" /proc/net/tcp; do kill -0 $!; done
+{after}
+: > {up}
+wait
+"""
+    child = test.start(["unshare", "-m", "--propagation", "private", "sh", "-c", script], preload=False,
+                       env={"TICKBIRD_DIR": str(test.region_dir)})
+    def is_up():
+        assert child.poll() is None, test.log_of(child)
+        return up.exists()
+    harness.until(is_up, "the listener is set up", 60)
+    pid = next(p for p in harness.process_tree(child.pid) if os.readlink(f"/proc/{p}/exe") == str(program))
+    return program, pid
+
+
+def started_before_and_full(test):
+    etc = test.dir / "etc"
+    etc.mkdir()
+    early = in_a_mount_namespace(test, "early", "", f"echo {harness.OBJECT} > {etc}/ld.so.preload\nmount --bind {etc} /etc")
+    full = in_a_mount_namespace(test, "full", f"mount -t tmpfs -o size=4k tmpfs {test.region_dir}\nexport LD_PRELOAD={harness.OBJECT}", ":")
+    test.start_exporter()
+    for (program, pid), reason, words in ((early, "started_before", "before /etc/ld.so.preload"), (full, "directory_full", "file system is full")):
+        expect_exe(test, program, reason)
+        doctor = said_by(test, "doctor", pid)
+        harness.report(words in doctor, f"doctor_tells_{reason}", doctor if words not in doctor else "")
+
+
+def many_executables(test):
+    """Beyond 64 executables the rest is one label; no process is left out of the sum."""
+    program = build(test, "listen.c", unique("many"))
+    for i in range(70):
+        listener(test, shutil.copy(program, test.dir / f"{unique('many')}-{i}"), preload=False)
+    test.start_exporter()
+    def found():
+        return test.scrape().values("tickbird_unobserved_listeners")
+    harness.until(lambda: sum(count for _, count in found()) >= 70, "all are told", LATE)
+    told = found()
+    exes = {labels["exe"] for labels, _ in told}
+    harness.report(len(exes) == 65 and "_other" in exes, "executables_are_capped", f"{len(exes)} executables")
+
+
+def rights_that_do_not_suffice(test):
+    """In namespaces of its own one socket listens: root is told by whom, another user that there is one."""
+    if os.getuid() != 0:
+        raise harness.Missing("needs root")
+    program = build(test, "listen.c", unique("hidden"))
+    exporter = shutil.copy(harness.BUILD / "tickbird-exporter", test.dir)
+    script = f"""{program} 0.0.0.0 8000 &
+while ! grep -q ":1F40 00000000:0000 0A" /proc/net/tcp; do kill -0 $! || exit 1; done
+cd /
+{exporter} --once --region.dir {test.region_dir}; echo ----
+setpriv --reuid 65534 --regid 65534 --clear-groups {exporter} --once --region.dir {test.region_dir}
+kill -9 $!
+"""
+    done = subprocess.run(["unshare", "-n", "-p", "-f", "--mount-proc", "sh", "-c", script], capture_output=True, check=False, timeout=120)
+    root, _, nobody = done.stdout.decode().partition("----\n")
+    root, nobody = harness.Scrape(root), harness.Scrape(nobody)
+    found = [(s.values("tickbird_hidden_listeners"), s.values("tickbird_unobserved_listeners")) for s in (root, nobody)]
+    told = [({}, 0)], [({"exe": str(program), "reason": "not_preloaded"}, 1)]
+    harness.report(found[0] == told, "root_sees_who_listens", "" if found[0] == told else f"{found[0]} {done.stderr.decode()}")
+    harness.report(found[1] == ([({}, 1)], []), "another_user_is_told_of_what_it_cannot_see", "" if found[1] == ([({}, 1)], []) else f"{found[1]} {done.stderr.decode()}")
 
 
 def raised_rights(test):
@@ -155,4 +270,5 @@ def node_with_a_ring(test):
 
 
 harness.main_special({f.__name__: f for f in (
-    not_preloaded_and_static, renamed_by_its_environment, recorded_programs_are_not_told, raised_rights, go, ring_server, node_with_a_ring)})
+    not_preloaded_and_static, renamed_by_its_environment, recorded_programs_are_not_told, each_reason_of_an_idle_agent, started_before_and_full,
+    many_executables, rights_that_do_not_suffice, raised_rights, go, ring_server, node_with_a_ring)})

@@ -178,6 +178,7 @@ static void what_cannot_be_is_refused(void **state)
     assert_error("metrics: {labels: {status: route}}\n", "1:28: status: the label route is called \"route\" too: ");
     assert_error("metrics: {labels: {status: x, route: x}}\n", "1:28: status: the label route is called \"x\" too: ");
     assert_error("metrics: {labels: {service: version}}\n", "1:29: service: tickbird_agent_info has a label ");
+    assert_error("metrics: {labels: {reason: exe}}\n", "1:28: reason: tickbird_unobserved_listeners has a label ");
     assert_error("metrics: {labels: {service: false}}\n", "1:29: service: it cannot be left out: ");
     assert_error("metrics: {labels: {reason: no}}\n", "1:28: reason: it cannot be left out: ");
     assert_error("metrics: {constant_labels: {code: x}}\n", "1:29: constant_labels: \"code\": this exporter has ");

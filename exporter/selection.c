@@ -4,8 +4,7 @@
  * are only the file, read as the agent would, and the words.
  */
 #include "selection.h"
-#include "verdict.h"
-#include "exporter/buffer.h"
+#include "buffer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -146,7 +145,7 @@ void tb_selection_ask(const struct tb_selection_sources *s, const struct tb_sele
         explain(s, filters, &reason, ret);
 }
 
-void tb_selection_of_program(char *const *argv, const struct tb_verdict *verdict, struct tb_selection *ret)
+void tb_selection_of_program(char *const *argv, const char *program, const char *binary, struct tb_selection *ret)
 {
     const struct tb_selection_sources sources = tb_selection_here();
     char exe[PATH_MAX];
@@ -155,12 +154,28 @@ void tb_selection_of_program(char *const *argv, const struct tb_verdict *verdict
         count++;
     const char **args = tb_alloc((count + 1) * sizeof *args);
     /* The kernel puts the script's path before the arguments of its interpreter. */
-    if (strcmp(verdict->program, verdict->binary) != 0)
-        args[used++] = verdict->program;
+    if (strcmp(program, binary) != 0)
+        args[used++] = program;
     for (size_t i = 1; i < count; i++)
         args[used++] = argv[i];
-    const struct tb_select_program program = {verdict->program, realpath(verdict->binary, exe) ? exe : verdict->binary,
-                                              args, used};
+    const struct tb_select_program asked = {program, realpath(binary, exe) ? exe : binary, args, used};
+    tb_selection_ask(&sources, &asked, ret);
+    free(args);
+}
+
+void tb_selection_of_process(const struct tb_process *p, struct tb_selection *ret)
+{
+    static const char *const none[] = {NULL};
+    char root[TB_PROCESS_ROOT], exe[PATH_MAX];
+    size_t count = 0;
+    const char **args = tb_process_arguments(p->pid, &count);
+    const struct tb_selection_sources sources = {tb_process_root(p, root), p->select_file, p->include, p->exclude};
+    snprintf(exe, sizeof exe, "%s", p->exe);
+    char *mark = strstr(exe, " (deleted)");
+    if (mark && !mark[10])
+        *mark = 0;
+    const struct tb_select_program program = {p->executed_name[0] ? p->executed_name : NULL, exe,
+                                              args ? args : (const char *const *)none, count};
     tb_selection_ask(&sources, &program, ret);
     free(args);
 }

@@ -8,7 +8,15 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "exporter/shared_dir.h"
+#include "shared_dir.h"
+
+/* What an observed program would refuse. */
+enum tb_dir_fault {
+    TB_DIR_FIT,
+    TB_DIR_UNUSABLE, /* missing, not writable for the program's user, or not safe there */
+    TB_DIR_ON_DISK,
+    TB_DIR_FULL
+};
 
 struct tb_region_dir {
     char path[PATH_MAX];
@@ -19,7 +27,8 @@ struct tb_region_dir {
     bool is_memory; /* tmpfs or ramfs */
     uint64_t free_bytes;
     bool is_fit;
-    char why[256]; /* when not fit: what an observed program would refuse */
+    enum tb_dir_fault fault;
+    char why[256]; /* when not fit */
     char todo[256];
 };
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Mirrors the agent's choice of a region directory (agent/region.h) for `run`, which makes it, and `doctor`, which
- * explains it. The agent decides for itself; this only tells beforehand what it will find.
+ * Mirrors the agent's choice of a region directory (agent/region.h) for `run`, which makes it, and for `doctor` and
+ * the exporter, which explain it. The agent decides for itself; this only tells beforehand what it will find.
  *
- * Entry point: tb_region_dir_look; making it is exporter/shared_dir.c.
+ * Entry point: tb_region_dir_look; making it is shared_dir.c.
  */
 #include "region_dir.h"
 
@@ -17,9 +17,10 @@
 
 #define ROOM_NEEDED (64u << 10) /* bytes that a listening silent program may take */
 
-static void refuse(struct tb_region_dir *dir, const char *todo, const char *why)
+static void refuse(struct tb_region_dir *dir, enum tb_dir_fault fault, const char *todo, const char *why)
 {
     dir->is_fit = false;
+    dir->fault = fault;
     snprintf(dir->why, sizeof(dir->why), "%s", why);
     snprintf(dir->todo, sizeof(dir->todo), "%s", todo);
 }
@@ -50,19 +51,22 @@ static bool look_at(const char *root, const char *path, struct tb_region_dir *di
 static void judge(struct tb_region_dir *dir, uid_t uid, bool forced)
 {
     if (!S_ISDIR(dir->mode))
-        refuse(dir, "remove it, or name another with TICKBIRD_DIR", "it is not a directory");
+        refuse(dir, TB_DIR_UNUSABLE, "remove it, or name another with TICKBIRD_DIR", "it is not a directory");
     else if (dir->owner != 0 && dir->owner != uid)
-        refuse(dir, "name a directory that root or the program's user owns",
+        refuse(dir, TB_DIR_UNUSABLE, "name a directory that root or the program's user owns",
                "it belongs neither to root nor to the program's user");
     else if ((dir->mode & S_IWOTH) && !(dir->mode & S_ISVTX))
-        refuse(dir, "chmod +t, or name another with TICKBIRD_DIR", "everybody may remove files there (no sticky bit)");
+        refuse(dir, TB_DIR_UNUSABLE, "chmod +t, or name another with TICKBIRD_DIR",
+               "everybody may remove files there (no sticky bit)");
     else if (!dir->is_memory && !forced)
-        refuse(dir, "use a directory below /dev/shm, or set TICKBIRD_DIR_FORCE=1 if stalls are acceptable",
+        refuse(dir, TB_DIR_ON_DISK,
+               "use a directory below /dev/shm, or set TICKBIRD_DIR_FORCE=1 if stalls are acceptable",
                "it lies on a disk file system, whose write-back may stall the program");
     else if (uid != 0 && !(dir->owner == uid ? dir->mode & S_IWUSR : dir->mode & S_IWOTH))
-        refuse(dir, "chmod 3773 on it, or name another with TICKBIRD_DIR", "the program's user may not write there");
+        refuse(dir, TB_DIR_UNUSABLE, "chmod 3773 on it, or name another with TICKBIRD_DIR",
+               "the program's user may not write there");
     else if (dir->free_bytes < ROOM_NEEDED)
-        refuse(dir, "free some space there, or mount it larger", "its file system is full");
+        refuse(dir, TB_DIR_FULL, "free some space there, or mount it larger", "its file system is full");
 }
 
 void tb_region_dir_look(const char *root, const char *wanted, uid_t uid, bool forced, struct tb_region_dir *ret_dir)
@@ -72,9 +76,10 @@ void tb_region_dir_look(const char *root, const char *wanted, uid_t uid, bool fo
     if (wanted && wanted[0]) {
         snprintf(ret_dir->path, sizeof(ret_dir->path), "%s", wanted);
         if (wanted[0] != '/')
-            refuse(ret_dir, "give an absolute path", "it is not an absolute path");
+            refuse(ret_dir, TB_DIR_UNUSABLE, "give an absolute path", "it is not an absolute path");
         else if (!look_at(root, wanted, ret_dir))
-            refuse(ret_dir, "make it, or start the program with tickbird run --dir", "it does not exist");
+            refuse(ret_dir, TB_DIR_UNUSABLE, "make it, or start the program with tickbird run --dir",
+                   "it does not exist");
         else
             judge(ret_dir, uid, forced);
         return;
@@ -96,11 +101,12 @@ void tb_region_dir_look(const char *root, const char *wanted, uid_t uid, bool fo
     /* The program will make it on first use, where /dev/shm allows that. */
     struct tb_region_dir parent = {.is_fit = true};
     if (!look_at(root, "/dev/shm", &parent))
-        refuse(ret_dir, "mount a tmpfs on /dev/shm, or name a directory with TICKBIRD_DIR", "/dev/shm does not exist");
+        refuse(ret_dir, TB_DIR_UNUSABLE, "mount a tmpfs on /dev/shm, or name a directory with TICKBIRD_DIR",
+               "/dev/shm does not exist");
     else
         judge(&parent, uid, forced);
     if (parent.exists && !parent.is_fit)
-        refuse(ret_dir, parent.todo, "it cannot be made in /dev/shm");
+        refuse(ret_dir, parent.fault, parent.todo, "it cannot be made in /dev/shm");
     ret_dir->is_memory = parent.is_memory;
     ret_dir->free_bytes = parent.free_bytes;
     if (!ret_dir->is_fit && shared.exists)

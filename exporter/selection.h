@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #include "agent/select.h"
+#include "process.h"
 
 /* Where a program's rules come from. Strings are borrowed; NULL or "" = none. */
 struct tb_selection_sources {
@@ -33,10 +34,12 @@ struct tb_selection_sources tb_selection_here(void);
 void tb_selection_ask(const struct tb_selection_sources *sources, const struct tb_select_program *program,
                       struct tb_selection *ret);
 
-struct tb_verdict;
+/* tb_selection_of_program - what the program that exec would start for @argv will decide here. @program: the file that
+ * it is, @binary: what the kernel loads for it, the interpreter if it is a script. */
+void tb_selection_of_program(char *const *argv, const char *program, const char *binary, struct tb_selection *ret);
 
-/* tb_selection_of_program - what the program that exec would start for @argv, judged before, will decide here. */
-void tb_selection_of_program(char *const *argv, const struct tb_verdict *verdict, struct tb_selection *ret);
+/* tb_selection_of_process - what @p, which has the object, has decided. */
+void tb_selection_of_process(const struct tb_process *p, struct tb_selection *ret);
 
 struct tb_selection_file {
     char path[PATH_MAX];
