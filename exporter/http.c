@@ -369,10 +369,10 @@ static void accept_from(struct tb_http *h, int listener)
             return;
         if (fd < 0)
             continue;
-        if (tb_guard_admit(&h->guard))
-            MHD_add_connection(h->daemon, fd, (struct sockaddr *)&from, len); /* closes it when it fails */
-        else
+        if (!tb_guard_admit(&h->guard))
             close(fd);
+        else if (MHD_add_connection(h->daemon, fd, (struct sockaddr *)&from, len) != MHD_YES) /* closed it */
+            h->guard.refused[TB_REFUSED_CONNECTIONS]++;
     }
 }
 

@@ -237,6 +237,7 @@ void tb_options_file(struct tb_options *o, enum tb_option id, char *const *items
     if (!o->values[id].is_default)
         return;
     clear_value(o, id);
+    o->values[id].is_default = false;
     for (size_t i = 0; i < count; i++)
         add_value(o, id, items[i], strlen(items[i]));
 }
@@ -259,9 +260,11 @@ char *tb_options_usage(enum tb_side side)
         char *line = tb_format("  %-24s %s", rows[id].flag, rows[id].help);
         tb_puts(&b, line);
         free(line);
-        if (*rows[id].default_value && rows[id].type != TB_TYPE_SWITCH) {
+        bool is_switch = rows[id].type == TB_TYPE_SWITCH,
+             is_off = is_switch && strcmp(rows[id].default_value, "0") == 0;
+        if (*rows[id].default_value && !is_off) {
             tb_puts(&b, " Default: ");
-            tb_puts(&b, rows[id].default_value);
+            tb_puts(&b, is_switch ? "on" : rows[id].default_value);
             tb_puts(&b, ".");
         }
         if (*rows[id].env) {

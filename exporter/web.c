@@ -23,24 +23,34 @@ static uint64_t look(const struct tb_web_config *c)
     return tb_web_tls_look(c, tb_file_look(c->path, 0));
 }
 
-/* The configuration, with its TLS; NULL and told when something is wrong. */
-static struct tb_web_config *load(const char *path, struct tb_web_tls **ret_tls, struct tb_config_errors *errors)
+/* A configuration that was read, and all that comes with it. */
+struct loaded {
+    struct tb_web_config *config;
+    struct tb_web_tls *tls;
+    uint64_t seen; /* what each file looked like before it was read: a change meanwhile is seen later */
+};
+
+/* False and told when something is wrong; then there is nothing to be freed. */
+static bool load(const char *path, struct loaded *ret, struct tb_config_errors *errors)
 {
-    struct tb_web_config *c = tb_web_config_load(path, errors);
-    *ret_tls = c && c->tls.is_given ? tb_web_tls_new(c, errors) : NULL;
-    if (!errors->count)
-        return c;
-    tb_web_config_free(c); /* tb_web_tls_new gave nothing then */
-    return NULL;
+    *ret = (struct loaded){.seen = tb_file_look(path, 0)};
+    ret->config = tb_web_config_load(path, errors);
+    if (!ret->config)
+        return false;
+    ret->seen = tb_web_tls_look(ret->config, ret->seen);
+    ret->tls = ret->config->tls.is_given ? tb_web_tls_new(ret->config, errors) : NULL;
+    if (errors->count) /* of TLS, which gave nothing then */
+        tb_web_config_free(ret->config);
+    return !errors->count;
 }
 
-static void use(struct tb_web *w, struct tb_web_config *c, struct tb_web_tls *tls)
+static void use(struct tb_web *w, const struct loaded *l)
 {
     tb_web_config_free(w->config);
     tb_web_tls_unref(w->tls);
-    w->config = c;
-    w->tls = tls;
-    w->seen = look(c);
+    w->config = l->config;
+    w->tls = l->tls;
+    w->seen = l->seen;
     w->stats.is_successful = true;
     w->stats.success_ns = tb_clock_ns(CLOCK_REALTIME);
 }
@@ -48,10 +58,9 @@ static void use(struct tb_web *w, struct tb_web_config *c, struct tb_web_tls *tl
 struct tb_web *tb_web_new(const char *path, char **ret_errors)
 {
     struct tb_config_errors errors = {0};
-    struct tb_web_tls *tls;
+    struct loaded l;
     struct tb_web_auth *auth = tb_web_auth_new();
-    struct tb_web_config *c = auth ? load(path, &tls, &errors) : NULL;
-    if (!c) {
+    if (!auth || !load(path, &l, &errors)) {
         tb_web_auth_free(auth);
         if (!auth)
             tb_puts(&errors.text, "--web.config.file: no random numbers: see that /dev/urandom can be read\n");
@@ -62,7 +71,7 @@ struct tb_web *tb_web_new(const char *path, char **ret_errors)
     tb_buffer_free(&errors.text);
     struct tb_web *w = tb_alloc(sizeof *w);
     w->auth = auth;
-    use(w, c, tls);
+    use(w, &l);
     return w;
 }
 
@@ -84,32 +93,36 @@ static void log_errors(struct tb_config_errors *errors)
         tb_log(TB_LOG_ERROR, "web configuration not reloaded: what was in force stays", "error", line, NULL);
 }
 
+/* Whether TLS is spoken was settled when the first connection could come. False and told: it would change. */
+static bool keeps_tls(const struct tb_web *w, struct loaded *l, struct tb_config_errors *errors)
+{
+    if (!l->tls == !w->tls)
+        return true;
+    tb_config_error(errors, l->config->path, 1, 1,
+                    "tls_server_config: TLS cannot be switched %s while the exporter runs: restart it",
+                    l->tls ? "on" : "off");
+    tb_web_config_free(l->config);
+    tb_web_tls_unref(l->tls);
+    return false;
+}
+
 bool tb_web_again(struct tb_web *w, bool is_asked)
 {
     struct tb_config_errors errors = {0};
-    struct tb_web_tls *tls;
+    struct loaded l;
     uint64_t now = look(w->config);
     if (!is_asked && now == w->seen)
         return w->stats.is_successful;
     w->seen = now;
-    struct tb_web_config *c = load(w->config->path, &tls, &errors);
-    if (c && !tls != !w->tls) {
-        tb_config_error(&errors, c->path, 1, 1,
-                        "tls_server_config: TLS cannot be switched %s while the exporter runs: restart it",
-                        tls ? "on" : "off");
-        tb_web_config_free(c);
-        tb_web_tls_unref(tls);
-        c = NULL;
-    }
-    w->stats.is_successful = c != NULL;
-    if (c) {
-        use(w, c, tls);
-        tb_log(TB_LOG_INFO, "web configuration reloaded", "path", c->path, NULL);
+    w->stats.is_successful = load(w->config->path, &l, &errors) && keeps_tls(w, &l, &errors);
+    if (w->stats.is_successful) {
+        use(w, &l);
+        tb_log(TB_LOG_INFO, "web configuration reloaded", "path", w->config->path, NULL);
     } else {
         log_errors(&errors);
     }
     tb_buffer_free(&errors.text);
-    return c != NULL;
+    return w->stats.is_successful;
 }
 
 struct tb_web_tls *tb_web_tls(const struct tb_web *w)

@@ -30,7 +30,7 @@ def table():
     lines = ["| Variable | Flag | Read by | Default | What it does |\n", "|---|---|---|---|---|\n"]
     for _, env, flag, kind, default, text, sides in options():
         readers = ", ".join(SIDES[side] for side in sides.split(" | "))
-        shown = "off" if kind == "SWITCH" else code(default)
+        shown = {"0": "off", "1": "on"}[default] if kind == "SWITCH" else code(default)
         lines.append(f"| {code(env)} | {code(flag)} | {readers} | {shown} | {text.replace('|', chr(92) + '|')} |\n")
     return "".join(lines)
 

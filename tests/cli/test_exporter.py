@@ -99,6 +99,15 @@ def a_text_file_is_replaced_whole_and_nothing_is_served(s):
 
 
 @test
+def an_address_in_the_configuration_file_is_served_beside_a_text_file(s):
+    config = s.file("config.yml", b"exporter:\n  web.listen-address: ['127.0.0.1:0', '127.0.0.2:0']\n")
+    make_regions(s)
+    child = s.start([EXPORTER, "--config.file", config, "--textfile", s.path + "/x.prom"], stderr=subprocess.PIPE)
+    check("msg=listening address=127.0.0.1:" in read_line(child.stderr))
+    wait_for("the file", lambda: os.path.exists(s.path + "/x.prom"))
+
+
+@test
 def node_exporter_takes_the_text_file(s):
     program = shutil.which("prometheus-node-exporter") or shutil.which("node_exporter")
     if not program:

@@ -338,12 +338,27 @@ def prometheus_scrapes_with_a_certificate_and_a_password(test):
     harness.report(up > 0, "prometheus_scrapes_with_a_certificate_and_a_password", f"{up:g} scrapes")
 
 
+def has_ipv6():
+    try:
+        with socket.socket(socket.AF_INET6) as s:
+            s.bind(("::1", 0))
+        return True
+    except OSError:
+        return False
+
+
 def it_serves_on_every_address(test):
-    child = test.start([harness.BUILD / "tickbird-exporter", "--web.listen-address", "127.0.0.1:0", "--web.listen-address=127.0.0.2:0",
-                        "--region.dir", test.region_dir, "--storage.path", test.dir / "ledger"], preload=False)
-    ports = ports_of(test, child)
-    found = [socket.create_connection((ip, port), 60).close() for ip, port in zip(("127.0.0.1", "127.0.0.2"), ports)]
-    harness.report(len(found) == 2, "it_serves_on_every_address", str(ports))
+    ips = ["127.0.0.1", "127.0.0.2"] + (["::1"] if has_ipv6() else [])
+    flags = ["--web.listen-address=" + (f"[{ip}]:0" if ":" in ip else f"{ip}:0") for ip in ips]
+    child = test.start([harness.BUILD / "tickbird-exporter", *flags, "--region.dir", test.region_dir, "--storage.path",
+                        test.dir / "ledger"], preload=False)
+    harness.until(lambda: len(ports_of(test, child)) == len(ips), "it listens everywhere")
+    found = []
+    for ip, port in zip(ips, ports_of(test, child)):
+        with socket.create_connection((ip, port), 60) as s:
+            s.sendall(b"GET /-/healthy HTTP/1.0\r\n\r\n")
+            found.append(read_all(s)[:12])
+    harness.report(len(found) == len(ips) and all(f.endswith(b" 200") for f in found), "it_serves_on_every_address", f"{ips} {found}")
 
 
 def systemd_hands_over_its_sockets(test):
