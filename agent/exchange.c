@@ -257,6 +257,9 @@ bool tb_exchange_close(struct tb_core *core, struct tb_conn *c, enum tb_close_ho
         }
         drain(&call);
     }
+    struct tb_owner *owner = tb_load_acquire(&core->owner);
+    if (c->request_flags & REQUEST_OPEN && owner && !tb_exchange_is_inherited(core, c->fork_generation))
+        tb_add_relaxed(&owner->connections, -1);
     if (c->path_block)
         tb_path_free(core, c->path_block);
     tb_queue_free(core, c);

@@ -20,7 +20,8 @@ enum {
     REQUEST_ENDED = 2,   /* the sender closed its side */
     REQUEST_IS_TLS = 4,  /* the first bytes were a TLS record */
     REQUEST_BAD = 8,     /* bytes that are no request: whatever is answered counts as _OTHER */
-    REQUEST_HTTP2 = 16
+    REQUEST_HTTP2 = 16,
+    REQUEST_OPEN = 32 /* it is in the gauge of open connections, of the process that counted it */
 };
 
 /* response_flags */
@@ -226,6 +227,8 @@ void tb_exchange_note_opened(struct call *call, const struct tb_pending *p, cons
 /* The rare ends of a request head; a connection's first request. */
 void tb_exchange_request_odd(struct call *call, bool is_queued, bool is_kept, const struct tb_pending *p);
 void tb_exchange_count_connection(struct call *call);
+/* A request begins in another life of the process than what was before it on the connection: notes that. */
+void tb_exchange_generation_changed(struct call *call);
 /* Bytes that are no whole ordinary head. False: the range is used up, or nothing more is wanted. */
 bool tb_exchange_request_step(struct call *call, struct tb_bytes *b);
 bool tb_exchange_response_step(struct call *call, struct tb_bytes *b);
@@ -308,7 +311,8 @@ static inline void note_generation(struct call *call)
 static inline void request_starts(struct call *call)
 {
     call->c->start_ns = now(call);
-    note_generation(call);
+    if (TB_UNLIKELY(call->c->fork_generation != (uint16_t)call->core->fork_generation))
+        tb_exchange_generation_changed(call);
 }
 
 /* The head of a request is complete: queue it, choose its body. @trace: NULL unless more is wanted of heads. */

@@ -9,6 +9,17 @@
 
 #define BAD_CALLS_MAX 100u /* bounded by the 8 bits that count them */
 
+/* The process's gauge of open connections; it goes with its owner slot. */
+static void note_open(struct call *call)
+{
+    struct tb_core *core = call->core;
+    struct tb_owner *owner = tb_owner_claim(core) ? tb_load_acquire(&core->owner) : NULL;
+    if (!owner)
+        return;
+    tb_add_relaxed(&owner->connections, 1);
+    call->c->request_flags |= REQUEST_OPEN;
+}
+
 /* A first request: the connection is an HTTP connection. */
 void tb_exchange_count_connection(struct call *call)
 {
@@ -16,6 +27,20 @@ void tb_exchange_count_connection(struct call *call)
 
     c->request_flags |= REQUEST_COUNTED;
     tb_count(call->core, TB_COUNTER_CONN_SEEN);
+    if (tb_load_relaxed(&c->role) != TB_ROLE_SERVER)
+        return;
+    tb_count(call->core, TB_COUNTER_CONN_ACCEPTED);
+    note_open(call);
+}
+
+/* A child that goes on with a connection of its parent's has it open too. */
+void tb_exchange_generation_changed(struct call *call)
+{
+    struct tb_conn *c = call->c;
+
+    if (c->request_flags & REQUEST_OPEN && tb_exchange_is_inherited(call->core, c->fork_generation))
+        note_open(call);
+    note_generation(call);
 }
 
 /* A response came before its request: does it wait, or is it still being sent? Needs the response half. */

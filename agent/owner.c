@@ -63,6 +63,7 @@ static void clean_slot(struct tb_core *core, uint32_t slot)
         }
     }
     tb_store_relaxed(&owner->in_flight, 0);
+    tb_store_relaxed(&owner->connections, 0);
     tb_store_relaxed(&owner->unobservable, 0);
     tb_store_relaxed(&owner->inflight_pages, 0);
     tb_store_relaxed(&owner->start_ticks, 0);

@@ -220,6 +220,9 @@ static void expose_in_flight(struct tb_exposition *x, const struct tb_snapshot *
     if (tb_expose_family(x, &metrics[TB_M_IN_FLIGHT]))
         for (size_t i = 0; i < s->service_count; i++)
             tb_expose_value(x, service_labels(s->services[i]), s->services[i]->in_flight, 0);
+    if (tb_expose_family(x, &metrics[TB_M_OPEN]))
+        for (size_t i = 0; i < s->service_count; i++)
+            tb_expose_value(x, service_labels(s->services[i]), s->services[i]->connections, 0);
     if (tb_expose_family(x, &metrics[TB_M_OLDEST]))
         for (size_t i = 0; i < s->service_count; i++)
             tb_expose_value(x, service_labels(s->services[i]), s->services[i]->oldest_ns, 0);

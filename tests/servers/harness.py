@@ -221,10 +221,10 @@ class Test:
             shutil.rmtree(self.dir, ignore_errors=True)
 
     # -- the exporter
-    def start_exporter(self):
+    def start_exporter(self, *options):
         self.exporter = (self.ip, self.port())
         child = self.start([BUILD / "tickbird-exporter", "--web.listen-address", "%s:%d" % self.exporter, "--region.dir",
-                            self.region_dir, "--storage.path", self.dir / "ledger"], preload=False)
+                            self.region_dir, "--storage.path", self.dir / "ledger", *options], preload=False)
         self.wait_for_port(self.exporter, child)
 
     def scrape(self):
