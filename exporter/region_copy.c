@@ -61,22 +61,43 @@ static void copy_range(struct tb_region_copy *c, const uint8_t *mapped, size_t f
         out[i] = tb_load_relaxed(&in[i]); /* the only place that may fault */
 }
 
+struct job {
+    struct tb_region_copy *copy;
+    int fd;
+    const uint8_t *mapped;
+    uint32_t *ret_version;
+    enum tb_unreadable why;
+    /* What was last asked: from @asked to @data there is a hole, then data to @hole. Sections lie in rising order and
+     * are mostly empty, so that one answer tells about several. */
+    size_t asked, data, hole;
+};
+
+/* The first part of [from, to) that holds data, as far as it goes: asks the kernel unless the last answer says it.
+ * Returns false when there is none. */
+static bool find_data(struct job *j, size_t from, size_t to, size_t *ret_start, size_t *ret_end)
+{
+    if (from < j->asked || from >= j->hole) {
+        off_t data = lseek(j->fd, (off_t)from, SEEK_DATA);
+        bool is_hole = data < 0 && errno == ENXIO; /* up to the end */
+        off_t hole = data < 0 ? -1 : lseek(j->fd, data, SEEK_HOLE);
+        j->asked = from;
+        j->data = is_hole ? SIZE_MAX : data < 0 ? from : (size_t)data & ~(size_t)7;
+        j->hole = is_hole || hole < 0 ? SIZE_MAX : (size_t)hole & ~(size_t)7;
+    }
+    *ret_start = from > j->data ? from : j->data;
+    *ret_end = j->hole < to ? j->hole : to;
+    return *ret_start < to;
+}
+
 /* The parts of [from, to) that hold data. Offsets are multiples of 8; what lies past the last whole word is left out.
  */
-static void copy_data(struct tb_region_copy *c, int fd, const uint8_t *mapped, size_t from, size_t to)
+static void copy_data(struct job *j, size_t from, size_t to)
 {
-    while (from < to) {
-        off_t data = lseek(fd, (off_t)from, SEEK_DATA);
-        if (data < 0 && errno == ENXIO)
-            return; /* a hole up to the end */
-        off_t hole = data < 0 ? -1 : lseek(fd, data, SEEK_HOLE);
-        size_t start = data < 0 ? from : (size_t)data & ~(size_t)7;
-        size_t end = hole < 0 || (size_t)hole > to ? to : (size_t)hole & ~(size_t)7;
-        if (start >= to)
-            return;
+    size_t start, end;
+    while (from < to && find_data(j, from, to, &start, &end)) {
         if (end <= start) /* the file changes under us; always get on */
             end = start + 8 > to ? to : start + 8;
-        copy_range(c, mapped, start, end);
+        copy_range(j->copy, j->mapped, start, end);
         from = end;
     }
 }
@@ -107,22 +128,14 @@ static enum tb_unreadable check_header(struct tb_region_copy *c, uint32_t *ret_v
 }
 
 /* Of the rules section, the head; and the table of bound sets, where there is one. */
-static void copy_rules(struct tb_region_copy *c, int fd, const uint8_t *mapped, size_t from, size_t len)
+static void copy_rules(struct job *j, size_t from, size_t len)
 {
     size_t head = len < sizeof(struct tb_rules_head) ? len : sizeof(struct tb_rules_head);
-    copy_data(c, fd, mapped, from, from + head);
-    const struct tb_rules_head *rules = (const struct tb_rules_head *)(const void *)(c->base + from);
+    copy_data(j, from, from + head);
+    const struct tb_rules_head *rules = (const struct tb_rules_head *)(const void *)(j->copy->base + from);
     if (head == sizeof *rules && rules->bound_sets && len > TB_RULES_BOUND_SETS)
-        copy_data(c, fd, mapped, from + TB_RULES_BOUND_SETS, from + len);
+        copy_data(j, from + TB_RULES_BOUND_SETS, from + len);
 }
-
-struct job {
-    struct tb_region_copy *copy;
-    int fd;
-    const uint8_t *mapped;
-    uint32_t *ret_version;
-    enum tb_unreadable why;
-};
 
 static void copy_mapped(void *arg)
 {
@@ -141,9 +154,9 @@ static void copy_mapped(void *arg)
         if (from < sizeof *h || from % 8 || from > c->len || len > c->len - from)
             j->why = TB_UNREADABLE_INVALID;
         else if (h->sections[i].type == TB_SEC_RULES)
-            copy_rules(c, j->fd, j->mapped, from, len & ~(size_t)7);
+            copy_rules(j, from, len & ~(size_t)7);
         else
-            copy_data(c, j->fd, j->mapped, from, from + (len & ~(size_t)7));
+            copy_data(j, from, from + (len & ~(size_t)7));
     }
 }
 
@@ -179,7 +192,7 @@ enum tb_unreadable tb_region_copy_take(struct tb_region_copy *c, int fd, uint32_
     void *mapped = mmap(NULL, c->len, PROT_READ, MAP_SHARED, fd, 0);
     if (mapped == MAP_FAILED)
         return TB_UNREADABLE_ERROR;
-    struct job job = {c, fd, mapped, ret_version, TB_READABLE};
+    struct job job = {.copy = c, .fd = fd, .mapped = mapped, .ret_version = ret_version};
     if (!tb_guarded(copy_mapped, &job))
         job.why = TB_UNREADABLE_TRUNCATED;
     munmap(mapped, c->len);
