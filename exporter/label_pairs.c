@@ -19,16 +19,16 @@ struct label {
 
 static bool is_after(const struct piece *a, const struct piece *b)
 {
+    if (*a->text != *b->text)
+        return (unsigned char)*a->text > (unsigned char)*b->text;
     int order = memcmp(a->text, b->text, a->len < b->len ? a->len : b->len);
     return order > 0 || (order == 0 && a->len > b->len);
 }
 
 /* The value that begins at @at and ends before its closing quote. */
-static void read_value(const char *at, const char *end, struct label *l)
+static void read_value(const char *at, struct label *l)
 {
-    const char *p = memchr(at, '"', (size_t)(end - at));
-    if (memchr(at, '\\', (size_t)(p - at)))
-        p = at; /* the quote may be escaped: look at each */
+    const char *p = at;
     for (; *p != '"'; p++) {
         if (*p == '\\') {
             l->escapes++;
@@ -38,15 +38,16 @@ static void read_value(const char *at, const char *end, struct label *l)
     l->value = (struct piece){at, (size_t)(p - at)};
 }
 
-/* All labels, sorted by name. */
+/* All labels, sorted by name. Texts are short: a loop takes less than calls to look for their ends. */
 static size_t split(const char *at, const char *end, struct label *ret)
 {
     size_t count = 0;
     while (at < end && count < TB_LABELS_MAX) {
         struct label l = {.name.text = at};
-        const char *equals = memchr(at, '=', (size_t)(end - at));
-        l.name.len = (size_t)(equals - at);
-        read_value(equals + 2, end, &l);
+        while (*at != '=')
+            at++;
+        l.name.len = (size_t)(at - l.name.text);
+        read_value(at + 2, &l);
         at = l.value.text + l.value.len + 2; /* the quote and a comma */
         size_t place = count++;
         for (; place > 0 && is_after(&ret[place - 1].name, &l.name); place--)

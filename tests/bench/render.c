@@ -46,10 +46,11 @@ static struct tb_snapshot *make_snapshot(unsigned histograms)
         struct tb_snap_series *e = tb_snapshot_series(s, tb_snapshot_service(s, "frontend", 8), &key);
         for (unsigned n = 0; n < 1000; n++) {
             uint64_t ns = (UINT64_C(1) << (17 + random_below(8))) + random_below(1u << 17);
-            ++*tb_values_cell(&e->total, 0, ns);
-            e->total.sum_ns += ns;
+            ++*tb_values_cell(&e->base, 0, ns);
+            e->base.sum_ns += ns;
         }
     }
+    tb_snapshot_begin(s, tb_clock_ns(CLOCK_REALTIME));
     tb_snapshot_finish(s);
     return s;
 }
