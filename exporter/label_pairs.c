@@ -76,6 +76,8 @@ char *tb_label_pairs(char *to, const char *text, size_t len)
 {
     enum { LABEL = 1 << 3 | 2, NAME = 1 << 3 | 2, VALUE = 2 << 3 | 2 }; /* tags */
     struct label labels[TB_LABELS_MAX];
+    if (!len)
+        return to; /* no labels may have no place */
     size_t count = split(text, text + len, labels);
     for (size_t i = 0; i < count; i++) {
         const struct label *l = &labels[i];
