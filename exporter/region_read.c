@@ -197,6 +197,10 @@ uint64_t tb_region_read_series(struct tb_snapshot *s, struct tb_snap_service *se
             skipped += r != -ENOENT;
             continue;
         }
+        if (into == TB_READ_TOTAL) {
+            tb_snapshot_refresh(e);
+            e->count += sum.count;
+        }
         add_sum(into == TB_READ_BASE ? &e->base : &e->total, &sum);
         note_chosen(into == TB_READ_BASE ? &e->base_chosen_ns : &e->chosen_ns, &sum, s->now_ns);
         if (sum.created_ns && sum.created_ns < e->created_ns && !e->is_served)

@@ -212,6 +212,14 @@ void tb_snapshot_marker(struct tb_snapshot *s, const char *dir, const struct tb_
 /* --- a collection ----------------------------------------------------------------------------------------------------
  */
 
+void tb_snapshot_start_at_base(struct tb_snap_series *e)
+{
+    tb_values_zero(&e->total);
+    tb_values_add(&e->total, &e->base);
+    e->count = tb_values_count(&e->base);
+    e->is_stale = false;
+}
+
 void tb_snapshot_begin(struct tb_snapshot *s, uint64_t now_ns)
 {
     s->before_ns = s->has_collected ? s->now_ns : 0;
@@ -222,8 +230,7 @@ void tb_snapshot_begin(struct tb_snapshot *s, uint64_t now_ns)
         for (struct tb_snap_user *u = s->user_buckets[i]; u; u = u->next_in_bucket)
             u->unopened = u->left_out_entry = 0;
     for (size_t i = 0; i < s->series_count; i++) {
-        tb_values_zero(&s->series[i]->total);
-        tb_values_add(&s->series[i]->total, &s->series[i]->base);
+        s->series[i]->is_stale = true;
         s->series[i]->chosen_ns = s->series[i]->base_chosen_ns;
         free(s->series[i]->exemplars);
         s->series[i]->exemplars = NULL;
@@ -297,10 +304,8 @@ static void sort(struct tb_snapshot *s)
 size_t tb_snapshot_finish(struct tb_snapshot *s)
 {
     sort(s);
-    for (size_t i = 0; i < s->series_count; i++) {
-        struct tb_snap_series *e = s->series[i];
-        e->count = tb_values_count(&e->total);
-    }
+    for (size_t i = 0; i < s->series_count; i++)
+        tb_snapshot_refresh(s->series[i]);
     bool has_retired = tb_groups_choose(s);
     find_falling(s);
     size_t restarted = restart_services(s);

@@ -85,6 +85,7 @@ struct tb_snap_series {
     uint64_t served_sum_ns;
     uint64_t created_ns; /* CLOCK_REALTIME */
     bool is_served;      /* it has counted something, once */
+    bool is_stale;       /* total and count are still those of the collection before */
     uint32_t hash;
     uint32_t serial; /* no other of this snapshot has had it */
     char *labels;    /* `service="…",method="…",route="…",status="…"`, escaped: as every line of it begins */
@@ -244,6 +245,15 @@ struct tb_snap_service *tb_snapshot_find_service(struct tb_snapshot *s, const ch
  */
 struct tb_snap_series *tb_snapshot_series(struct tb_snapshot *s, struct tb_snap_service *service,
                                           const struct tb_snap_key *key);
+
+/* tb_snapshot_refresh - before a collection adds to @e for the first time: its total and count become the base's. Only
+ * then, so that what they lie in is fetched from memory once. */
+void tb_snapshot_start_at_base(struct tb_snap_series *e);
+static inline void tb_snapshot_refresh(struct tb_snap_series *e)
+{
+    if (e->is_stale)
+        tb_snapshot_start_at_base(e);
+}
 
 /* tb_snapshot_begin - a new collection: totals become the bases, gauges 0, regions none. */
 void tb_snapshot_begin(struct tb_snapshot *s, uint64_t now_ns);
