@@ -51,6 +51,8 @@ EXPORTER_PKGS := libmicrohttpd yaml-0.1 jansson gnutls libcrypt libseccomp libzs
 EXPORTER_CFLAGS = $(shell $(PKG_CONFIG) --cflags $(EXPORTER_PKGS) 2>/dev/null) -DTB_HAS_ISAL=$(HAS_ISAL)
 EXPORTER_LIBS = $(shell $(PKG_CONFIG) --libs $(EXPORTER_PKGS) 2>/dev/null || \
 	echo -lmicrohttpd -lyaml -ljansson -lgnutls -lcrypt -lseccomp -lzstd -lz)
+# Only the command looks at core files.
+CLI_LIBS = $(shell $(PKG_CONFIG) --libs libdw libelf 2>/dev/null || echo -ldw -lelf)
 CMOCKA_LIBS = $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null || echo -lcmocka)
 LIBS := -lpthread -lm
 
@@ -125,7 +127,7 @@ $(O)/tickbird-exporter: $(call objs,$(filter exporter/main.c,$(EXPORTER_SRC))) $
 
 $(O)/tickbird: $(call objs,$(CLI_SRC)) $(EXPORTER_LIB) $(AGENT_LIB)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(TB_CFLAGS) $(CFLAGS) -o $@.new $^ $(LDFLAGS) $(EXPORTER_LIBS) $(LIBS) && mv -f $@.new $@
+	$(Q)$(CC) $(TB_CFLAGS) $(CFLAGS) -o $@.new $^ $(LDFLAGS) $(EXPORTER_LIBS) $(CLI_LIBS) $(LIBS) && mv -f $@.new $@
 
 # A test that replaces functions says so in lines `LDFLAGS: -Wl,--wrap=name` of its opening comment.
 $(O)/tests/unit/test_%: $(O)/tests/unit/test_%.o $(EXPORTER_LIB) $(AGENT_LIB)

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * `tickbird doctor`: can this program, or does this process, be observed, and if not, why and what to do. It puts in
- * words what verdict.c (a program's file), finding.c (a running process) and region_dir.c found.
+ * words what verdict.c (a program's file), finding.c (a running process), region_dir.c and crash.c (a core file) found.
  *
- * Exit codes: 0 observable, 1 not (or it cannot be told), 2 wrong usage or no such process.
+ * Exit codes: 0 observable, 1 not (or it cannot be told), 2 wrong usage or no such process; of a crash, 0 is that the
+ * object has no part in it.
  */
 #include "cli.h"
+#include "crash.h"
 #include "finding.h"
 #include "listeners.h"
 #include "exporter/region_dir.h"
@@ -212,6 +214,57 @@ static int doctor_all(const struct tb_object *object)
     return are_fine && !all.is_partial ? TB_EXIT_OK : TB_EXIT_FAILED;
 }
 
+/* --- a crash ------------------------------------------------------------------------------------------------------ */
+
+static void describe_frames(const struct tb_crash *crash)
+{
+    for (size_t i = 0; i < crash->count; i++) {
+        const struct tb_crash_frame *f = &crash->frames[i];
+        char number[16];
+        snprintf(number, sizeof(number), "#%zu", i);
+        line(number, "%s %s%s", f->module[0] ? f->module : "(no file)", f->symbol[0] ? f->symbol : "?",
+             f->is_object ? "   <- the object" : "");
+    }
+}
+
+static int doctor_core(const char *path)
+{
+    static struct tb_crash crash;
+    const char *why;
+    char who[PATH_MAX + 64];
+    size_t at = 0;
+    if (tb_crash_read(path, &crash, &why) != 0) {
+        tb_cli_message("doctor: %s: %s: give the core file of a crash", path, why);
+        return TB_EXIT_USAGE;
+    }
+    while (at < crash.count && !crash.frames[at].is_object)
+        at++;
+    bool is_through = at < crash.count, is_clear = !is_through && (crash.is_whole || !crash.has_object);
+    snprintf(who, sizeof(who), "%s (%s, %s)", path, crash.program[0] ? crash.program : "?",
+             crash.signal ? strsignal(crash.signal) : "unknown signal");
+    if (is_through)
+        headline(who, "its backtrace runs through the object",
+                 at == 0 ? "it stopped inside it" : "it stopped in a function that was called through it");
+    else if (is_clear)
+        headline(who, "its backtrace does not run through the object",
+                 crash.has_object ? "it was loaded, but no function of it is among the callers" : "it was not loaded");
+    else
+        headline(who, "cannot be told", "no function of the object is among the callers that could be followed");
+    describe_frames(&crash);
+    if (at == 0)
+        line("next", "report it, with the lines above and the version of the object");
+    else if (is_through)
+        line("next",
+             "look at what is above the object: it passes calls on as they are; repeat it with TICKBIRD_DISABLE=1 "
+             "to be sure");
+    else if (is_clear)
+        line("next",
+             "look for the cause in the program; TICKBIRD_DISABLE=1 tells whether it happens without the agent");
+    else
+        line("next", "ask where the program's files are the ones that crashed, or repeat it with TICKBIRD_DISABLE=1");
+    return is_clear ? TB_EXIT_OK : TB_EXIT_FAILED;
+}
+
 /* --- the verb ----------------------------------------------------------------------------------------------------- */
 
 /* `doctor NUMBER` asks for a process, `doctor -- NUMBER` for a program of that name. */
@@ -226,11 +279,12 @@ static bool is_pid(const char *word, unsigned long *ret_pid)
 static int run(int argc, char **argv)
 {
     static const struct option options[] = {{"all", no_argument, NULL, 'a'},
+                                            {"core", required_argument, NULL, 'c'},
                                             {"lib", required_argument, NULL, 'l'},
                                             {"help", no_argument, NULL, TB_OPTION_HELP},
                                             {0}};
     static struct tb_object object;
-    const char *lib = getenv("TICKBIRD_LIB");
+    const char *lib = getenv("TICKBIRD_LIB"), *core = NULL;
     unsigned long pid;
     bool is_all = false;
     int got;
@@ -243,11 +297,15 @@ static int run(int argc, char **argv)
         }
         if (got == 'a')
             is_all = true;
+        else if (got == 'c')
+            core = optarg;
         else
             lib = optarg;
     }
-    if (is_all && tb_cli_operands(argc, argv) != 0)
+    if ((is_all || core) && tb_cli_operands(argc, argv) != 0)
         return TB_EXIT_USAGE;
+    if (core)
+        return doctor_core(core);
     if (!is_all && optind >= argc) {
         tb_cli_message(
             "doctor: nothing is named: tickbird doctor PID, tickbird doctor -- PROGRAM, or tickbird doctor --all");
@@ -273,11 +331,17 @@ const struct tb_verb tb_verb_doctor = {
     "Usage: tickbird doctor [--lib FILE] -- PROGRAM [ARGUMENTS]\n"
     "       tickbird doctor [--lib FILE] PID\n"
     "       tickbird doctor [--lib FILE] --all\n"
-    "Says whether PROGRAM can be observed, or whether the process PID is, and if not, why and what to do.\n"
+    "       tickbird doctor --core FILE\n"
+    "Says whether PROGRAM can be observed, or whether the process PID is, and if not, why and what to do; or whether "
+    "a\n"
+    "crash has to do with the object.\n"
     "\n"
     "  --all       every process that listens on TCP\n"
+    "  --core FILE the core file of a crash: does its backtrace run through the object?\n"
     "  --lib FILE  the object that would be preloaded\n"
     "  --help      this text\n"
     "\n"
-    "Exit status: 0 observable, 1 not, or it cannot be told, 2 wrong usage or no such process.\n",
+    "Exit status: 0 observable (or not through the object), 1 not, or it cannot be told, 2 wrong usage or no such "
+    "process "
+    "or core file.\n",
     run};

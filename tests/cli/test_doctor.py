@@ -3,7 +3,9 @@
 """`tickbird doctor`: programs that can and cannot be observed, and running processes."""
 import os
 import re
+import resource
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -241,6 +243,75 @@ def a_process_that_records_is_shown_with_its_region(s):
     ask(s, str(process.pid), code=1, words=("switched off", "tickbird on"))
     check(s.run("on").code == 0)
     ask(s, str(process.pid), code=0, words=("records",))
+
+
+BLOCKED = """
+import os, socket
+a, b = socket.socketpair()
+print(flush=True)
+b.recv(1)
+"""
+
+
+def core_of(s, script, preload):
+    """The core file of a Python program that ends by SIGABRT, after its first line at the earliest."""
+    need("python3")
+    with open("/proc/sys/kernel/core_pattern", encoding="utf-8") as f:
+        if f.read().strip() != "core":
+            raise Skip("core files do not go to the current directory here")
+    folder = os.path.join(s.path, "crash")
+    os.mkdir(folder)
+    make_regions(s)
+    unlimited = lambda: resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY,) * 2)  # pylint: disable=unnecessary-lambda-assignment
+    process = s.start([os.path.realpath("/usr/bin/python3"), "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                      cwd=folder, preexec_fn=unlimited, env={"LD_PRELOAD": OBJECT} if preload else {})
+    read_line(process.stdout)
+    # Abort only when it waits in the call: its system call number is that of recvfrom.
+    if "recv" in script:
+        wait_for("the call", lambda: open(f"/proc/{process.pid}/syscall", encoding="ascii").read().startswith(("45 ", "207 ")))
+        process.send_signal(signal.SIGABRT)
+    process.wait(30)
+    found = [name for name in os.listdir(folder) if name.startswith("core")]
+    if not found:
+        raise Skip("no core file is written here")
+    return os.path.join(folder, found[0])
+
+
+@test
+def a_crash_below_a_hooked_call_runs_through_the_object(s):
+    core = core_of(s, BLOCKED, True)
+    done = ask(s, "--core", core, code=1, words=("runs through the object", "called through it", "Aborted", "python3"))
+    check([line for line in done.out.splitlines() if "<- the object" in line and "libtickbird.so" in line], done)
+
+
+@test
+def a_crash_beside_the_object_does_not(s):
+    core = core_of(s, "import os; print(flush=True); os.abort()", True)
+    done = ask(s, "--core", core, code=0, words=("does not run through", "it was loaded", "abort"))
+    check("<- the object" not in done.out, done)
+
+
+@test
+def a_crash_without_the_object_is_told_so(s):
+    ask(s, "--core", core_of(s, BLOCKED, False), code=0, words=("does not run through", "it was not loaded"))
+
+
+@test
+def a_crash_whose_files_are_gone_is_never_called_clear(s):
+    """The mappings that the core file lists say what the innermost function belongs to, whatever lies on disk."""
+    core = core_of(s, BLOCKED, True)
+    with open(core, "rb") as f:
+        data = f.read()
+    with open(core, "wb") as f:
+        f.write(data[:len(data) // 3])
+    done = s.run("doctor", "--core", core)
+    check(done.code in (1, 2) and "does not run through" not in done.out, done)
+
+
+@test
+def what_is_no_core_file_is_wrong_usage(s):
+    for path in ("/nonexistent", s.file("text", b"core\n"), OBJECT):
+        one_line(ask(s, "--core", path, code=2).err)
 
 
 main()
