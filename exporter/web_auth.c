@@ -16,17 +16,18 @@
 #define SETTING_LEN 29u /* without the hash */
 #define COST_MAX 14     /* about a second; everything else waits meanwhile */
 #define DIGEST_LEN 32u
-#define REMEMBERED 64u
+#define RIGHT_MAX 256u /* remembered; the oldest gives way */
+#define WRONG_MAX 64u
 #define SHARE 4u /* hashing may take one part in so many of the time */
 
-struct result {
-    unsigned char digest[DIGEST_LEN];
-    bool is_used, is_right;
+struct digest {
+    unsigned char bytes[DIGEST_LEN]; /* all 0 = none */
 };
 
 struct tb_web_auth {
-    struct result results[REMEMBERED]; /* the oldest gives way */
-    size_t next;
+    /* apart, so that whoever tries many wrong passwords makes none of the right ones forgotten */
+    struct digest right[RIGHT_MAX], wrong[WRONG_MAX];
+    size_t next_right, next_wrong;
     unsigned char key[DIGEST_LEN]; /* of the digests; random */
     char dummy[SETTING_LEN + 1];   /* what unknown users are hashed with */
     int dummy_cost;
@@ -88,24 +89,24 @@ static const char *dummy_hash(struct tb_web_auth *a, const struct tb_web_config 
 
 /* Of everything that decides, so that a changed file makes old results useless. False: it could not be made. */
 static bool make_digest(const struct tb_web_auth *a, const char *user, const char *hash, const char *password,
-                        unsigned char ret[DIGEST_LEN])
+                        struct digest *ret)
 {
     struct tb_buffer b = {0}; /* NULs separate: none of the three holds one */
     tb_put(&b, user, strlen(user) + 1);
     tb_put(&b, hash, strlen(hash) + 1);
     tb_put(&b, password, strlen(password) + 1);
-    int r = gnutls_hmac_fast(GNUTLS_MAC_SHA256, a->key, sizeof a->key, b.data, b.len, ret);
+    int r = gnutls_hmac_fast(GNUTLS_MAC_SHA256, a->key, sizeof a->key, b.data, b.len, ret->bytes);
     explicit_bzero(b.data, b.len);
     tb_buffer_free(&b);
     return r == 0;
 }
 
-static struct result *find(struct tb_web_auth *a, const unsigned char digest[DIGEST_LEN])
+static bool is_among(const struct digest *all, size_t count, const struct digest *d)
 {
-    for (size_t i = 0; i < REMEMBERED; i++)
-        if (a->results[i].is_used && gnutls_memcmp(a->results[i].digest, digest, DIGEST_LEN) == 0)
-            return &a->results[i];
-    return NULL;
+    for (size_t i = 0; i < count; i++)
+        if (gnutls_memcmp(all[i].bytes, d->bytes, DIGEST_LEN) == 0)
+            return true;
+    return false;
 }
 
 /* Does @password give @hash? */
@@ -115,29 +116,35 @@ static bool gives(struct tb_web_auth *a, const char *password, const char *hash)
     return made && strlen(made) == HASH_LEN && strlen(hash) == HASH_LEN && gnutls_memcmp(made, hash, HASH_LEN) == 0;
 }
 
+/* Hashes, and remembers what came of it. */
+static bool find_out(struct tb_web_auth *a, const char *password, const char *hash, const struct digest *d)
+{
+    uint64_t began_ns = tb_clock_ns(CLOCK_MONOTONIC);
+    bool is_right = gives(a, password, hash);
+    if (is_right)
+        a->right[a->next_right++ % RIGHT_MAX] = *d;
+    else
+        a->wrong[a->next_wrong++ % WRONG_MAX] = *d;
+    uint64_t now_ns = tb_clock_ns(CLOCK_MONOTONIC);
+    a->free_ns = now_ns + (SHARE - 1) * (now_ns - began_ns);
+    return is_right;
+}
+
 enum tb_web_answer tb_web_auth_check(struct tb_web_auth *a, const struct tb_web_config *c, const char *user,
                                      const char *password)
 {
-    unsigned char digest[DIGEST_LEN];
+    struct digest d;
     if (!user || !password)
         return TB_WEB_NO;
     size_t i = 0;
     while (i < c->user_count && strcmp(c->users[i].name, user) != 0)
         i++;
     const char *hash = i < c->user_count ? c->users[i].hash : dummy_hash(a, c);
-    if (!hash || !make_digest(a, user, hash, password, digest))
+    if (!hash || !make_digest(a, user, hash, password, &d) || is_among(a->wrong, WRONG_MAX, &d))
         return TB_WEB_NO;
-    struct result *known = find(a, digest);
-    if (!known) {
-        uint64_t began_ns = tb_clock_ns(CLOCK_MONOTONIC);
-        if (began_ns < a->free_ns)
-            return TB_WEB_LATER;
-        known = &a->results[a->next++ % REMEMBERED];
-        memcpy(known->digest, digest, DIGEST_LEN);
-        known->is_right = gives(a, password, hash);
-        known->is_used = true;
-        uint64_t now_ns = tb_clock_ns(CLOCK_MONOTONIC);
-        a->free_ns = now_ns + (SHARE - 1) * (now_ns - began_ns);
-    }
-    return known->is_right ? TB_WEB_YES : TB_WEB_NO;
+    if (is_among(a->right, RIGHT_MAX, &d))
+        return TB_WEB_YES;
+    if (tb_clock_ns(CLOCK_MONOTONIC) < a->free_ns)
+        return TB_WEB_LATER;
+    return find_out(a, password, hash, &d) ? TB_WEB_YES : TB_WEB_NO;
 }

@@ -285,6 +285,25 @@ static void results_are_remembered_and_hashing_has_its_share(void **state)
     tb_web_free(w);
 }
 
+static void many_wrong_passwords_make_no_right_one_forgotten(void **state)
+{
+    (void)state;
+    struct tb_web *w = load_users("secret");
+    assert_int_equal(tb_web_may_enter(w, "alice", "secret"), TB_WEB_YES);
+    for (unsigned i = 0; i < 300; i++) {
+        char wrong[16];
+        snprintf(wrong, sizeof wrong, "%u", i);
+        assert_int_equal(tb_web_may_enter(w, i % 2 ? "alice" : "bob", wrong), TB_WEB_NO);
+    }
+    clock_step_ns = SECOND;
+    assert_int_equal(tb_web_may_enter(w, "alice", "one more"), TB_WEB_NO);
+    clock_step_ns = 0;
+    assert_int_equal(tb_web_may_enter(w, "alice", "another"), TB_WEB_LATER);
+    assert_int_equal(tb_web_may_enter(w, "alice", "one more"), TB_WEB_NO); /* remembered, too */
+    assert_int_equal(tb_web_may_enter(w, "alice", "secret"), TB_WEB_YES);
+    tb_web_free(w);
+}
+
 static void a_rate_limit_is_a_bucket(void **state)
 {
     (void)state;
@@ -359,6 +378,7 @@ int main(void)
         TEST(suites_and_curves_are_offered_exactly_or_refused),
         TEST(a_user_needs_the_password),
         TEST(results_are_remembered_and_hashing_has_its_share),
+        TEST(many_wrong_passwords_make_no_right_one_forgotten),
         TEST(a_rate_limit_is_a_bucket),
         TEST(a_changed_file_counts_and_a_wrong_one_does_not),
         TEST(tls_is_not_switched_while_it_runs),
