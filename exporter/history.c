@@ -103,6 +103,12 @@ static void get_body(const char *at, struct tb_increase *ret)
 /* --- series ----------------------------------------------------------------------------------------------------------
  */
 
+/* Requests that were served, answered or not: sizes, streams and requests to others have no history. */
+static bool has_history(const struct tb_snap_series *e)
+{
+    return e->key.role == TB_ROLE_SERVER && (e->key.family == TB_FAMILY_REQUESTS || e->key.family == TB_FAMILY_ABORTED);
+}
+
 static void total_of(const struct tb_snap_series *e, struct tb_increase *ret)
 {
     const struct tb_cell_place *places = tb_bounds_cells(e->key.bound_set);
@@ -232,6 +238,8 @@ static void add_since(const struct tb_history *h, const struct tb_snapshot *s, c
     *ret_left_out = 0;
     for (size_t i = 0; i < s->series_count; i++) {
         const struct tb_snap_series *e = s->series[i];
+        if (!has_history(e))
+            continue;
         bool is_known = is_at(&before, e, places);
         if (!is_known && !e->count)
             continue;

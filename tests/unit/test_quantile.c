@@ -51,6 +51,26 @@ static void every_cell_lies_inside_of_its_bucket(void **state)
     assert_true(cells[TB_OCTAVES * TB_BLOCK_CELLS - 1].upper == UINT64_MAX);
 }
 
+/* The same durations, half of them in a set of other bounds: the same distribution. */
+static void sets_of_different_bounds_add_up(void **state)
+{
+    (void)state;
+    static const uint64_t bounds[] = {3000000, 77000000, 900000000};
+    static const struct tb_bounds others = {TB_UNIT_SECONDS, 3, bounds};
+    struct tb_distribution plain = {0}, mixed = {0};
+    int other = tb_bounds_intern(&others);
+    assert_true(other > 0);
+    for (uint64_t ns = 700; ns < UINT64_C(200000000000000); ns += ns / 50 + 1) {
+        struct tb_snap_values v = {0};
+        uint16_t set = ns % 2 ? (uint16_t)other : 0;
+        *tb_values_cell(&v, set, ns) += 1;
+        tb_distribution_add_values(&mixed, &v, set);
+        tb_values_free(&v);
+        count_in(&plain, ns, 1);
+    }
+    assert_memory_equal(&plain, &mixed, sizeof plain);
+}
+
 static void nothing_has_no_quantile(void **state)
 {
     (void)state;
@@ -143,6 +163,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_grid_is_that_of_powers_of_two),
         cmocka_unit_test(every_cell_lies_inside_of_its_bucket),
+        cmocka_unit_test(sets_of_different_bounds_add_up),
         cmocka_unit_test(nothing_has_no_quantile),
         cmocka_unit_test(inside_of_a_bucket_it_is_exponential),
         cmocka_unit_test(the_ends_of_the_grid),
