@@ -68,7 +68,7 @@ void tb_api_error(const char *message, struct tb_buffer *out)
 /* --- parts -----------------------------------------------------------------------------------------------------------
  */
 
-static json_t *stats(const struct tb_view_stats *s)
+static json_t *stats(const struct tb_overview_stats *s)
 {
     json_t *o = json_object();
     json_object_set_new(o, "requests", number(s->requests));
@@ -82,7 +82,7 @@ static json_t *stats(const struct tb_view_stats *s)
 }
 
 /* null while there is no window. */
-static json_t *window(const struct tb_view *v, const struct tb_view_stats *s)
+static json_t *window(const struct tb_overview *v, const struct tb_overview_stats *s)
 {
     if (!(v->window_seconds > 0))
         return json_null();
@@ -94,7 +94,7 @@ static json_t *window(const struct tb_view *v, const struct tb_view_stats *s)
     return o;
 }
 
-static json_t *moments(const struct tb_view *v, const struct tb_view_moment *m)
+static json_t *moments(const struct tb_overview *v, const struct tb_overview_moment *m)
 {
     json_t *o = json_object(), *requests = json_array(), *errors = json_array(), *p95 = json_array();
     for (size_t i = 0; i < v->interval_count; i++) {
@@ -109,7 +109,7 @@ static json_t *moments(const struct tb_view *v, const struct tb_view_moment *m)
 }
 
 /* What a view covers: the window and the intervals' ends. */
-static void put_time(json_t *o, const struct tb_view *v)
+static void put_time(json_t *o, const struct tb_overview *v)
 {
     json_t *ends = json_array();
     for (size_t i = 0; v->interval_count && i <= v->interval_count; i++)
@@ -139,7 +139,7 @@ static json_t *versions(const struct tb_snap_service *e)
     return a;
 }
 
-static json_t *service(const struct tb_view *v, const struct tb_view_service *s)
+static json_t *service(const struct tb_overview *v, const struct tb_overview_service *s)
 {
     const struct tb_snap_service *e = s->service;
     json_t *o = json_object();
@@ -159,7 +159,7 @@ static json_t *service(const struct tb_view *v, const struct tb_view_service *s)
     return o;
 }
 
-static json_t *services(const struct tb_view *v)
+static json_t *services(const struct tb_overview *v)
 {
     json_t *a = json_array();
     for (size_t i = 0; i < v->service_count; i++)
@@ -167,7 +167,7 @@ static json_t *services(const struct tb_view *v)
     return a;
 }
 
-static json_t *route_name(const struct tb_view_route *r)
+static json_t *route_name(const struct tb_overview_route *r)
 {
     json_t *o = json_object();
     json_object_set_new(o, "service", text(r->like->service->name));
@@ -178,7 +178,7 @@ static json_t *route_name(const struct tb_view_route *r)
     return o;
 }
 
-static json_t *routes(const struct tb_view *v)
+static json_t *routes(const struct tb_overview *v)
 {
     json_t *a = json_array();
     for (size_t i = 0; i < v->listed; i++) {
@@ -191,10 +191,10 @@ static json_t *routes(const struct tb_view *v)
     return a;
 }
 
-static json_t *top(const struct tb_view *v, const struct tb_view_route *const *list)
+static json_t *top(const struct tb_overview *v, const struct tb_overview_route *const *list)
 {
     json_t *a = json_array();
-    for (size_t i = 0; i < TB_VIEW_TOP && list[i]; i++) {
+    for (size_t i = 0; i < TB_OVERVIEW_TOP && list[i]; i++) {
         json_t *o = route_name(list[i]);
         json_object_set_new(o, "window", window(v, &list[i]->window));
         json_array_append_new(a, o);
@@ -202,9 +202,9 @@ static json_t *top(const struct tb_view *v, const struct tb_view_route *const *l
     return a;
 }
 
-static json_t *heatmap(const struct tb_view *v)
+static json_t *heatmap(const struct tb_overview *v)
 {
-    const struct tb_view_heat *h = &v->heat;
+    const struct tb_overview_heat *h = &v->heat;
     json_t *o = json_object(), *bounds = json_array(), *counts = json_array();
     for (unsigned row = 0; h->rows && row <= h->rows; row++) {
         unsigned bucket = h->first_bucket + row * h->buckets_per_row;
@@ -268,14 +268,14 @@ static json_t *status(const struct tb_look *look)
 /* --- addresses -------------------------------------------------------------------------------------------------------
  */
 
-static struct tb_view *make_view(const struct tb_look *look, const struct tb_view_query *query)
+static struct tb_overview *make_view(const struct tb_look *look, const struct tb_overview_query *query)
 {
-    return tb_view_make(look->snapshot, look->history, query, look->now_ns);
+    return tb_overview_make(look->snapshot, look->history, query, look->now_ns);
 }
 
-static void put_routes(json_t *o, const struct tb_view *v, const struct tb_view_query *query)
+static void put_routes(json_t *o, const struct tb_overview *v, const struct tb_overview_query *query)
 {
-    json_object_set_new(o, "sort", text(tb_view_sort_name(query->sort)));
+    json_object_set_new(o, "sort", text(tb_overview_sort_name(query->sort)));
     json_object_set_new(o, "matching", number(v->route_count));
     json_object_set_new(o, "total", stats(&v->total));
     json_object_set_new(o, "window", window(v, &v->window));
@@ -285,47 +285,48 @@ static void put_routes(json_t *o, const struct tb_view *v, const struct tb_view_
     json_object_set_new(o, "routes", routes(v));
 }
 
-static void render_status(const struct tb_look *look, const struct tb_view_query *query, struct tb_buffer *out)
+static void render_status(const struct tb_look *look, const struct tb_overview_query *query, struct tb_buffer *out)
 {
     (void)query;
     write_json(status(look), out);
 }
 
-static void render_services(const struct tb_look *look, const struct tb_view_query *query, struct tb_buffer *out)
+static void render_services(const struct tb_look *look, const struct tb_overview_query *query, struct tb_buffer *out)
 {
-    struct tb_view_query none = *query;
+    struct tb_overview_query none = *query;
     none.limit = 0;
-    struct tb_view *v = make_view(look, &none);
+    struct tb_overview *v = make_view(look, &none);
     json_t *o = json_object();
     put_time(o, v);
     json_object_set_new(o, "services", services(v));
-    tb_view_free(v);
+    tb_overview_free(v);
     write_json(o, out);
 }
 
-static void render_routes(const struct tb_look *look, const struct tb_view_query *query, struct tb_buffer *out)
+static void render_routes(const struct tb_look *look, const struct tb_overview_query *query, struct tb_buffer *out)
 {
-    struct tb_view *v = make_view(look, query);
+    struct tb_overview *v = make_view(look, query);
     json_t *o = json_object();
     put_time(o, v);
     put_routes(o, v, query);
-    tb_view_free(v);
+    tb_overview_free(v);
     write_json(o, out);
 }
 
-static void render_heatmap(const struct tb_look *look, const struct tb_view_query *query, struct tb_buffer *out)
+static void render_heatmap(const struct tb_look *look, const struct tb_overview_query *query, struct tb_buffer *out)
 {
-    struct tb_view_query none = *query;
+    struct tb_overview_query none = *query;
     none.limit = 0;
-    struct tb_view *v = make_view(look, &none);
+    struct tb_overview *v = make_view(look, &none);
     json_t *o = heatmap(v);
     put_time(o, v);
     json_object_set_new(o, "matching", number(v->route_count));
-    tb_view_free(v);
+    tb_overview_free(v);
     write_json(o, out);
 }
 
-static void render_unobservable(const struct tb_look *look, const struct tb_view_query *query, struct tb_buffer *out)
+static void render_unobservable(const struct tb_look *look, const struct tb_overview_query *query,
+                                struct tb_buffer *out)
 {
     json_t *o = json_object();
     (void)query;
@@ -333,9 +334,9 @@ static void render_unobservable(const struct tb_look *look, const struct tb_view
     write_json(o, out);
 }
 
-static void render_overview(const struct tb_look *look, const struct tb_view_query *query, struct tb_buffer *out)
+static void render_overview(const struct tb_look *look, const struct tb_overview_query *query, struct tb_buffer *out)
 {
-    struct tb_view *v = make_view(look, query);
+    struct tb_overview *v = make_view(look, query);
     json_t *o = json_object();
     put_time(o, v);
     json_object_set_new(o, "status", status(look));
@@ -343,7 +344,7 @@ static void render_overview(const struct tb_look *look, const struct tb_view_que
     put_routes(o, v, query);
     json_object_set_new(o, "heatmap", heatmap(v));
     json_object_set_new(o, "unobservable", unobservable(look->snapshot));
-    tb_view_free(v);
+    tb_overview_free(v);
     write_json(o, out);
 }
 

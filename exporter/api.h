@@ -8,7 +8,7 @@
 
 #include "buffer.h"
 #include "history.h"
-#include "view.h"
+#include "overview.h"
 
 /* What the exporter knows when somebody looks. All borrowed for the call. */
 struct tb_look {
@@ -23,7 +23,7 @@ struct tb_look {
 /* One address. The table ends with a NULL path. */
 struct tb_api_page {
     const char *path;
-    void (*render)(const struct tb_look *look, const struct tb_view_query *query, struct tb_buffer *out);
+    void (*render)(const struct tb_look *look, const struct tb_overview_query *query, struct tb_buffer *out);
 };
 extern const struct tb_api_page tb_api_pages[];
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What was counted in the last five minutes, interval by interval: the page and the API (view.h) show rates and
+ * What was counted in the last five minutes, interval by interval: the page and the API (overview.h) show rates and
  * quantiles of the last minute, where a scrape shows totals. Fed by collections, at most one point every five seconds.
  *
  * Memory is bounded whatever is collected: the totals at the last point, packed (TB_HISTORY_BASE_MAX; series beyond it

@@ -136,12 +136,13 @@ static void put_point(struct tb_buffer *b, char command, double x, double y)
 }
 
 /* The last interval has just begun when it is that short: its rate would only be noise. */
-static bool is_drawn(const struct tb_view *v, size_t i)
+static bool is_drawn(const struct tb_overview *v, size_t i)
 {
     return v->ends[i] - v->ends[i + 1] >= INTERVAL_LEAST_S;
 }
 
-static double spark_value(const struct tb_view *v, const struct tb_view_moment *moments, size_t i, enum tb_spark of)
+static double spark_value(const struct tb_overview *v, const struct tb_overview_moment *moments, size_t i,
+                          enum tb_spark of)
 {
     if (!is_drawn(v, i))
         return NAN;
@@ -149,7 +150,8 @@ static double spark_value(const struct tb_view *v, const struct tb_view_moment *
 }
 
 /* Steps: a value holds for its interval. A gap where there is none. */
-void tb_html_spark(struct tb_buffer *b, const struct tb_view *v, const struct tb_view_moment *moments, enum tb_spark of)
+void tb_html_spark(struct tb_buffer *b, const struct tb_overview *v, const struct tb_overview_moment *moments,
+                   enum tb_spark of)
 {
     double max = 0;
     bool is_area = of == TB_SPARK_REQUESTS, is_drawing = false;
@@ -177,21 +179,21 @@ void tb_html_spark(struct tb_buffer *b, const struct tb_view *v, const struct tb
 }
 
 /* Of an edge between rows, from below: row 0 begins at edge 0. */
-static double edge_ns(const struct tb_view_heat *h, double row)
+static double edge_ns(const struct tb_overview_heat *h, double row)
 {
     double bucket = h->first_bucket + row * h->buckets_per_row;
     return 1e9 * exp2((bucket - 161) / 8); /* upper bound of the bucket below */
 }
 
 /* Requests per second in a cell, so that long and short intervals compare. */
-static double cell_rate(const struct tb_view *v, size_t interval, unsigned row)
+static double cell_rate(const struct tb_overview *v, size_t interval, unsigned row)
 {
     double seconds = v->ends[interval] - v->ends[interval + 1];
     return is_drawn(v, interval) ? (double)v->heat.counts[interval * v->heat.rows + row] / seconds : 0;
 }
 
 /* The smallest and the largest rate that is not 0. */
-static void find_rates(const struct tb_view *v, double *ret_min, double *ret_max)
+static void find_rates(const struct tb_overview *v, double *ret_min, double *ret_max)
 {
     *ret_min = HUGE_VAL;
     *ret_max = 0;
@@ -204,9 +206,9 @@ static void find_rates(const struct tb_view *v, double *ret_min, double *ret_max
     }
 }
 
-static void put_cells(struct tb_buffer *b, const struct tb_view *v)
+static void put_cells(struct tb_buffer *b, const struct tb_overview *v)
 {
-    const struct tb_view_heat *h = &v->heat;
+    const struct tb_overview_heat *h = &v->heat;
     double width = 300 / v->ends[0], min, max;
     find_rates(v, &min, &max);
     for (size_t i = 0; i < v->interval_count; i++) {
@@ -223,15 +225,15 @@ static void put_cells(struct tb_buffer *b, const struct tb_view *v)
             tb_puts(b, "\" y=\"");
             tb_put_u64(b, h->rows - 1 - row);
             tb_puts(b, "\" width=\"");
-            put_decimals(b, (v->ends[i] - v->ends[i + 1]) * width, 1);
+            put_decimals(b, (v->ends[i] - v->ends[i + 1]) * width + 0.3, 1); /* no gaps by rounding */
             tb_puts(b, "\" height=\"1\"/>");
         }
     }
 }
 
-static void put_p95(struct tb_buffer *b, const struct tb_view *v)
+static void put_p95(struct tb_buffer *b, const struct tb_overview *v)
 {
-    const struct tb_view_heat *h = &v->heat;
+    const struct tb_overview_heat *h = &v->heat;
     bool is_drawing = false;
     tb_puts(b, "<path class=\"line\" d=\"");
     for (size_t i = 0; i < v->interval_count; i++) {
@@ -249,9 +251,9 @@ static void put_p95(struct tb_buffer *b, const struct tb_view *v)
     tb_puts(b, "\"/>");
 }
 
-void tb_html_heat(struct tb_buffer *b, const struct tb_view *v)
+void tb_html_heat(struct tb_buffer *b, const struct tb_overview *v)
 {
-    const struct tb_view_heat *h = &v->heat;
+    const struct tb_overview_heat *h = &v->heat;
     if (!h->rows) {
         tb_puts(b, "<p class=\"quiet\">No request was timed in this time.</p>");
         return;

@@ -8,7 +8,7 @@
 #define TB_HTML_H
 
 #include "buffer.h"
-#include "view.h"
+#include "overview.h"
 
 /* tb_html_text - for content and for attributes in quotes. @text is valid UTF-8. */
 void tb_html_text(struct tb_buffer *b, const char *text);
@@ -24,10 +24,10 @@ void tb_html_percent(struct tb_buffer *b, double ratio);   /* 2.5 %; NAN: a dash
 enum tb_spark { TB_SPARK_REQUESTS /* per second */, TB_SPARK_P95 };
 
 /* tb_html_spark - one drawing of the view's intervals; nothing when it has none. @moments may be NULL. */
-void tb_html_spark(struct tb_buffer *b, const struct tb_view *v, const struct tb_view_moment *moments,
+void tb_html_spark(struct tb_buffer *b, const struct tb_overview *v, const struct tb_overview_moment *moments,
                    enum tb_spark of);
 
 /* tb_html_heat - the heat map with its labels and the line of the p95; a sentence when there is nothing to draw. */
-void tb_html_heat(struct tb_buffer *b, const struct tb_view *v);
+void tb_html_heat(struct tb_buffer *b, const struct tb_overview *v);
 
 #endif

@@ -43,24 +43,24 @@ static bool parse_limit(const char *text, size_t *ret)
 {
     char *end;
     unsigned long n = strtoul(text, &end, 10);
-    if (*text < '0' || *text > '9' || *end || n > TB_VIEW_LIMIT_MAX)
+    if (*text < '0' || *text > '9' || *end || n > TB_OVERVIEW_LIMIT_MAX)
         return false;
     *ret = n;
     return true;
 }
 
 /* Returns NULL, or what is wrong with the query. */
-static const char *read_query(const struct tb_http_request *r, struct tb_view_query *ret)
+static const char *read_query(const struct tb_http_request *r, struct tb_overview_query *ret)
 {
     const char *sort = "", *limit = "";
-    *ret = (struct tb_view_query){.sort = TB_VIEW_SORT_RATE, .limit = TB_VIEW_LIMIT};
+    *ret = (struct tb_overview_query){.sort = TB_OVERVIEW_SORT_RATE, .limit = TB_OVERVIEW_LIMIT};
     if (!argument(r, "service", &ret->service) || !argument(r, "method", &ret->method) ||
         !argument(r, "route", &ret->route) || !argument(r, "host", &ret->host) ||
         !argument(r, "search", &ret->search) || !argument(r, "sort", &sort) || !argument(r, "limit", &limit))
         return "an argument is given twice";
     if (*sort)
-        ret->sort = tb_view_sort_find(sort);
-    if (ret->sort == TB_VIEW_SORT_COUNT)
+        ret->sort = tb_overview_sort_find(sort);
+    if (ret->sort == TB_OVERVIEW_SORT_COUNT)
         return "sort: not one of the orders in docs/api.md";
     if (*limit && !parse_limit(limit, &ret->limit))
         return "limit: not a number from 0 to 10000";
@@ -71,11 +71,11 @@ static const char *read_query(const struct tb_http_request *r, struct tb_view_qu
  */
 
 static void look_at(struct tb_http_request *r, const char *type,
-                    void (*render)(const struct tb_look *look, const struct tb_view_query *query,
+                    void (*render)(const struct tb_look *look, const struct tb_overview_query *query,
                                    struct tb_buffer *out))
 {
     static const char *const later[] = {MHD_HTTP_HEADER_RETRY_AFTER, "1", NULL};
-    struct tb_view_query query;
+    struct tb_overview_query query;
     struct tb_look look;
     struct tb_buffer out = {0};
     const char *wrong = read_query(r, &query);

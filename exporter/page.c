@@ -34,10 +34,10 @@ static void put_argument(struct tb_buffer *b, const char *name, const char *valu
     tb_html_argument(b, value);
 }
 
-void tb_page_link(struct tb_buffer *b, const struct tb_view_query *q)
+void tb_page_link(struct tb_buffer *b, const struct tb_overview_query *q)
 {
     char limit[24] = "";
-    if (q->limit != TB_VIEW_LIMIT)
+    if (q->limit != TB_OVERVIEW_LIMIT)
         snprintf(limit, sizeof limit, "%zu", q->limit);
     tb_puts(b, "<a href=\"?");
     put_argument(b, "service", q->service);
@@ -45,29 +45,29 @@ void tb_page_link(struct tb_buffer *b, const struct tb_view_query *q)
     put_argument(b, "route", q->route);
     put_argument(b, "host", q->host);
     put_argument(b, "search", q->search);
-    put_argument(b, "sort", q->sort == TB_VIEW_SORT_RATE ? "" : tb_view_sort_name(q->sort));
+    put_argument(b, "sort", q->sort == TB_OVERVIEW_SORT_RATE ? "" : tb_overview_sort_name(q->sort));
     put_argument(b, "limit", limit);
     tb_puts(b, "\">");
 }
 
 void tb_page_service_link(struct tb_buffer *b, const struct tb_page *p, const char *service)
 {
-    struct tb_view_query q = {.service = service, .sort = p->query->sort, .limit = p->query->limit};
+    struct tb_overview_query q = {.service = service, .sort = p->query->sort, .limit = p->query->limit};
     tb_page_link(b, &q);
     tb_puts(b, "<bdi>");
     tb_html_text(b, service);
     tb_puts(b, "</bdi></a>");
 }
 
-void tb_page_route_link(struct tb_buffer *b, const struct tb_page *p, const struct tb_view_route *r)
+void tb_page_route_link(struct tb_buffer *b, const struct tb_page *p, const struct tb_overview_route *r)
 {
     const struct tb_snap_series *e = r->like;
-    struct tb_view_query q = {.service = e->service->name,
-                              .method = tb_method_name(e->key.method),
-                              .route = e->key.route,
-                              .host = e->key.target,
-                              .sort = p->query->sort,
-                              .limit = p->query->limit};
+    struct tb_overview_query q = {.service = e->service->name,
+                                  .method = tb_method_name(e->key.method),
+                                  .route = e->key.route,
+                                  .host = e->key.target,
+                                  .sort = p->query->sort,
+                                  .limit = p->query->limit};
     tb_page_link(b, &q);
     tb_puts(b, "<span class=\"method\">");
     tb_html_text(b, q.method);
@@ -85,7 +85,7 @@ double tb_page_rate(const struct tb_page *p, uint64_t count)
     return p->v->window_seconds > 0 ? (double)count / p->v->window_seconds : NAN;
 }
 
-double tb_page_error_ratio(const struct tb_page *p, const struct tb_view_stats *w)
+double tb_page_error_ratio(const struct tb_page *p, const struct tb_overview_stats *w)
 {
     return p->v->window_seconds > 0 && w->requests ? (double)w->server_errors / (double)w->requests : NAN;
 }
@@ -110,8 +110,8 @@ static void put_title(struct tb_buffer *b, const struct tb_page *p)
 /* Where one is: all, a service, a route. */
 static void put_where(struct tb_buffer *b, const struct tb_page *p)
 {
-    const struct tb_view_query *q = p->query;
-    struct tb_view_query all = {.sort = q->sort, .limit = q->limit};
+    const struct tb_overview_query *q = p->query;
+    struct tb_overview_query all = {.sort = q->sort, .limit = q->limit};
     bool is_all = !tb_page_is_given(q->service) && !tb_page_is_given(q->route);
     tb_puts(b, "<nav aria-label=\"Shown\">");
     if (!is_all) {
@@ -221,7 +221,7 @@ static void tile_duration(struct tb_buffer *b, const char *id, const char *name,
 
 static void put_tiles(struct tb_buffer *b, const struct tb_page *p)
 {
-    const struct tb_view_stats *w = &p->v->window;
+    const struct tb_overview_stats *w = &p->v->window;
     double ratio = tb_page_error_ratio(p, w);
     uint64_t in_flight = 0;
     for (size_t i = 0; i < p->v->service_count; i++)
@@ -252,7 +252,7 @@ static void put_heat(struct tb_buffer *b, const struct tb_page *p)
     tb_html_heat(b, p->v);
 }
 
-static void put_top_open(struct tb_buffer *b, const struct tb_page *p, const struct tb_view_route *r)
+static void put_top_open(struct tb_buffer *b, const struct tb_page *p, const struct tb_overview_route *r)
 {
     tb_puts(b, "<li><span class=\"name\">");
     tb_page_route_link(b, p, r);
@@ -263,7 +263,7 @@ static void put_top_open(struct tb_buffer *b, const struct tb_page *p, const str
 
 static void put_slowest(struct tb_buffer *b, const struct tb_page *p)
 {
-    for (size_t i = 0; i < TB_VIEW_TOP && p->v->slowest[i]; i++) {
+    for (size_t i = 0; i < TB_OVERVIEW_TOP && p->v->slowest[i]; i++) {
         put_top_open(b, p, p->v->slowest[i]);
         tb_html_duration(b, p->v->slowest[i]->window.p95_ns);
         tb_puts(b, "</b></li>");
@@ -274,8 +274,8 @@ static void put_slowest(struct tb_buffer *b, const struct tb_page *p)
 
 static void put_failing(struct tb_buffer *b, const struct tb_page *p)
 {
-    for (size_t i = 0; i < TB_VIEW_TOP && p->v->failing[i]; i++) {
-        const struct tb_view_stats *w = &p->v->failing[i]->window;
+    for (size_t i = 0; i < TB_OVERVIEW_TOP && p->v->failing[i]; i++) {
+        const struct tb_overview_stats *w = &p->v->failing[i]->window;
         put_top_open(b, p, p->v->failing[i]);
         tb_html_rate(b, tb_page_rate(p, w->server_errors));
         tb_puts(b, "/s <small>");
@@ -354,10 +354,10 @@ static void put_part(struct tb_buffer *b, const struct tb_page *p, const char *n
             parts[i].put(b, p);
 }
 
-void tb_page_render(const struct tb_look *look, const struct tb_view_query *query, struct tb_buffer *out)
+void tb_page_render(const struct tb_look *look, const struct tb_overview_query *query, struct tb_buffer *out)
 {
     static const char open[] = "<!--#", close[] = "-->";
-    struct tb_view *v = tb_view_make(look->snapshot, look->history, query, look->now_ns);
+    struct tb_overview *v = tb_overview_make(look->snapshot, look->history, query, look->now_ns);
     struct tb_page p = {look, query, v};
     size_t len;
     const char *at = tb_asset_template(&len);
@@ -370,5 +370,5 @@ void tb_page_render(const struct tb_look *look, const struct tb_view_query *quer
         at = end + sizeof close - 1;
     }
     tb_puts(out, at);
-    tb_view_free(v);
+    tb_overview_free(v);
 }

@@ -14,7 +14,7 @@
     "'self'; "                                                                                                         \
     "base-uri 'none'; frame-ancestors 'none'"
 
-void tb_page_render(const struct tb_look *look, const struct tb_view_query *query, struct tb_buffer *out);
+void tb_page_render(const struct tb_look *look, const struct tb_overview_query *query, struct tb_buffer *out);
 
 /* A file that is built in. The table ends with a NULL path. */
 struct tb_asset {

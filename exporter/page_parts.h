@@ -7,21 +7,21 @@
 
 struct tb_page {
     const struct tb_look *look;
-    const struct tb_view_query *query;
-    const struct tb_view *v;
+    const struct tb_overview_query *query;
+    const struct tb_overview *v;
 };
 
 /* `<a href="?...">` of a query; the caller closes it. */
-void tb_page_link(struct tb_buffer *b, const struct tb_view_query *q);
+void tb_page_link(struct tb_buffer *b, const struct tb_overview_query *q);
 /* The whole link to a service, or to a route; the order and the number of routes are kept. */
 void tb_page_service_link(struct tb_buffer *b, const struct tb_page *p, const char *service);
-void tb_page_route_link(struct tb_buffer *b, const struct tb_page *p, const struct tb_view_route *r);
+void tb_page_route_link(struct tb_buffer *b, const struct tb_page *p, const struct tb_overview_route *r);
 
 bool tb_page_is_given(const char *text); /* neither NULL nor "" */
 
 /* Of the window; NAN when there is none. */
 double tb_page_rate(const struct tb_page *p, uint64_t count);
-double tb_page_error_ratio(const struct tb_page *p, const struct tb_view_stats *w);
+double tb_page_error_ratio(const struct tb_page *p, const struct tb_overview_stats *w);
 /* tb_page_error_class - " bad", " warn" or "". */
 const char *tb_page_error_class(double ratio);
 

@@ -46,7 +46,8 @@ static void cell_errors(struct tb_buffer *b, double ratio)
     tb_puts(b, "</td>");
 }
 
-static void cell_spark(struct tb_buffer *b, const struct tb_page *p, const struct tb_view_moment *m, enum tb_spark of)
+static void cell_spark(struct tb_buffer *b, const struct tb_page *p, const struct tb_overview_moment *m,
+                       enum tb_spark of)
 {
     tb_puts(b, "<td class=\"wide\">");
     tb_html_spark(b, p->v, m, of);
@@ -71,7 +72,7 @@ static void put_state(struct tb_buffer *b, const struct tb_snap_service *e)
 void tb_page_services(struct tb_buffer *b, const struct tb_page *p)
 {
     for (size_t i = 0; i < p->v->service_count; i++) {
-        const struct tb_view_service *s = &p->v->services[i];
+        const struct tb_overview_service *s = &p->v->services[i];
         const struct tb_snap_service *e = s->service;
         tb_puts(b, "<tr><th scope=\"row\" class=\"name\">");
         tb_page_service_link(b, p, e->name);
@@ -118,8 +119,8 @@ static void put_option(struct tb_buffer *b, const char *value, const char *label
 
 void tb_page_form(struct tb_buffer *b, const struct tb_page *p)
 {
-    static const size_t limits[] = {10, TB_VIEW_LIMIT, 200, 1000};
-    const struct tb_view_query *q = p->query;
+    static const size_t limits[] = {10, TB_OVERVIEW_LIMIT, 200, 1000};
+    const struct tb_overview_query *q = p->query;
     tb_puts(b, "<form id=\"form\" method=\"get\" action=\"?\" role=\"search\">");
     put_hidden(b, "method", q->method);
     put_hidden(b, "route", q->route);
@@ -134,8 +135,9 @@ void tb_page_form(struct tb_buffer *b, const struct tb_page *p)
         put_option(b, name, name, tb_page_is_given(q->service) && strcmp(name, q->service) == 0);
     }
     tb_puts(b, "</select></label><label>Order<select name=\"sort\">");
-    for (unsigned i = 0; i < TB_VIEW_SORT_COUNT; i++)
-        put_option(b, tb_view_sort_name((enum tb_view_sort)i), tb_view_sort_label((enum tb_view_sort)i), q->sort == i);
+    for (unsigned i = 0; i < TB_OVERVIEW_SORT_COUNT; i++)
+        put_option(b, tb_overview_sort_name((enum tb_overview_sort)i), tb_overview_sort_label((enum tb_overview_sort)i),
+                   q->sort == i);
     tb_puts(b, "</select></label><label>At most<select name=\"limit\">");
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
         char text[24];
@@ -145,16 +147,16 @@ void tb_page_form(struct tb_buffer *b, const struct tb_page *p)
     tb_puts(b, "</select></label><button type=\"submit\">Show</button></form>");
 }
 
-static void put_heading(struct tb_buffer *b, const struct tb_page *p, const char *text, enum tb_view_sort sort,
+static void put_heading(struct tb_buffer *b, const struct tb_page *p, const char *text, enum tb_overview_sort sort,
                         const char *class)
 {
     bool is_sorted = p->query->sort == sort;
     tb_puts(b, "<th scope=\"col\" class=\"");
     tb_puts(b, class);
-    tb_puts(b, !is_sorted                  ? "\">"
-               : sort == TB_VIEW_SORT_NAME ? "\" aria-sort=\"ascending\">"
-                                           : "\" aria-sort=\"descending\">");
-    struct tb_view_query q = *p->query;
+    tb_puts(b, !is_sorted                      ? "\">"
+               : sort == TB_OVERVIEW_SORT_NAME ? "\" aria-sort=\"ascending\">"
+                                               : "\" aria-sort=\"descending\">");
+    struct tb_overview_query q = *p->query;
     q.sort = sort;
     tb_page_link(b, &q);
     tb_puts(b, text);
@@ -164,25 +166,25 @@ static void put_heading(struct tb_buffer *b, const struct tb_page *p, const char
 void tb_page_routes_head(struct tb_buffer *b, const struct tb_page *p)
 {
     tb_puts(b, "<thead id=\"routes-head\"><tr><th scope=\"col\">Service</th>");
-    put_heading(b, p, "Route", TB_VIEW_SORT_NAME, "name");
+    put_heading(b, p, "Route", TB_OVERVIEW_SORT_NAME, "name");
     tb_puts(
         b,
         "<th scope=\"col\" class=\"wide\"><span class=\"hidden\">Requests per second, last five minutes</span></th>");
-    put_heading(b, p, "Requests/s", TB_VIEW_SORT_RATE, "n");
-    put_heading(b, p, "Errors", TB_VIEW_SORT_ERROR_RATIO, "n");
-    put_heading(b, p, "p50", TB_VIEW_SORT_P50, "n");
-    put_heading(b, p, "p95", TB_VIEW_SORT_P95, "n");
-    put_heading(b, p, "p99", TB_VIEW_SORT_P99, "n");
+    put_heading(b, p, "Requests/s", TB_OVERVIEW_SORT_RATE, "n");
+    put_heading(b, p, "Errors", TB_OVERVIEW_SORT_ERROR_RATIO, "n");
+    put_heading(b, p, "p50", TB_OVERVIEW_SORT_P50, "n");
+    put_heading(b, p, "p95", TB_OVERVIEW_SORT_P95, "n");
+    put_heading(b, p, "p99", TB_OVERVIEW_SORT_P99, "n");
     tb_puts(b, "<th scope=\"col\" class=\"wide\">p95, last five minutes</th><th scope=\"col\" class=\"n\">Aborted</th>"
                "<th scope=\"col\" class=\"n\">5xx</th>");
-    put_heading(b, p, "Requests", TB_VIEW_SORT_REQUESTS, "n");
+    put_heading(b, p, "Requests", TB_OVERVIEW_SORT_REQUESTS, "n");
     tb_puts(b, "</tr></thead>");
 }
 
 void tb_page_routes(struct tb_buffer *b, const struct tb_page *p)
 {
     for (size_t i = 0; i < p->v->listed; i++) {
-        const struct tb_view_route *r = &p->v->routes[i];
+        const struct tb_overview_route *r = &p->v->routes[i];
         tb_puts(b, "<tr><td class=\"service\">");
         tb_page_service_link(b, p, r->like->service->name);
         tb_puts(b, "</td><th scope=\"row\" class=\"name\">");

@@ -106,7 +106,7 @@
                 return;
             const level = 1 + Math.floor(6 * (max > min ? Math.log(x / min) / Math.log(max / min) : 1));
             cells.push(make("rect", {class: "h" + level, x: (300 * place(ends, i)).toFixed(1), y: rows - 1 - row,
-                width: (300 * (place(ends, i + 1) - place(ends, i))).toFixed(1), height: 1}));
+                width: (300 * (place(ends, i + 1) - place(ends, i)) + 0.3).toFixed(1), height: 1}));
         }));
         return cells;
     }

@@ -20,11 +20,11 @@
 #define SECOND UINT64_C(1000000000)
 #define NAMES 300u
 
-static char *page_of(struct tb_snapshot *s, struct tb_history *h, struct tb_view_query query, uint64_t now_ns)
+static char *page_of(struct tb_snapshot *s, struct tb_history *h, struct tb_overview_query query, uint64_t now_ns)
 {
     struct tb_look look = {s, h, now_ns, SECOND, "writable", "/metrics"};
     struct tb_buffer out = {0};
-    query.limit = query.limit ? query.limit : TB_VIEW_LIMIT;
+    query.limit = query.limit ? query.limit : TB_OVERVIEW_LIMIT;
     tb_page_render(&look, &query, &out);
     tb_put(&out, "", 1);
     assert_int_equal(strlen(out.data) + 1, out.len);
@@ -62,13 +62,13 @@ static char *page_of_names(void (*name)(unsigned i, char ret[24]))
     assert_int_equal(s->service_count, NAMES);
     /* as they are shown: without control characters and wrong bytes */
     const struct tb_snap_series *e = s->series[0];
-    struct tb_view_query query = {.service = e->service->name,
-                                  .method = "GET",
-                                  .route = e->key.route,
-                                  .host = e->key.target,
-                                  .search = e->key.route};
+    struct tb_overview_query query = {.service = e->service->name,
+                                      .method = "GET",
+                                      .route = e->key.route,
+                                      .host = e->key.target,
+                                      .search = e->key.route};
     char *some = page_of(s, h, query, 31 * SECOND);
-    query = (struct tb_view_query){.limit = NAMES};
+    query = (struct tb_overview_query){.limit = NAMES};
     char *all = page_of(s, h, query, 31 * SECOND), *both = tb_format("%s%s", some, all);
     free(some);
     free(all);
@@ -113,7 +113,7 @@ static void no_service_says_what_to_do(void **state)
     struct tb_history *h = tb_history_new();
     tb_snapshot_begin(s, 1700000000 * SECOND);
     tb_snapshot_finish(s);
-    char *page = page_of(s, h, (struct tb_view_query){0}, 5 * SECOND);
+    char *page = page_of(s, h, (struct tb_overview_query){0}, 5 * SECOND);
     assert_non_null(strstr(page, "id=\"empty\"><h2>Nothing is recorded yet"));
     assert_non_null(strstr(page, "tickbird run --service"));
     assert_null(strstr(page, "nan"));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * view.h and api.h: sums by service and route, of all time and of the last minute, against figures known from what was
- * put in; orders, selections, tops, the heat map; and the JSON, read back by the library, with hostile names.
+ * overview.h and api.h: sums by service and route, of all time and of the last minute, against figures known from what
+ * was put in; orders, selections, tops, the heat map; and the JSON, read back by the library, with hostile names.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -65,10 +65,10 @@ static void pass(uint64_t seconds)
     tb_history_note(h, s, now_ns);
 }
 
-static struct tb_view *view(struct tb_view_query query)
+static struct tb_overview *view(struct tb_overview_query query)
 {
     query.limit = query.limit ? query.limit : 10;
-    return tb_view_make(s, h, &query, now_ns);
+    return tb_overview_make(s, h, &query, now_ns);
 }
 
 static bool is_near(double found_ns, double ns)
@@ -99,7 +99,7 @@ static void the_window_is_the_last_minute(void **state)
 {
     (void)state;
     some_traffic();
-    struct tb_view *v = view((struct tb_view_query){.sort = TB_VIEW_SORT_RATE});
+    struct tb_overview *v = view((struct tb_overview_query){.sort = TB_OVERVIEW_SORT_RATE});
     assert_true(fabs(v->window_seconds - 60) < 0.001);
     assert_int_equal(v->route_count, 4);
     assert_string_equal(v->routes[0].like->key.route, "/cart");
@@ -122,14 +122,14 @@ static void the_window_is_the_last_minute(void **state)
     assert_string_equal(v->routes[3].like->key.route, "/never");
     assert_int_equal(v->routes[3].total.aborted, 24);
     assert_int_equal(v->routes[3].total.requests, 0);
-    tb_view_free(v);
+    tb_overview_free(v);
 }
 
 static void services_are_the_sums_of_their_routes(void **state)
 {
     (void)state;
     some_traffic();
-    struct tb_view *v = view((struct tb_view_query){0});
+    struct tb_overview *v = view((struct tb_overview_query){0});
     assert_int_equal(v->service_count, 2);
     assert_string_equal(v->services[0].service->name, "api");
     assert_int_equal(v->services[0].window.requests, 12);
@@ -141,29 +141,29 @@ static void services_are_the_sums_of_their_routes(void **state)
     for (size_t i = 0; i < v->interval_count; i++)
         requests += v->services[1].moments[i].requests;
     assert_int_equal(requests, 12 * 12);
-    tb_view_free(v);
+    tb_overview_free(v);
 }
 
 static void a_query_selects_and_sorts(void **state)
 {
     (void)state;
     some_traffic();
-    struct tb_view *v = view((struct tb_view_query){.service = "api"});
+    struct tb_overview *v = view((struct tb_overview_query){.service = "api"});
     assert_int_equal(v->route_count, 1);
     assert_int_equal(v->window.requests, 12);
     assert_int_equal(v->service_count, 2);
-    tb_view_free(v);
-    v = view((struct tb_view_query){.search = "CART"});
+    tb_overview_free(v);
+    v = view((struct tb_overview_query){.search = "CART"});
     assert_int_equal(v->route_count, 1);
-    tb_view_free(v);
-    v = view((struct tb_view_query){.route = "/car"});
+    tb_overview_free(v);
+    v = view((struct tb_overview_query){.route = "/car"});
     assert_int_equal(v->route_count, 0);
-    tb_view_free(v);
-    v = view((struct tb_view_query){.sort = TB_VIEW_SORT_P95});
+    tb_overview_free(v);
+    v = view((struct tb_overview_query){.sort = TB_OVERVIEW_SORT_P95});
     assert_string_equal(v->routes[0].like->key.route, "/slow");
     assert_string_equal(v->routes[3].like->key.route, "/never"); /* nothing known: last */
-    tb_view_free(v);
-    v = view((struct tb_view_query){.sort = TB_VIEW_SORT_NAME, .limit = 2});
+    tb_overview_free(v);
+    v = view((struct tb_overview_query){.sort = TB_OVERVIEW_SORT_NAME, .limit = 2});
     assert_string_equal(v->routes[0].like->key.route, "/slow");
     assert_string_equal(v->routes[1].like->key.route, "/cart");
     assert_int_equal(v->route_count, 4);
@@ -173,7 +173,7 @@ static void a_query_selects_and_sorts(void **state)
     assert_null(v->slowest[2]);
     assert_string_equal(v->failing[0]->like->key.route, "/cart");
     assert_null(v->failing[1]);
-    tb_view_free(v);
+    tb_overview_free(v);
 }
 
 static void without_history_there_is_no_window(void **state)
@@ -181,12 +181,12 @@ static void without_history_there_is_no_window(void **state)
     (void)state;
     get("shop", "/", 200, MS, 5);
     pass(0);
-    struct tb_view *v = view((struct tb_view_query){0});
+    struct tb_overview *v = view((struct tb_overview_query){0});
     assert_true(v->window_seconds == 0);
     assert_int_equal(v->window.requests, 0);
     assert_int_equal(v->total.requests, 5);
     assert_int_equal(v->heat.rows, 0);
-    tb_view_free(v);
+    tb_overview_free(v);
 }
 
 static void nothing_at_all_is_fine(void **state)
@@ -194,9 +194,9 @@ static void nothing_at_all_is_fine(void **state)
     (void)state;
     pass(0);
     pass(5);
-    struct tb_view *v = view((struct tb_view_query){0});
+    struct tb_overview *v = view((struct tb_overview_query){0});
     assert_int_equal(v->service_count + v->route_count, 0);
-    tb_view_free(v);
+    tb_overview_free(v);
 }
 
 static void every_timed_request_is_on_the_heat_map(void **state)
@@ -210,13 +210,13 @@ static void every_timed_request_is_on_the_heat_map(void **state)
             get(k % 2 ? "shop" : "api", "/", 200, (uint64_t)(1000 * exp2(rand() % 300 / 10.0)), 1);
         get("shop", "/untimed", 200, 0, 1);
     }
-    struct tb_view *v = view((struct tb_view_query){0});
+    struct tb_overview *v = view((struct tb_overview_query){0});
     uint64_t shown = 0;
-    assert_in_range(v->heat.rows, 2, TB_VIEW_ROWS_MAX);
+    assert_in_range(v->heat.rows, 2, TB_OVERVIEW_ROWS_MAX);
     for (size_t i = 0; i < v->interval_count * v->heat.rows; i++)
         shown += v->heat.counts[i];
     assert_int_equal(shown, sent);
-    tb_view_free(v);
+    tb_overview_free(v);
 }
 
 /* Many services and routes, where the totals are known in closed form. */
@@ -233,20 +233,20 @@ static void many_of_both_add_up(void **state)
         }
     }
     pass(60);
-    struct tb_view *v = view((struct tb_view_query){.sort = TB_VIEW_SORT_ERRORS});
+    struct tb_overview *v = view((struct tb_overview_query){.sort = TB_OVERVIEW_SORT_ERRORS});
     assert_int_equal(v->route_count, 10000);
     assert_int_equal(v->window.requests, 200 * 1275);
     assert_int_equal(v->window.server_errors, 200 * (1 + 11 + 21 + 31 + 41));
     assert_string_equal(v->routes[0].like->key.route, "/r40");
     for (size_t i = 0; i < 200; i++)
         assert_int_equal(v->services[i].window.requests, 1275);
-    tb_view_free(v);
+    tb_overview_free(v);
 }
 
 /* --- JSON ------------------------------------------------------------------------------------------------------------
  */
 
-static json_t *ask(const char *path, struct tb_view_query query)
+static json_t *ask(const char *path, struct tb_overview_query query)
 {
     struct tb_look look = {s, h, now_ns, SECOND, "writable", "/metrics"};
     const struct tb_api_page *page = tb_api_pages;
@@ -274,7 +274,7 @@ static void the_json_says_the_same(void **state)
 {
     (void)state;
     some_traffic();
-    json_t *o = ask("/api/v1/routes", (struct tb_view_query){.service = "shop"});
+    json_t *o = ask("/api/v1/routes", (struct tb_overview_query){.service = "shop"});
     assert_true(number_at(o, "matching", NULL) == 3);
     assert_true(fabs(number_at(o, "window", "requests_per_second") - 144 / 60.0) < 0.01);
     json_t *cart = json_array_get(json_object_get(o, "routes"), 0);
@@ -285,7 +285,7 @@ static void the_json_says_the_same(void **state)
     json_t *history = json_object_get(cart, "history");
     assert_int_equal(json_array_size(json_object_get(history, "requests")), ends - 1);
     json_decref(o);
-    o = ask("/api/v1/overview", (struct tb_view_query){.sort = TB_VIEW_SORT_NAME});
+    o = ask("/api/v1/overview", (struct tb_overview_query){.sort = TB_OVERVIEW_SORT_NAME});
     assert_int_equal(json_array_size(json_object_get(o, "services")), 2);
     assert_int_equal(json_array_size(json_object_get(o, "slowest")), 2);
     json_t *heat = json_object_get(o, "heatmap");
@@ -294,7 +294,7 @@ static void the_json_says_the_same(void **state)
     assert_int_equal(json_array_size(column) + 1, json_array_size(json_object_get(heat, "bounds_seconds")));
     json_decref(o);
     for (const struct tb_api_page *page = tb_api_pages; page->path; page++)
-        json_decref(ask(page->path, (struct tb_view_query){0}));
+        json_decref(ask(page->path, (struct tb_overview_query){0}));
 }
 
 static void what_is_not_known_is_null(void **state)
@@ -302,7 +302,7 @@ static void what_is_not_known_is_null(void **state)
     (void)state;
     get("shop", "/", 200, 0, 5);
     pass(0);
-    json_t *o = ask("/api/v1/overview", (struct tb_view_query){0});
+    json_t *o = ask("/api/v1/overview", (struct tb_overview_query){0});
     assert_true(json_is_null(json_object_get(o, "window_seconds")));
     assert_true(json_is_null(json_object_get(o, "window")));
     assert_true(json_is_null(json_object_get(json_object_get(o, "total"), "p95_seconds")));
@@ -321,16 +321,16 @@ static void names_of_any_bytes_make_valid_json(void **state)
         get(name, name + 5, 200, MS, 1);
     }
     pass(0);
-    struct tb_view_query query = {.limit = 2000};
+    struct tb_overview_query query = {.limit = 2000};
     json_t *o = ask("/api/v1/overview", query);
     assert_int_equal(json_array_size(json_object_get(o, "routes")), 2000);
     /* and they come back as they are */
-    struct tb_view *v = view(query);
+    struct tb_overview *v = view(query);
     for (size_t i = 0; i < 2000; i++) {
         json_t *route = json_array_get(json_object_get(o, "routes"), i);
         assert_string_equal(json_string_value(json_object_get(route, "route")), v->routes[i].like->key.route);
     }
-    tb_view_free(v);
+    tb_overview_free(v);
     json_decref(o);
 }
 

@@ -4,7 +4,7 @@
  * second one adds the details of the routes that are shown. Series lie in the order of service, method, route, host, so
  * a route and a service are complete when the next one begins, and one set of scratch distributions is enough.
  */
-#include "view.h"
+#include "overview.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -22,47 +22,47 @@
 
 static const struct {
     const char *name, *label;
-} sorts[TB_VIEW_SORT_COUNT] = {
+} sorts[TB_OVERVIEW_SORT_COUNT] = {
 #define SORT(id, name, label) {name, label},
-    TB_VIEW_SORTS(SORT)
+    TB_OVERVIEW_SORTS(SORT)
 #undef SORT
 };
 
-const char *tb_view_sort_name(enum tb_view_sort sort)
+const char *tb_overview_sort_name(enum tb_overview_sort sort)
 {
-    return sort < TB_VIEW_SORT_COUNT ? sorts[sort].name : NULL;
+    return sort < TB_OVERVIEW_SORT_COUNT ? sorts[sort].name : NULL;
 }
 
-const char *tb_view_sort_label(enum tb_view_sort sort)
+const char *tb_overview_sort_label(enum tb_overview_sort sort)
 {
-    return sort < TB_VIEW_SORT_COUNT ? sorts[sort].label : NULL;
+    return sort < TB_OVERVIEW_SORT_COUNT ? sorts[sort].label : NULL;
 }
 
-enum tb_view_sort tb_view_sort_find(const char *name)
+enum tb_overview_sort tb_overview_sort_find(const char *name)
 {
     unsigned i = 0;
-    while (i < TB_VIEW_SORT_COUNT && strcmp(sorts[i].name, name) != 0)
+    while (i < TB_OVERVIEW_SORT_COUNT && strcmp(sorts[i].name, name) != 0)
         i++;
-    return (enum tb_view_sort)i;
+    return (enum tb_overview_sort)i;
 }
 
-static double sort_value(const struct tb_view_route *r, enum tb_view_sort sort)
+static double sort_value(const struct tb_overview_route *r, enum tb_overview_sort sort)
 {
-    const struct tb_view_stats *w = &r->window;
+    const struct tb_overview_stats *w = &r->window;
     switch (sort) {
-    case TB_VIEW_SORT_RATE:
+    case TB_OVERVIEW_SORT_RATE:
         return (double)w->requests;
-    case TB_VIEW_SORT_ERRORS:
+    case TB_OVERVIEW_SORT_ERRORS:
         return (double)w->server_errors;
-    case TB_VIEW_SORT_ERROR_RATIO:
+    case TB_OVERVIEW_SORT_ERROR_RATIO:
         return w->requests ? (double)w->server_errors / (double)w->requests : -1;
-    case TB_VIEW_SORT_P50:
+    case TB_OVERVIEW_SORT_P50:
         return w->p50_ns;
-    case TB_VIEW_SORT_P95:
+    case TB_OVERVIEW_SORT_P95:
         return w->p95_ns;
-    case TB_VIEW_SORT_P99:
+    case TB_OVERVIEW_SORT_P99:
         return w->p99_ns;
-    case TB_VIEW_SORT_REQUESTS:
+    case TB_OVERVIEW_SORT_REQUESTS:
         return (double)r->total.requests;
     default:
         return 0;
@@ -80,13 +80,14 @@ static int compare_names(const struct tb_snap_series *a, const struct tb_snap_se
 /* The largest first; NAN behind all numbers; then requests in all, then names, so that any order is a stable one. */
 static int compare_routes(const void *left, const void *right, void *arg)
 {
-    const struct tb_view_route *a = left, *b = right;
-    double x = sort_value(a, *(const enum tb_view_sort *)arg), y = sort_value(b, *(const enum tb_view_sort *)arg);
+    const struct tb_overview_route *a = left, *b = right;
+    double x = sort_value(a, *(const enum tb_overview_sort *)arg),
+           y = sort_value(b, *(const enum tb_overview_sort *)arg);
     if (isnan(x) != isnan(y))
         return isnan(x) ? 1 : -1;
     if (x > y || x < y)
         return x > y ? -1 : 1;
-    if (*(const enum tb_view_sort *)arg != TB_VIEW_SORT_NAME && a->total.requests != b->total.requests)
+    if (*(const enum tb_overview_sort *)arg != TB_OVERVIEW_SORT_NAME && a->total.requests != b->total.requests)
         return a->total.requests > b->total.requests ? -1 : 1;
     return compare_names(a->like, b->like);
 }
@@ -99,7 +100,7 @@ static bool is_or_any(const char *wanted, const char *value)
     return !wanted || !*wanted || strcmp(wanted, value) == 0;
 }
 
-static bool is_selected(const struct tb_view_query *q, const struct tb_snap_series *e)
+static bool is_selected(const struct tb_overview_query *q, const struct tb_snap_series *e)
 {
     const char *method = tb_method_name(e->key.method);
     if (!is_or_any(q->service, e->service->name) || !is_or_any(q->method, method) ||
@@ -113,7 +114,7 @@ static bool is_selected(const struct tb_view_query *q, const struct tb_snap_seri
 /* --- adding up -------------------------------------------------------------------------------------------------------
  */
 
-static void count_status(struct tb_view_stats *s, uint16_t status, uint64_t count)
+static void count_status(struct tb_overview_stats *s, uint16_t status, uint64_t count)
 {
     s->requests += count;
     if (status / 100 == 4)
@@ -122,7 +123,7 @@ static void count_status(struct tb_view_stats *s, uint16_t status, uint64_t coun
         s->server_errors += count;
 }
 
-static void add_counts(struct tb_view_stats *to, const struct tb_view_stats *more)
+static void add_counts(struct tb_overview_stats *to, const struct tb_overview_stats *more)
 {
     to->requests += more->requests;
     to->client_errors += more->client_errors;
@@ -130,7 +131,7 @@ static void add_counts(struct tb_view_stats *to, const struct tb_view_stats *mor
     to->aborted += more->aborted;
 }
 
-static void set_quantiles(struct tb_view_stats *s, const struct tb_distribution *d)
+static void set_quantiles(struct tb_overview_stats *s, const struct tb_distribution *d)
 {
     s->p50_ns = tb_distribution_quantile_ns(d, 0.5);
     s->p95_ns = tb_distribution_quantile_ns(d, 0.95);
@@ -140,13 +141,13 @@ static void set_quantiles(struct tb_view_stats *s, const struct tb_distribution 
 /* Some series together: their window, and interval by interval. */
 struct sum {
     struct tb_distribution total, window;
-    struct tb_view_moment *moments;
+    struct tb_overview_moment *moments;
     struct tb_distribution *intervals;
 };
 
 static struct sum sum_new(size_t intervals)
 {
-    return (struct sum){.moments = tb_alloc((intervals + 1) * sizeof(struct tb_view_moment)),
+    return (struct sum){.moments = tb_alloc((intervals + 1) * sizeof(struct tb_overview_moment)),
                         .intervals = tb_alloc((intervals + 1) * sizeof(struct tb_distribution))};
 }
 
@@ -165,9 +166,9 @@ static void sum_free(struct sum *s)
 }
 
 /* The moments of a sum; the caller's to free. */
-static struct tb_view_moment *sum_moments(const struct sum *s, size_t intervals)
+static struct tb_overview_moment *sum_moments(const struct sum *s, size_t intervals)
 {
-    struct tb_view_moment *m = tb_alloc((intervals + 1) * sizeof *m);
+    struct tb_overview_moment *m = tb_alloc((intervals + 1) * sizeof *m);
     memcpy(m, s->moments, intervals * sizeof *m);
     for (size_t i = 0; i < intervals; i++)
         m[i].p95_ns = tb_distribution_quantile_ns(&s->intervals[i], 0.95);
@@ -175,8 +176,8 @@ static struct tb_view_moment *sum_moments(const struct sum *s, size_t intervals)
 }
 
 struct making {
-    struct tb_view *v;
-    const struct tb_view_query *query;
+    struct tb_overview *v;
+    const struct tb_overview_query *query;
     struct tb_history_walk *walk;
     size_t window_from; /* the first interval of it */
     struct sum service, selected, route;
@@ -193,7 +194,7 @@ static void add_increase(struct sum *s, size_t interval, uint16_t status, const 
 }
 
 /* One series into its route, its service and, when selected, into the whole. */
-static void add_series(struct making *m, const struct tb_snap_series *e, struct tb_view_route *route)
+static void add_series(struct making *m, const struct tb_snap_series *e, struct tb_overview_route *route)
 {
     count_status(&route->total, e->key.status, e->count);
     tb_distribution_add_values(&m->service.total, &e->total, e->key.bound_set);
@@ -212,13 +213,13 @@ static void add_series(struct making *m, const struct tb_snap_series *e, struct 
     }
 }
 
-static void push_route(struct tb_view *v, const struct tb_view_route *route)
+static void push_route(struct tb_overview *v, const struct tb_overview_route *route)
 {
     v->routes = tb_grow(v->routes, v->route_count, &v->route_space, sizeof *v->routes);
     v->routes[v->route_count++] = *route;
 }
 
-static void finish_route(struct making *m, struct tb_view_service *service, struct tb_view_route *route)
+static void finish_route(struct making *m, struct tb_overview_service *service, struct tb_overview_route *route)
 {
     set_quantiles(&route->window, &m->route.window);
     tb_distribution_add(&m->service.window, &m->route.window);
@@ -240,7 +241,7 @@ static bool is_of(const struct tb_snap_series *e, enum tb_family family)
 }
 
 /* From series number @i on; returns the number of the first one that is of another service. */
-static size_t add_service(struct making *m, size_t i, struct tb_view_service *service)
+static size_t add_service(struct making *m, size_t i, struct tb_overview_service *service)
 {
     const struct tb_snapshot *s = m->v->snapshot;
     while (i < s->series_count && s->series[i]->key.family <= TB_FAMILY_REQUESTS) {
@@ -248,7 +249,7 @@ static size_t add_service(struct making *m, size_t i, struct tb_view_service *se
             i++;
             continue;
         }
-        struct tb_view_route route = {.like = s->series[i], .first = i};
+        struct tb_overview_route route = {.like = s->series[i], .first = i};
         if (route.like->service != service->service)
             break;
         m->is_selected = is_selected(m->query, route.like);
@@ -264,13 +265,13 @@ static size_t add_service(struct making *m, size_t i, struct tb_view_service *se
 
 static void add_services(struct making *m)
 {
-    struct tb_view *v = m->v;
+    struct tb_overview *v = m->v;
     const struct tb_snapshot *s = v->snapshot;
     size_t at = 0;
     v->services = tb_alloc((s->service_count + 1) * sizeof *v->services);
     v->service_count = s->service_count;
     for (size_t i = 0; i < s->service_count; i++) {
-        struct tb_view_service *service = &v->services[i];
+        struct tb_overview_service *service = &v->services[i];
         service->service = s->services[i];
         sum_clear(&m->service, v->interval_count);
         at = add_service(m, at, service);
@@ -298,13 +299,13 @@ static uint64_t increase_of_window(struct making *m, const struct tb_snap_series
 
 static void add_aborted(struct making *m)
 {
-    struct tb_view *v = m->v;
+    struct tb_overview *v = m->v;
     size_t service = 0, route = 0, answered = v->route_count; /* these are sorted by name, as yet */
     for (size_t i = 0; i < v->snapshot->series_count; i++) {
         const struct tb_snap_series *e = v->snapshot->series[i];
         if (!is_of(e, TB_FAMILY_ABORTED))
             continue;
-        struct tb_view_stats total = {.aborted = e->count}, window = {.aborted = increase_of_window(m, e)};
+        struct tb_overview_stats total = {.aborted = e->count}, window = {.aborted = increase_of_window(m, e)};
         while (v->services[service].service != e->service)
             service++;
         add_counts(&v->services[service].total, &total);
@@ -315,12 +316,12 @@ static void add_aborted(struct making *m)
         add_counts(&v->window, &window);
         while (route < answered && compare_names(v->routes[route].like, e) < 0)
             route++;
-        struct tb_view_route *last = v->route_count ? &v->routes[v->route_count - 1] : NULL;
-        struct tb_view_route *to = route < answered ? &v->routes[route] : last;
+        struct tb_overview_route *last = v->route_count ? &v->routes[v->route_count - 1] : NULL;
+        struct tb_overview_route *to = route < answered ? &v->routes[route] : last;
         if (!to || compare_names(to->like, e) != 0)
             to = last;
         if (!to || compare_names(to->like, e) != 0) {
-            struct tb_view_route only = {.like = e};
+            struct tb_overview_route only = {.like = e};
             set_quantiles(&only.window, &m->route.window); /* nothing */
             push_route(v, &only);
             v->services[service].routes++;
@@ -334,39 +335,39 @@ static void add_aborted(struct making *m)
 /* --- what is shown ---------------------------------------------------------------------------------------------------
  */
 
-static void find_top(const struct tb_view *v, enum tb_view_sort by, const struct tb_view_route **ret)
+static void find_top(const struct tb_overview *v, enum tb_overview_sort by, const struct tb_overview_route **ret)
 {
     for (size_t i = 0; i < v->route_count; i++) {
-        const struct tb_view_route *r = &v->routes[i];
-        unsigned at = TB_VIEW_TOP;
+        const struct tb_overview_route *r = &v->routes[i];
+        unsigned at = TB_OVERVIEW_TOP;
         if (!(sort_value(r, by) > 0))
             continue;
         while (at > 0 && (!ret[at - 1] || compare_routes(r, ret[at - 1], &by) < 0))
             at--;
-        for (unsigned k = TB_VIEW_TOP - 1; k > at; k--)
+        for (unsigned k = TB_OVERVIEW_TOP - 1; k > at; k--)
             ret[k] = ret[k - 1];
-        if (at < TB_VIEW_TOP)
+        if (at < TB_OVERVIEW_TOP)
             ret[at] = r;
     }
 }
 
 static int compare_first(const void *left, const void *right)
 {
-    const struct tb_view_route *const *a = left, *const *b = right;
+    const struct tb_overview_route *const *a = left, *const *b = right;
     return (*a)->first < (*b)->first ? -1 : (*a)->first > (*b)->first;
 }
 
 /* The last five minutes and the quantiles of all time of the routes that are listed: in the snapshot's order. */
 static void add_details(struct making *m)
 {
-    struct tb_view *v = m->v;
-    struct tb_view_route **order = tb_alloc((v->listed + 1) * sizeof(struct tb_view_route *));
+    struct tb_overview *v = m->v;
+    struct tb_overview_route **order = tb_alloc((v->listed + 1) * sizeof(struct tb_overview_route *));
     for (size_t i = 0; i < v->listed; i++)
         order[i] = &v->routes[i];
     if (v->listed)
         qsort(order, v->listed, sizeof *order, compare_first);
     for (size_t i = 0; i < v->listed; i++) {
-        struct tb_view_route *r = order[i];
+        struct tb_overview_route *r = order[i];
         sum_clear(&m->route, v->interval_count);
         for (size_t n = r->first; n < r->first + r->count; n++) {
             const struct tb_snap_series *e = v->snapshot->series[n];
@@ -381,7 +382,7 @@ static void add_details(struct making *m)
     free(order);
 }
 
-static void make_heat(struct tb_view_heat *heat, const struct sum *s, size_t intervals)
+static void make_heat(struct tb_overview_heat *heat, const struct sum *s, size_t intervals)
 {
     unsigned from = TB_GRID_BUCKETS, to = 0;
     for (size_t k = 0; k < intervals; k++) {
@@ -393,7 +394,7 @@ static void make_heat(struct tb_view_heat *heat, const struct sum *s, size_t int
     if (from > to)
         return;
     heat->buckets_per_row = 2; /* a factor of 1.19; wider when there would be too many */
-    while ((to / heat->buckets_per_row) - (from / heat->buckets_per_row) >= TB_VIEW_ROWS_MAX)
+    while ((to / heat->buckets_per_row) - (from / heat->buckets_per_row) >= TB_OVERVIEW_ROWS_MAX)
         heat->buckets_per_row *= 2;
     heat->first_bucket = from / heat->buckets_per_row * heat->buckets_per_row;
     heat->rows = (to - heat->first_bucket) / heat->buckets_per_row + 1;
@@ -411,7 +412,7 @@ static void make_heat(struct tb_view_heat *heat, const struct sum *s, size_t int
 
 static void find_window(struct making *m)
 {
-    struct tb_view *v = m->v;
+    struct tb_overview *v = m->v;
     uint64_t start = v->now_ns, end;
     v->interval_count = tb_history_intervals(m->walk);
     v->ends = tb_alloc((v->interval_count + 1) * sizeof *v->ends);
@@ -431,12 +432,12 @@ static void find_window(struct making *m)
     }
 }
 
-struct tb_view *tb_view_make(const struct tb_snapshot *s, const struct tb_history *h, const struct tb_view_query *query,
-                             uint64_t now_ns)
+struct tb_overview *tb_overview_make(const struct tb_snapshot *s, const struct tb_history *h,
+                                     const struct tb_overview_query *query, uint64_t now_ns)
 {
-    struct tb_view *v = tb_alloc(sizeof *v);
+    struct tb_overview *v = tb_alloc(sizeof *v);
     struct making m = {.v = v, .query = query};
-    enum tb_view_sort sort = query->sort;
+    enum tb_overview_sort sort = query->sort;
     v->snapshot = s;
     v->now_ns = now_ns;
     m.walk = tb_history_walk_begin(h, s, now_ns);
@@ -450,8 +451,8 @@ struct tb_view *tb_view_make(const struct tb_snapshot *s, const struct tb_histor
     if (v->route_count)
         qsort_r(v->routes, v->route_count, sizeof *v->routes, compare_routes, &sort);
     v->listed = v->route_count < query->limit ? v->route_count : query->limit;
-    find_top(v, TB_VIEW_SORT_P95, v->slowest);
-    find_top(v, TB_VIEW_SORT_ERRORS, v->failing);
+    find_top(v, TB_OVERVIEW_SORT_P95, v->slowest);
+    find_top(v, TB_OVERVIEW_SORT_ERRORS, v->failing);
     m.walk = tb_history_walk_begin(h, s, now_ns);
     add_details(&m);
     tb_history_walk_end(m.walk);
@@ -462,7 +463,7 @@ struct tb_view *tb_view_make(const struct tb_snapshot *s, const struct tb_histor
     return v;
 }
 
-void tb_view_free(struct tb_view *v)
+void tb_overview_free(struct tb_overview *v)
 {
     if (!v)
         return;
