@@ -42,14 +42,14 @@ struct tb_health_regions tb_health_count_regions(const struct tb_snapshot *s)
     return h;
 }
 
-static const char *inside_help(unsigned bit)
+const char *tb_unobservable_help(unsigned bit)
 {
     static const char *const texts[] = {
 #define UNOBSERVABLE(id, reason, help) help,
 #include "agent/unobservable.def"
 #undef UNOBSERVABLE
     };
-    return bit < sizeof texts / sizeof *texts ? texts[bit] : "A newer agent knows.";
+    return bit < sizeof texts / sizeof *texts ? texts[bit] : "Does what only a newer version knows.";
 }
 
 static const char *outside_help(const char *reason)
@@ -77,8 +77,8 @@ size_t tb_health_unobservable(const struct tb_snapshot *s, struct tb_health_unob
             if (!(e->unobservable >> bit & 1))
                 continue;
             list = tb_grow(list, count, &space, sizeof *list);
-            list[count++] =
-                (struct tb_health_unobservable){e->name, e->label, tb_unobservable_name(bit), inside_help(bit)};
+            list[count++] = (struct tb_health_unobservable){e->name, e->label, tb_unobservable_name(bit),
+                                                            tb_unobservable_help(bit)};
         }
     }
     for (size_t i = 0, inside = count; i < s->unobserved_count; i++) {

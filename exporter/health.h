@@ -32,6 +32,9 @@ struct tb_health_unobservable {
     const char *help; /* a sentence */
 };
 
+/* tb_unobservable_help - what a bit of tb_owner.unobservable means: a sentence. */
+const char *tb_unobservable_help(unsigned bit);
+
 /*
  * tb_health_unobservable - what processes say of themselves, then what was found from outside; a reason that both give,
  * once. The list is the caller's to free. Returns its length.

@@ -12,10 +12,11 @@
 #define JSON_TYPE "application/json"
 #define ANSWER_BYTES ((size_t)256 << 10) /* of an ordinary one */
 
+static const char policy[] = TB_PAGE_POLICY;
 static const char *const look_headers[] = {
-    "Content-Security-Policy", TB_PAGE_POLICY, "Cache-Control", "no-store", "Referrer-Policy", "no-referrer", NULL};
+    "Content-Security-Policy", policy, "Cache-Control", "no-store", "Referrer-Policy", "no-referrer", NULL};
 static const char *const asset_headers[] = {
-    "Content-Security-Policy", TB_PAGE_POLICY, "Cache-Control", "no-cache", "Referrer-Policy", "no-referrer", NULL};
+    "Content-Security-Policy", policy, "Cache-Control", "no-cache", "Referrer-Policy", "no-referrer", NULL};
 
 static void refuse(struct tb_http_request *r, const char *why)
 {

@@ -3,6 +3,7 @@
  * `tickbird status`: which programs record here, what they have counted, what could not be observed and why, and which
  * regions cannot be read. It reads; it changes nothing.
  */
+#include "exporter/health.h"
 #include "listeners.h"
 #include "output.h"
 #include "exporter/selection.h"
@@ -45,18 +46,6 @@ struct request {
 static bool is_loss(enum tb_counter counter)
 {
     return counter != TB_COUNTER_CONN_SEEN && counter != TB_COUNTER_ROUTE_CHANGES;
-}
-
-/* What a bit of an owner's `unobservable` word means. */
-static const char *unobservable_help(unsigned bit)
-{
-    static const char *const texts[] = {
-#define UNOBSERVABLE(id, reason, help) help,
-#include "agent/unobservable.def"
-#undef UNOBSERVABLE
-    };
-    return bit < sizeof(texts) / sizeof(texts[0]) ? texts[bit]
-                                                  : "Does what only a newer version of this command knows.";
 }
 
 static bool is_program(const struct tb_view *view, const struct tb_snap_region *region)
@@ -127,7 +116,7 @@ static void print_losses(const struct tb_view *view)
                 continue;
             tb_table_cell(&table, "%s", r->service->name);
             tb_table_cell(&table, "-");
-            tb_table_cell(&table, "%s", unobservable_help(bit));
+            tb_table_cell(&table, "%s", tb_unobservable_help(bit));
             tb_table_cell(&table, "%s", tb_unobservable_name(bit));
         }
     }
