@@ -227,7 +227,7 @@ static void put_tiles(struct tb_buffer *b, const struct tb_page *p)
     for (size_t i = 0; i < p->v->service_count; i++)
         if (!tb_page_is_given(p->query->service) || strcmp(p->query->service, p->v->services[i].service->name) == 0)
             in_flight += p->v->services[i].service->in_flight;
-    tile_open(b, "tile-rate", "Requests per second", "");
+    tile_open(b, "tile-rate", "Requests/s", "");
     tb_html_rate(b, tb_page_rate(p, w->requests));
     tile_close(b);
     tile_open(b, "tile-errors", "Server errors", tb_page_error_class(ratio));
@@ -239,7 +239,7 @@ static void put_tiles(struct tb_buffer *b, const struct tb_page *p)
     tile_open(b, "tile-in-flight", "In flight", "");
     tb_html_count(b, in_flight);
     tile_close(b);
-    tile_open(b, "tile-aborted", "Aborted per second", "");
+    tile_open(b, "tile-aborted", "Aborted/s", "");
     tb_html_rate(b, tb_page_rate(p, w->aborted));
     tile_close(b);
     tb_puts(b, "<div class=\"wide\"><dt>Last five minutes</dt><dd id=\"tile-spark\">");

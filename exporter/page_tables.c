@@ -175,7 +175,7 @@ void tb_page_routes_head(struct tb_buffer *b, const struct tb_page *p)
     put_heading(b, p, "p50", TB_OVERVIEW_SORT_P50, "n");
     put_heading(b, p, "p95", TB_OVERVIEW_SORT_P95, "n");
     put_heading(b, p, "p99", TB_OVERVIEW_SORT_P99, "n");
-    tb_puts(b, "<th scope=\"col\" class=\"wide\">p95, last five minutes</th><th scope=\"col\" class=\"n\">Aborted</th>"
+    tb_puts(b, "<th scope=\"col\" class=\"wide\">p95, 5 min</th><th scope=\"col\" class=\"n\">Aborted</th>"
                "<th scope=\"col\" class=\"n\">5xx</th>");
     put_heading(b, p, "Requests", TB_OVERVIEW_SORT_REQUESTS, "n");
     tb_puts(b, "</tr></thead>");
