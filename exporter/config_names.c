@@ -18,6 +18,7 @@ struct names_reader {
     yaml_node_t *preset, *unit, *labels, *constant, *families;
     yaml_node_t *label_at[TB_LABEL_COUNT], *family_at[TB_FAMILIES];
     size_t constant_count;
+    unsigned instances; /* of tb_names */
     struct tb_buffer constant_text;
 };
 
@@ -58,6 +59,11 @@ static const char *preset_name(unsigned i)
 static const char *unit_name(unsigned i)
 {
     return tb_names_unit_name((enum tb_names_unit)i);
+}
+
+static const char *instance_name(unsigned i)
+{
+    return tb_instance_key((enum tb_instance_label)i);
 }
 
 static bool is_switch(const yaml_node_t *node)
@@ -263,6 +269,18 @@ NOTE(labels)
 NOTE(constant)
 NOTE(families)
 
+static void one_instance(struct tb_yaml *y, yaml_node_t *value, void *to)
+{
+    unsigned id = one_of(y, value, "instances", instance_name, TB_INSTANCE_COUNT);
+    if (id < TB_INSTANCE_COUNT)
+        *(unsigned *)to |= 1u << id;
+}
+
+static void note_instances(struct tb_yaml *y, yaml_node_t *value, void *to)
+{
+    tb_yaml_each(y, value, one_instance, &((struct names_reader *)to)->instances);
+}
+
 /* What is not about names, but about what programs record. */
 #define RECORDED(what)                                                                                                 \
     static void recorded_##what(struct tb_yaml *y, yaml_node_t *value, void *to)                                       \
@@ -298,6 +316,7 @@ void tb_config_read_names(struct tb_yaml *y, yaml_node_t *node, struct tb_config
                                               {"labels", note_labels},
                                               {"constant_labels", note_constant},
                                               {"families", note_families},
+                                              {"instances", note_instances},
                                               {"duration", recorded_duration},
                                               {"first_byte", recorded_first_byte},
                                               {"request_size", recorded_request_size},
@@ -310,6 +329,7 @@ void tb_config_read_names(struct tb_yaml *y, yaml_node_t *node, struct tb_config
     tb_names_free(&c->names);
     tb_names_make(&c->names, preset < TB_PRESET_COUNT ? (enum tb_preset)preset : TB_PRESET_CLASSIC);
     c->names.is_given = true;
+    c->names.instances = r.instances;
     tb_config_preset_bounds(c->names.preset, &c->metrics);
     for (size_t i = 0; unit < TB_NAMES_UNITS && i < TB_FAMILIES; i++)
         if (tb_names_has_unit(i))

@@ -55,6 +55,16 @@ const char *tb_label_key(enum tb_label_id label)
     return preset_labels[TB_PRESET_CLASSIC][label];
 }
 
+const char *tb_instance_key(enum tb_instance_label label)
+{
+    static const char *const keys[TB_INSTANCE_COUNT] = {
+#define INSTANCE(id, key) key,
+#include "instances.def"
+#undef INSTANCE
+    };
+    return keys[label];
+}
+
 const struct tb_names *tb_names_default(void)
 {
     static struct tb_names names;

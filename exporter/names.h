@@ -22,6 +22,14 @@ enum tb_label_id {
 enum tb_preset { TB_PRESET_CLASSIC, TB_PRESET_OTEL, TB_PRESET_PROM_CLIENT, TB_PRESET_COUNT };
 enum tb_names_unit { TB_NAMES_SECONDS, TB_NAMES_MILLISECONDS, TB_NAMES_UNITS }; /* of durations of HTTP */
 
+/* Labels that tickbird_region_info can have (instances.h). */
+enum tb_instance_label {
+#define INSTANCE(id, key) TB_INSTANCE_##id,
+#include "instances.def"
+#undef INSTANCE
+    TB_INSTANCE_COUNT
+};
+
 #define TB_NAME_MAX 200u       /* bytes of a metric's or a label's name */
 #define TB_CONSTANT_LABELS 32u /* at most */
 
@@ -31,6 +39,7 @@ struct tb_names {
     struct tb_metric metrics[TB_FAMILIES];
     const char *labels[TB_LABEL_COUNT]; /* NULL: left out */
     const char *constant;               /* on every sample, as text of labels (exposition.h); "" = none */
+    unsigned instances;                 /* a bit for each enum tb_instance_label that is wanted */
     char **texts;                       /* owned: names that are not static */
     size_t text_count, text_space;
 };
@@ -41,8 +50,9 @@ const struct tb_names *tb_names_default(void);
 const char *tb_preset_name(enum tb_preset preset);
 const char *tb_names_unit_name(enum tb_names_unit unit);
 
-/* tb_label_key - a label's name in the configuration. */
+/* tb_label_key, tb_instance_key - a label's name in the configuration. */
 const char *tb_label_key(enum tb_label_id label);
+const char *tb_instance_key(enum tb_instance_label label);
 
 /* tb_names_make - the names of a preset, in its unit. To be freed; the pointers in it live as long. */
 void tb_names_make(struct tb_names *ret, enum tb_preset preset);

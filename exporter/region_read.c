@@ -248,6 +248,8 @@ void tb_region_read_identity(const struct tb_region_copy *copy, struct tb_snap_r
         *c = *c > ' ' && *c <= '~' ? *c : '?';
     copy_field(r->host, h->host, sizeof r->host);
     copy_field(r->program, h->program, sizeof r->program);
+    if (h->labels[0])
+        r->labels = tb_strndup(h->labels, tb_field_len(h->labels, sizeof h->labels));
     size_t len;
     const struct tb_rules_head *rules = tb_region_copy_section(copy, TB_SEC_RULES, sizeof *rules, &len);
     r->is_off = rules && rules->off;
@@ -276,6 +278,7 @@ void tb_region_read_owners(const struct tb_region_copy *copy, uint64_t pidns_ino
 {
     const struct tb_region_header *h = tb_region_copy_header(copy);
     bool is_alive[TB_OWNERS] = {false}, is_near = pidns_inode && h->pidns_inode == pidns_inode;
+    r->is_near = is_near;
     size_t len = 0;
     const struct tb_owner *owners = tb_region_copy_section(copy, TB_SEC_OWNERS, 0, &len);
     for (size_t i = 0; r->is_live && owners && i < TB_OWNERS && i < len / sizeof *owners; i++) {

@@ -6,6 +6,7 @@
 #include "boot.h"
 #include "exporter.h"
 #include "families.h"
+#include "instances.h"
 #include "log.h"
 #include "render.h"
 #include "textfile.h"
@@ -38,6 +39,7 @@ static void expose_besides(struct tb_exporter *e, const struct tb_snapshot *s, c
                            const struct tb_shown_list *shown, struct tb_exposition *ret)
 {
     tb_expose_services(ret, s, how);
+    tb_expose_instances(ret, s, tb_reload_names(&e->reload));
     tb_shown_expose(ret, shown, s, how->metrics);
     tb_unobserved_expose(ret, e->unobserved, s->label_names[TB_LABEL_REASON], how->metrics);
     tb_self_expose(ret, &e->self, e->collector, e->ledger, how->metrics);

@@ -41,8 +41,10 @@ struct tb_snapshot *tb_snapshot_new(void)
 
 static void free_regions(struct tb_snapshot *s)
 {
-    for (size_t i = 0; i < s->region_count; i++)
+    for (size_t i = 0; i < s->region_count; i++) {
         free(s->regions[i].path);
+        free(s->regions[i].labels);
+    }
     s->region_count = 0;
     for (size_t i = 0; i < s->marker_count; i++)
         free(s->markers[i].dir);

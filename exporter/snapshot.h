@@ -167,6 +167,7 @@ struct tb_snap_region {
     uint32_t uid;
     uint32_t pid; /* the maker's or last adopter's, as it saw itself */
     uint32_t processes;
+    bool is_near;                     /* its pids are of this pid namespace */
     uint32_t pids[8];                 /* the first of them */
     uint32_t rules_length, rules_tag; /* of the set in force, as tb_rules_head has them; 0 = none */
     uint64_t created_ns;
@@ -182,6 +183,7 @@ struct tb_snap_region {
     char agent_version[32]; /* printable ASCII */
     char host[64];
     char program[256];
+    char *labels; /* TICKBIRD_LABELS, as it is; owned, NULL = none */
 };
 
 /* A marker of the kill switch (agent/marker.h): what starts later is switched off too. */

@@ -37,7 +37,8 @@ def samples(text):
 
 def start_exporter(s, config, *flags):
     """A function that scrapes it."""
-    process = s.start([EXPORTER, "--web.listen-address", "127.0.0.1:0", "--config.file", config, *flags], stderr=subprocess.PIPE)
+    process = s.start([EXPORTER, "--web.listen-address", "127.0.0.1:0", "--config.file", config, *flags], stderr=subprocess.PIPE,
+                      bufsize=0)  # read_line waits for what is in the pipe
     port = None
     while not port:
         found = re.search(r"msg=listening.* port=(\d+)", read_line(process.stderr))
@@ -112,6 +113,18 @@ def a_scrape_stays_within_its_limit_and_loses_nothing(s):
     left_out = {dict(labels)["reason"]: v for (name, labels), v in again.items() if name == "tickbird_exporter_left_out_series"}
     shown = {labels for name, labels in again if name == "http_request_duration_seconds_count"}
     check(left_out["samples_limit"] == 83 - (len(shown) - 1) and left_out["no_room"] == 0, left_out, len(shown))
+
+
+@test
+def where_a_program_runs_is_told_on_request(s):
+    server = Server(s, "shop", "--labels", "pod=web-1,service=other")
+    check(server.get("/items") == 200)
+    scrape = start_exporter(s, write(s, "metrics: {instances: [pid, labels], labels: {service: app}}\n"))
+    found = scrape()
+    check([(dict(labels), v) for (name, labels), v in found.items() if name == "tickbird_region_info"] ==
+          [({"app": "shop", "pid": str(server.process.pid), "pod": "web-1", "service": "other"}, 1)], found)
+    write(s, "routes:\n")
+    check(not any(name == "tickbird_region_info" for name, _ in scrape()))
 
 
 @test

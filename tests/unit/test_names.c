@@ -11,7 +11,8 @@ static void assert_error(const char *text, const char *expected)
     char *dir = support_dir(), *path = rules_file(dir, "c.yml", text), *errors = NULL;
     assert_null(tb_config_load(path, &errors));
     const char *place = strstr(errors, "c.yml:") + 6;
-    assert_int_equal(strncmp(place, expected, strlen(expected)), 0);
+    if (strncmp(place, expected, strlen(expected)) != 0)
+        fail_msg("%s\nis told, and not\n%s", place, expected);
     assert_non_null(strchr(place, '\n'));
     assert_int_equal(strchr(place, '\n')[1], 0); /* one line */
     free(errors);
@@ -186,6 +187,8 @@ static void what_cannot_be_is_refused(void **state)
                  "1:29: constant_labels: \"route\" is what the label route ");
     assert_error("metrics: {preset: otel, constant_labels: {http_route: x}}\n", "1:43: constant_labels: ");
     assert_error("metrics: {constant_labels: [a]}\n", "1:28: constant_labels: it is no mapping: ");
+    assert_error("metrics: {instances: [host, nope]}\n",
+                 "1:29: instances: \"nope\" is none of host, pid, program, unit, ");
     assert_error("metrics: {families: {nope: x}}\n", "1:22: nope: unknown family: ");
     assert_error("metrics: {families: {http_requests_total: x}}\n", "1:43: name: \"x\": it is a counter's, and ");
     assert_error("metrics: {families: {http_requests_total: x-y_total}}\n",

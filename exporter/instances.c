@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Labels of live regions (instances.h). What a region says of itself may be anything: names are checked, values
+ * cleaned. */
+#include "instances.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "agent/service_name.h"
+#include "snapshot_labels.h"
+
+#define CONTAINER_DIGITS 64u
+#define UID_DIGITS 32u
+#define CGROUP_MAX 4096u /* bytes of the file that are looked at */
+#define OWN_LABELS 16u   /* of TICKBIRD_LABELS */
+
+/* One sample: regions of the same labels are counted together. */
+struct instance {
+    char *labels; /* owned */
+    uint64_t regions;
+};
+
+static bool is_hex(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+}
+
+/* Exactly 64 hex digits with none beside them. */
+static void find_container(const char *text, size_t len, char *ret)
+{
+    for (size_t from = 0, to; from < len; from = to + 1) {
+        for (to = from; to < len && is_hex(text[to]); to++)
+            ;
+        if (to - from == CONTAINER_DIGITS)
+            snprintf(ret, CONTAINER_DIGITS + 1, "%.*s", (int)CONTAINER_DIGITS, text + from);
+    }
+}
+
+/* pod and a UUID, whose dashes systemd's slices have as underscores. */
+static void find_pod(const char *text, size_t len, char *ret)
+{
+    for (size_t at = 0; at + 3 + UID_DIGITS + 4 <= len; at++) {
+        const char *uid = text + at + 3;
+        size_t i = 0;
+        if (strncmp(text + at, "pod", 3) != 0)
+            continue;
+        for (; i < UID_DIGITS + 4; i++) {
+            bool is_dash = i == 8 || i == 13 || i == 18 || i == 23;
+            if (is_dash ? uid[i] != '-' && uid[i] != '_' : !is_hex(uid[i]))
+                break;
+            ret[i] = uid[i] == '_' ? '-' : uid[i];
+        }
+        ret[i == UID_DIGITS + 4 ? i : 0] = 0;
+        if (ret[0])
+            return;
+    }
+}
+
+void tb_cgroup_read(const char *text, size_t len, struct tb_cgroup *ret)
+{
+    *ret = (struct tb_cgroup){0};
+    tb_service_unit(text, len, ret->unit, sizeof ret->unit);
+    find_container(text, len, ret->container);
+    find_pod(text, len, ret->pod_uid);
+}
+
+static void read_cgroup(uint32_t pid, struct tb_cgroup *ret)
+{
+    char path[32], text[CGROUP_MAX];
+    snprintf(path, sizeof path, "/proc/%u/cgroup", pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t len = fd < 0 ? 0 : read(fd, text, sizeof text);
+    if (fd >= 0)
+        close(fd);
+    tb_cgroup_read(text, len > 0 ? (size_t)len : 0, ret);
+}
+
+/* Does the text of labels have one of that name already? In a value a quote stands behind a backslash. */
+static bool has_label(const char *text, const char *name)
+{
+    size_t len = strlen(name);
+    for (const char *at = text; (at = strstr(at, name)); at += len)
+        if ((at == text || at[-1] == ',') && at[len] == '=' && at[len + 1] == '"')
+            return true;
+    return false;
+}
+
+/* One more label, unless there is one of that name, which would make the sample nobody's. */
+static bool put_once(struct tb_buffer *out, const struct tb_names *names, const char *name, const char *value)
+{
+    tb_put(out, "", 1);
+    out->len--;
+    if (has_label(out->data, name) || has_label(names->constant, name))
+        return false;
+    char *clean = tb_label_clean(value, strlen(value));
+    tb_put_label(out, name, clean);
+    free(clean);
+    return true;
+}
+
+/* k=v,k=v, as TICKBIRD_LABELS has it. What is no label, or there already, is left out. */
+static void put_own(struct tb_buffer *out, const struct tb_names *names, const char *list)
+{
+    char *copy = tb_strndup(list, strlen(list)), *save = NULL;
+    unsigned count = 0;
+    for (char *pair = strtok_r(copy, ",", &save); pair && count < OWN_LABELS; pair = strtok_r(NULL, ",", &save)) {
+        char *value = strchr(pair, '=');
+        if (!value)
+            continue;
+        *value++ = 0;
+        count += !tb_label_name_complaint(pair) && put_once(out, names, pair, value);
+    }
+    free(copy);
+}
+
+static char *labels_of(const struct tb_snap_region *r, const struct tb_names *names)
+{
+    const unsigned wanted = names->instances;
+    const unsigned of_cgroup = 1u << TB_INSTANCE_UNIT | 1u << TB_INSTANCE_CONTAINER | 1u << TB_INSTANCE_POD_UID;
+    struct tb_buffer out = {0};
+    struct tb_cgroup cgroup = {0};
+    char pid[16];
+    if (wanted & of_cgroup && r->processes && r->is_near)
+        read_cgroup(r->pids[0], &cgroup);
+    snprintf(pid, sizeof pid, "%u", r->pids[0]);
+    const char *const values[] = {[TB_INSTANCE_HOST] = r->host,
+                                  [TB_INSTANCE_PID] = r->processes ? pid : "",
+                                  [TB_INSTANCE_PROGRAM] = r->program,
+                                  [TB_INSTANCE_UNIT] = cgroup.unit,
+                                  [TB_INSTANCE_CONTAINER] = cgroup.container,
+                                  [TB_INSTANCE_POD_UID] = cgroup.pod_uid};
+    tb_put(&out, r->service->label, r->service->label_len);
+    for (unsigned i = 0; i < sizeof values / sizeof *values; i++)
+        if (wanted & 1u << i)
+            (void)put_once(&out, names, tb_instance_key((enum tb_instance_label)i), values[i]);
+    if (wanted & 1u << TB_INSTANCE_LABELS && r->labels)
+        put_own(&out, names, r->labels);
+    tb_put(&out, "", 1);
+    return out.data;
+}
+
+/* A filter may have left services out; regions stay. */
+static bool is_wanted(const struct tb_snapshot *s, const struct tb_snap_region *r)
+{
+    for (size_t i = 0; i < s->service_count; i++)
+        if (s->services[i] == r->service)
+            return !r->unreadable && r->is_live;
+    return false;
+}
+
+static int compare(const void *left, const void *right)
+{
+    const struct instance *a = left, *b = right;
+    return strcmp(a->labels, b->labels);
+}
+
+void tb_expose_instances(struct tb_exposition *x, const struct tb_snapshot *s, const struct tb_names *names)
+{
+    if (!names->instances || !tb_expose_family(x, &names->metrics[TB_M_REGION_INFO]))
+        return;
+    struct instance *list = tb_alloc((s->region_count + 1) * sizeof *list);
+    size_t count = 0;
+    for (size_t i = 0; i < s->region_count; i++)
+        if (is_wanted(s, &s->regions[i]))
+            list[count++].labels = labels_of(&s->regions[i], names);
+    qsort(list, count, sizeof *list, compare);
+    for (size_t i = 0, next; i < count; i = next) {
+        for (next = i + 1; next < count && strcmp(list[i].labels, list[next].labels) == 0; next++)
+            ;
+        tb_expose_value(x, tb_labels(list[i].labels), next - i, 0);
+    }
+    for (size_t i = 0; i < count; i++)
+        free(list[i].labels);
+    free(list);
+}
