@@ -33,7 +33,7 @@ say = $(if $(filter 1,$(V)),@:,@printf '  %-7s %s\n' "$(1)" "$(2)")
 # --- flags -----------------------------------------------------------------------------------------------------------
 SAN_FLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
 TB_CPPFLAGS := -D_GNU_SOURCE -DTB_VERSION='"$(VERSION)"' -DTB_SYSCONFDIR='"$(sysconfdir)"' -I. -Iagent
-TB_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Wshadow -Wconversion -fvisibility=hidden $(WERROR) $(SAN_FLAGS)
+TB_CFLAGS := -std=gnu11 -O2 -g -ffile-prefix-map=$(CURDIR)=. -Wall -Wextra -Wshadow -Wconversion -fvisibility=hidden $(WERROR) $(SAN_FLAGS)
 # Code that runs inside somebody else's process: no libc, no stack protector or fortify calls (they would be imports), no tail
 # call out of a constructor (libc would take the wrong caller), unwind tables so that a cancelled thread can pass through. How much
 # stack each function takes is written beside its object, for check-object.
@@ -69,6 +69,8 @@ objs = $(patsubst %.c,$(O)/%.o,$(1))
 AGENT_LIB := $(O)/agent.a
 EXPORTER_LIB := $(O)/exporter.a
 OBJECT := $(O)/libtickbird.so
+# For 32-bit programs of a machine that is preloaded as a whole; needs no 32-bit library to build.
+INERT := $(if $(filter x86_64%,$(shell $(CC) -dumpmachine)),$(O)/libtickbird-i386.so)
 PROGRAMS := $(if $(wildcard exporter/main.c),$(O)/tickbird-exporter) $(if $(wildcard exporter/cli/main.c),$(O)/tickbird)
 UNIT_PROGRAMS := $(patsubst %.c,$(O)/%,$(UNIT_SRC))
 REPLAY_PROGRAMS := $(patsubst %.c,$(O)/%.replay,$(FUZZ_SRC))
@@ -80,7 +82,7 @@ BENCH_PROGRAMS := $(patsubst %.c,$(O)/%,$(BENCH_SRC))
 .PHONY: all demo check check-programs check-unit check-corpus check-preload check-compat check-compat-releases \
 	check-cli check-servers check-chaos check-prometheus check-transparency check-machine check-object check-asan check-ubsan check-tsan fuzz soak bench coverage lint format install uninstall dist clean help setup
 
-all: $(AGENT_LIB) $(if $(SHIM_SRC),$(OBJECT)) $(PROGRAMS) ## build libtickbird.so, tickbird-exporter and tickbird
+all: $(AGENT_LIB) $(if $(SHIM_SRC),$(OBJECT)) $(INERT) $(PROGRAMS) ## build libtickbird.so, tickbird-exporter and tickbird
 
 # --- objects ---------------------------------------------------------------------------------------------------------
 $(O)/agent/%.o: agent/%.c Makefile VERSION
@@ -120,6 +122,11 @@ $(OBJECT): $(call objs,$(SHIM_SRC)) $(AGENT_LIB) $(wildcard shim/libtickbird.map
 		$(if $(wildcard shim/libtickbird.map),-Wl$(comma)--version-script=shim/libtickbird.map) \
 		-o $@.new $(filter %.o,$^) -Wl,--whole-archive $(AGENT_LIB) -Wl,--no-whole-archive && mv -f $@.new $@
 comma := ,
+
+$(O)/libtickbird-i386.so: packaging/inert.c Makefile VERSION
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D) && $(CC) -m32 -DTB_VERSION='"$(VERSION)"' -std=gnu11 -O2 -Wall -Wextra -shared -nostdlib -ffreestanding -fPIC \
+		-Wl,-soname,libtickbird.so -Wl,--hash-style=both -o $@.new $< && mv -f $@.new $@
 
 $(O)/tickbird-exporter: $(call objs,$(filter exporter/main.c,$(EXPORTER_SRC))) $(EXPORTER_LIB) $(AGENT_LIB)
 	$(call say,LD,$@)
@@ -181,7 +188,7 @@ RUN = B=$(O) $(PYTHON) tests/run.py --build $(O)
 check: ## everything: set-up, build, unit, corpus, preload, transparency, compatibility, command, servers, chaos, Prometheus, object
 	$(Q)packaging/setup.sh build check
 	$(Q)$(MAKE) --no-print-directory check-programs
-	$(Q)$(RUN) unit corpus object preload transparency compat cli differential servers chaos prometheus page
+	$(Q)$(RUN) unit corpus object preload transparency compat cli differential servers chaos prometheus page packaging
 
 check-programs: all $(UNIT_PROGRAMS) $(REPLAY_PROGRAMS) $(JUDGED_PROGRAMS)
 
@@ -222,6 +229,10 @@ check-prometheus: all $(JUDGED_PROGRAMS) ## a real Prometheus, promtool, parsers
 check-formats: all $(JUDGED_PROGRAMS) ## long: 200 random expositions through the parsers of others (downloads Go modules)
 	$(Q)packaging/setup.sh build check
 	$(Q)TB_FETCH=1 TB_ROUNDS=$${TB_ROUNDS:-200} B=$(O) $(PYTHON) tests/prometheus/test_formats.py
+.PHONY: check-packaging
+check-packaging: all ## long: archives and packages built twice, judged by their tools, put into other root file systems (downloads)
+	$(Q)packaging/setup.sh build check packaging
+	$(Q)TB_LONG=1 $(RUN) packaging
 check-asan: ## unit tests and corpus under AddressSanitizer
 	$(Q)$(MAKE) --no-print-directory SAN=address check-unit check-corpus
 check-ubsan: ## the same under UndefinedBehaviorSanitizer
@@ -278,9 +289,11 @@ uninstall: ## remove exactly what install put there
 	$(Q)DESTDIR="$(DESTDIR)" prefix="$(prefix)" bindir="$(bindir)" libdir="$(libdir)" mandir="$(mandir)" \
 		VERSION=$(VERSION) packaging/install.sh uninstall
 
-dist: ## a source archive of the last commit
-	$(Q)mkdir -p $(B) && git archive --prefix=tickbird-$(VERSION)/ -o $(B)/tickbird-$(VERSION).tar.gz HEAD
-	$(call say,DIST,$(B)/tickbird-$(VERSION).tar.gz)
+# Files of the archives have the time of the last commit, so that the same commit gives the same bytes.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+dist: all ## archives in $(B)/dist: the sources, and programs that bring everything along; checksums, SBOM
+	$(Q)mkdir -p $(B)/dist && git archive --prefix=tickbird-$(VERSION)/ HEAD | gzip -9n >$(B)/dist/tickbird-$(VERSION).tar.gz
+	$(Q)packaging/dist.py $(O) $(VERSION) $(SOURCE_DATE_EPOCH) $(B)/dist
 
 clean: ## remove everything built
 	$(Q)rm -rf $(B)

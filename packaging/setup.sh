@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Installs the Debian or Ubuntu packages that building, the demo and the checks need: setup.sh build|demo|check|lint|bench|browser|fuzz|suites|train...
+# Installs the Debian or Ubuntu packages that building, the demo and the checks need: setup.sh build|demo|check|lint|bench|browser|fuzz|packaging|suites|train...
 # Does nothing, fast, when they are there. Without the right to install it prints the command to run and fails.
 # Services that a package would start are kept from starting: only their programs are wanted.
 set -eu
@@ -13,15 +13,17 @@ packages() {
     check) echo nginx-light apache2 lighttpd haproxy php-cli php-fpm nodejs gunicorn uvicorn python3-uvloop \
         puma ruby-webrick default-jdk-headless prometheus curl binutils musl-tools procps g++ strace \
         python3-prometheus-client openssl python3-httptools golang-go groff \
-        micro-httpd xinetd ipsvd busybox gawk systemd erlang-inets liburing-dev ;;
+        micro-httpd xinetd ipsvd busybox gawk systemd erlang-inets liburing-dev \
+        libc6-i386 libjemalloc2 faketime libnss-wrapper bubblewrap ;;
     browser) echo chromium ;; # 300 MB: without it, what needs a browser is skipped
     lint) echo clang-format clang-tidy shellcheck binutils git ;;
     bench) echo valgrind strace nginx-light python3 ;;
     fuzz) echo clang libclang-rt-14-dev afl++ ;;
+    packaging) echo lintian rpm debootstrap util-linux git ;;
     suites) echo debootstrap util-linux iproute2 python3 ;;
     train) echo npm python3-venv ;;
     releases) echo debootstrap npm xz-utils util-linux gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user ;;
-    *) echo "setup.sh: unknown set '$1': expected build, demo, check, lint, bench, browser, fuzz, suites, train or releases" >&2; exit 2 ;;
+    *) echo "setup.sh: unknown set '$1': expected build, demo, check, lint, bench, browser, fuzz, packaging, suites, train or releases" >&2; exit 2 ;;
     esac
 }
 

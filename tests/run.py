@@ -58,7 +58,9 @@ def find(kind, build):
     if kind == "transparency":
         return [("transparency", ["tests/transparency/run.py"], 600)]
     if kind == "cli":
-        return programs("tests/cli/test_*", 300) + programs("tests/packaging/test_*", 300)
+        return programs("tests/cli/test_*", 300)
+    if kind == "packaging":
+        return programs("tests/packaging/test_*", 1800 if os.environ.get("TB_LONG") else 300)
     if kind == "servers":
         return [s for s in programs("tests/servers/test_*.py", 300) if s[0] != "test_prometheus"]
     if kind == "chaos":

@@ -90,11 +90,11 @@ int tb_object_locate(struct tb_object *ret_object)
     static const char *const below[] = {"", "/../lib", MULTIARCH, "/../lib64"};
     char own[PATH_MAX];
     own_directory(own, sizeof(own));
-    if (try_path(ret_object, own, below[0]) || try_path(ret_object, TB_LIBDIR, ""))
-        return 0;
-    for (size_t i = 1; i < sizeof(below) / sizeof(below[0]); i++)
+    for (size_t i = 0; i < sizeof(below) / sizeof(below[0]); i++)
         if (try_path(ret_object, own, below[i]))
-            return tidy(ret_object);
+            return i ? tidy(ret_object) : 0;
+    if (try_path(ret_object, TB_LIBDIR, ""))
+        return 0;
     return -ENOENT;
 }
 
