@@ -12,6 +12,7 @@ set -eu
 : "${mandir:=$prefix/share/man}" "${DESTDIR:=}" "${B:=build}"
 
 object=libtickbird.so
+inert=libtickbird-i386.so
 root=$(dirname "$0")/..
 
 fail()
@@ -49,6 +50,8 @@ install_files()
     mkdir -p "$DESTDIR$bindir" "$DESTDIR$libdir"
     place "$B/$object" "$DESTDIR$libdir" "$object.$VERSION" 644
     link "$object.$VERSION" "$DESTDIR$libdir" "$object"
+    # Beside it, for 32-bit programs of a machine that is preloaded as a whole (tickbird install --system).
+    [ ! -f "$B/$inert" ] || place "$B/$inert" "$DESTDIR$libdir" "$inert" 644
     place "$B/tickbird" "$DESTDIR$bindir" tickbird 755
     place "$B/tickbird-exporter" "$DESTDIR$bindir" tickbird-exporter 755
     for page in "$root"/docs/man/*.1; do
@@ -71,9 +74,10 @@ uninstall_files()
 {
     # With the line there and the file gone, every program would complain at its start.
     if [ -z "$DESTDIR" ] && grep -qs "$object" /etc/ld.so.preload; then
-        fail "/etc/ld.so.preload names $object: take the line out first, then uninstall again"
+        fail "/etc/ld.so.preload names $object: take the line out first (tickbird uninstall --system), then uninstall again"
     fi
     remove "$DESTDIR$libdir/$object"
+    remove "$DESTDIR$libdir/$inert"
     for file in "$DESTDIR$libdir/$object".[0-9]*; do
         remove "$file"
     done
@@ -84,7 +88,7 @@ uninstall_files()
     done
 }
 
-trap 'rm -f "$DESTDIR$libdir/.$object"*".new.$$" "$DESTDIR$bindir/.tickbird"*".new.$$"' EXIT
+trap 'rm -f "$DESTDIR$libdir/.libtickbird"*".new.$$" "$DESTDIR$bindir/.tickbird"*".new.$$"' EXIT
 case ${1-} in
 install) install_files ;;
 uninstall) uninstall_files ;;

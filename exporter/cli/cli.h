@@ -25,7 +25,8 @@ struct tb_verb {
 };
 
 extern const struct tb_verb tb_verb_run, tb_verb_status, tb_verb_doctor, tb_verb_series, tb_verb_routes, tb_verb_top,
-    tb_verb_off, tb_verb_on, tb_verb_forget, tb_verb_check_config;
+    tb_verb_off, tb_verb_on, tb_verb_forget, tb_verb_check_config, tb_verb_install, tb_verb_uninstall, tb_verb_enable,
+    tb_verb_disable;
 
 /* tb_cli_message - one line on standard error, prefixed; control characters become '?'. */
 void tb_cli_message(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -6,9 +6,10 @@
 
 #include <string.h>
 
-static const struct tb_verb *const verbs[] = {&tb_verb_run,    &tb_verb_status,      &tb_verb_doctor, &tb_verb_series,
-                                              &tb_verb_routes, &tb_verb_top,         &tb_verb_off,    &tb_verb_on,
-                                              &tb_verb_forget, &tb_verb_check_config};
+static const struct tb_verb *const verbs[] = {
+    &tb_verb_run,    &tb_verb_status,  &tb_verb_doctor,  &tb_verb_series,   &tb_verb_routes,
+    &tb_verb_top,    &tb_verb_off,     &tb_verb_on,      &tb_verb_forget,   &tb_verb_check_config,
+    &tb_verb_enable, &tb_verb_disable, &tb_verb_install, &tb_verb_uninstall};
 #define VERB_COUNT (sizeof(verbs) / sizeof(verbs[0]))
 
 static const struct tb_verb *find(const char *name)

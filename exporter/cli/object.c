@@ -3,7 +3,7 @@
  * Finds the preloaded object and composes LD_PRELOAD. The symlink's name is used and not the versioned file behind it,
  * so that programs started later by the same parent get the object of the day.
  *
- * Entry points: tb_object_find, tb_object_locate, tb_object_preload.
+ * Entry points: tb_object_find, tb_object_locate, tb_object_preload, tb_object_is_name.
  */
 #include "object.h"
 #include "cli.h"
@@ -116,7 +116,7 @@ int tb_object_find(const char *wanted, struct tb_object *ret_object)
     return 0;
 }
 
-static bool is_tickbird(const char *name, size_t len)
+bool tb_object_is_name(const char *name, size_t len)
 {
     const char *base = name;
     for (const char *c = name; c < name + len; c++)
@@ -136,7 +136,7 @@ int tb_object_preload(const char *object, const char *current, char *ret_value, 
     for (const char *word = current ? current : ""; *word;) {
         size_t skip = strspn(word, separators), len = strcspn(word + skip, separators);
         word += skip;
-        if (len && !is_tickbird(word, len)) {
+        if (len && !tb_object_is_name(word, len)) {
             if (at + 1 + len >= size)
                 return -ENAMETOOLONG;
             ret_value[at] = ':';

@@ -7,6 +7,7 @@
 #include "exporter/process.h"
 
 #include <limits.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 struct tb_object {
@@ -15,8 +16,8 @@ struct tb_object {
 };
 
 /*
- * tb_object_find - the object to preload: @wanted when given, else next to this command, in the installed library
- * directory, or in ../lib of this command.
+ * tb_object_find - the object to preload: @wanted when given, else next to this command, in ../lib of it, or in
+ * the installed library directory.
  *
  * Returns 0, or -1 after reporting on standard error.
  */
@@ -24,6 +25,9 @@ int tb_object_find(const char *wanted, struct tb_object *ret_object);
 
 /* tb_object_locate - the same without a name and without a word. Returns 0 or -ENOENT. */
 int tb_object_locate(struct tb_object *ret_object);
+
+/* tb_object_is_name - does this file name, with or without directories and version, mean a copy of Tickbird? */
+bool tb_object_is_name(const char *name, size_t len);
 
 /*
  * tb_object_preload - @object in front of @current (an LD_PRELOAD value or NULL), which is kept; another copy of
