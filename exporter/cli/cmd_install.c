@@ -10,11 +10,11 @@
 #include "cli.h"
 #include "object.h"
 #include "placing.h"
-#include "selection.h"
 #include "system_preload.h"
 #include "trial.h"
 
 #include "exporter/buffer.h"
+#include "exporter/selection.h"
 
 #include <dirent.h>
 #include <errno.h>
