@@ -9,6 +9,7 @@ import collections
 import json
 import os
 import pathlib
+import subprocess
 import sys
 import urllib.parse
 import urllib.request
@@ -137,6 +138,17 @@ def check_live(page, address):
     harness.report(True, "the_page_follows_by_itself")
 
 
+def check_switched_off(page):
+    """`tickbird off` shows at once, with what it means."""
+    subprocess.run([harness.BUILD / "tickbird", "off", "--dir", page.test.region_dir, "shop"], check=True, capture_output=True, timeout=60)
+    page.chromium.until(f"{ROWS % 'services'}.some(r => r[0] === 'shop' && r[12] === 'switched off') && "
+                        "document.getElementById('notices').innerText.includes('Services switched off: 1.')", "it says that a service is off")
+    page.open(scripts=False)
+    text = page.chromium.value("document.getElementById('notices').innerText + document.getElementById('services').innerText")
+    is_said = text.count("switched off") == 2 and "Services switched off: 1." in text
+    harness.report(is_said, "what_is_switched_off_is_said", text if not is_said else "")
+
+
 def check_keyboard(page):
     """The first stop is the skip link; a heading sorts; what has the focus keeps it when the numbers change."""
     chromium = page.chromium
@@ -193,18 +205,15 @@ def check_looks(page):
 def check_without_scripts(page):
     page.open(scripts=False)
     page.picture("without-scripts")
-    check_numbers_now = page.chromium.value("document.getElementById('pause').hidden")
-    harness.report(check_numbers_now, "without_scripts_no_button_is_shown_that_needs_them")
+    is_hidden = page.chromium.value("document.getElementById('pause').hidden")
+    harness.report(is_hidden, "without_scripts_no_button_is_shown_that_needs_them")
     page.open("?search=hello&sort=name", scripts=False)
     rows = page.routes()
     harness.report(bool(rows) and all("hello" in k[2] for k in rows), "the_form_works_without_scripts", str(rows) if not rows else "")
 
 
 def check_without_scripts_numbers(page):
-    def reopen():
-        page.open(scripts=False)
-        return True
-    reopen()
+    page.open(scripts=False)
     check_numbers(page, "without_scripts_the_numbers_are_those_of_the_metrics")
 
 
@@ -266,6 +275,8 @@ def run(test, chromium):
     check_looks(page)
     check_without_scripts(page)
     check_without_scripts_numbers(page)
+    page.open()
+    check_switched_off(page)
     harness.report(not chromium.complaints, "the_browser_has_nothing_to_complain_of", "\n".join(chromium.complaints))
 
 
