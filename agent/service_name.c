@@ -90,6 +90,43 @@ static const struct interpreter {
     {"dotnet", " ", " ", " ", " exec run "},
 };
 
+/*
+ * Programs in these languages that run an application: their options that take a value, the option whose value names
+ * it, else the first word that is neither. Where none is found (it stands in a file of theirs), their own name remains.
+ */
+static const struct runner {
+    const char *name;
+    const char *with_value;
+    const char *application;
+    bool takes_word;
+} runners[] = {
+    {"gunicorn",
+     " -b --bind -w --workers -k --worker-class -c --config -t --timeout -p --pid -u --user -g --group -e --env -n "
+     "--name"
+     " --threads --backlog --worker-connections --max-requests --max-requests-jitter --graceful-timeout --keep-alive"
+     " --chdir --pythonpath --access-logfile --access-logformat --error-logfile --log-file --log-level --log-config"
+     " --certfile --keyfile --forwarded-allow-ips --worker-tmp-dir --limit-request-line --statsd-host -m --umask ",
+     " ", true},
+    {"uvicorn",
+     " --host --port --uds --fd --workers --loop --http --ws --lifespan --interface --env-file --log-config --log-level"
+     " --root-path --limit-concurrency --backlog --limit-max-requests --timeout-keep-alive --ssl-keyfile --ssl-certfile"
+     " --header --app-dir --reload-dir --forwarded-allow-ips --ws-max-size --h11-max-incomplete-event-size ",
+     " ", true},
+    {"hypercorn",
+     " -b --bind -w --workers -k --worker-class -c --config --access-logfile --error-logfile --log-level "
+     "--certfile --keyfile --root-path --keep-alive -p --pid -u --user -g --group ",
+     " ", true},
+    {"daphne",
+     " -b --bind -p --port -u --unix-socket --fd -e --endpoint -v --verbosity -t --http-timeout --access-log "
+     "--root-path --application-close-timeout ",
+     " ", true},
+    {"waitress-serve", " ", " ", true},
+    {"flask", " -e --env-file -h --host -p --port --cert --key ", " -A --app ", false},
+    {"starman", " -l --listen -p --port --workers --backlog --max-requests --user --group --pid --error-log -I -E -S ",
+     " -a --app ", true},
+    {"plackup", " -o --host -p --port -s --server -E --env -I -M -S --socket -l --listen -e ", " -a --app ", true},
+};
+
 static bool has_word(const char *words, const char *word)
 {
     size_t len = tb_strnlen(word, 64);
@@ -120,6 +157,43 @@ static void name_script(const char *arg, char *ret, size_t size)
     tb_text_copy(ret, size, base, base_len);
 }
 
+/* "shop.wsgi:application" is shop. */
+static void name_application(const char *arg, char *ret, size_t size)
+{
+    size_t len = 0, end = tb_strnlen(arg, 4096);
+    while (len < end && arg[len] != ':')
+        len++;
+    if (ends(arg, len, ".wsgi") || ends(arg, len, ".asgi"))
+        len -= 5;
+    char module[128];
+    tb_text_copy(module, sizeof(module), arg, len);
+    name_script(module, ret, size);
+}
+
+/* The application that the runner named in @ret runs, if it is one; @argv (@len bytes) from its first argument on. */
+static void look_behind_runner(const char *argv, size_t len, char *ret, size_t size)
+{
+    const struct runner *found = NULL;
+    bool is_application = false;
+    for (size_t i = 0; i < COUNT(runners) && !found; i++)
+        if (starts(ret, runners[i].name) && !ret[tb_strnlen(runners[i].name, 64)])
+            found = &runners[i];
+    for (size_t at = 0; found && at < len; at += tb_strnlen(argv + at, len - at) + 1) {
+        const char *arg = argv + at;
+        size_t arg_len = tb_strnlen(arg, len - at);
+        if (at + arg_len >= len)
+            return; /* cut off */
+        bool is_word = arg_len && arg[0] != '-';
+        if (is_application || (is_word && found->takes_word)) {
+            name_application(arg, ret, size);
+            return;
+        }
+        is_application = has_word(found->application, arg);
+        if (!is_application && has_word(found->with_value, arg))
+            at += arg_len + 1;
+    }
+}
+
 void tb_service_script(const char *program, const char *argv, size_t len, char *ret, size_t size)
 {
     const struct interpreter *found = NULL;
@@ -131,18 +205,18 @@ void tb_service_script(const char *program, const char *argv, size_t len, char *
     bool is_module = false;
     for (; found && at < len; at += tb_strnlen(argv + at, len - at) + 1) {
         const char *arg = argv + at;
-        if (at + tb_strnlen(arg, len - at) >= len)
+        size_t next = at + tb_strnlen(arg, len - at) + 1;
+        if (next > len)
             return; /* cut off */
-        if (is_module)
-            return name_script(arg, ret, size);
-        if (has_word(found->no_script, arg))
+        if (!is_module && has_word(found->no_script, arg))
             return;
+        if (is_module || (arg[0] != '-' && !has_word(found->command, arg))) {
+            name_script(arg, ret, size);
+            look_behind_runner(argv + next, len - next, ret, size);
+            return;
+        }
         is_module = has_word(found->module, arg);
-        if (is_module || has_word(found->command, arg))
-            continue;
-        if (arg[0] != '-')
-            return name_script(arg, ret, size);
-        if (has_word(found->with_value, arg))
-            at += tb_strnlen(argv + at, len - at) + 1;
+        if (!is_module && has_word(found->with_value, arg))
+            at = next;
     }
 }
