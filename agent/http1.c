@@ -140,20 +140,6 @@ static bool is_proxy(struct tb_bytes in)
     return in.len >= 6 && tb_equal(in.ptr, "PROXY ", 6);
 }
 
-static const uint8_t *find_lf(const uint8_t *p, const uint8_t *end)
-{
-#ifdef TB_SCAN_X86
-    for (; end - p >= (ptrdiff_t)TB_SCAN_STEP; p += TB_SCAN_STEP) {
-        uint32_t mask = tb_scan_mask_sse2(p, '\n');
-        if (mask)
-            return p + __builtin_ctz(mask);
-    }
-#endif
-    while (p < end && *p != '\n')
-        p++;
-    return p;
-}
-
 static enum tb_parse request_byte(struct tb_message *m, uint8_t c, uint8_t *block);
 
 static enum tb_parse method_starts(struct tb_message *m, uint8_t c)
@@ -330,7 +316,7 @@ enum tb_parse tb_http1_request_line(struct tb_message *m, struct tb_bytes *in, s
 {
     if (TB_UNLIKELY(m->phase != TB_PHASE_START || in->len == 0 || *in->ptr <= '\r'))
         return TB_PARSE_PARTIAL;
-    const uint8_t *p = in->ptr, *end = p + in->len, *lf = find_lf(p, end);
+    const uint8_t *p = in->ptr, *end = p + in->len, *lf = tb_find_lf(p, end);
     if (TB_UNLIKELY(lf == end || (!m->is_next && is_proxy(*in))))
         return TB_PARSE_PARTIAL;
     reset(m, TB_PHASE_START);
@@ -432,7 +418,7 @@ enum tb_parse tb_http1_status_line(struct tb_message *m, struct tb_bytes *in, st
 
     if (m->phase == TB_PHASE_START && in->len) {
         reset(m, TB_PHASE_START);
-        const uint8_t *lf = find_lf(p, end);
+        const uint8_t *lf = tb_find_lf(p, end);
         if (TB_LIKELY(lf < end)) {
             advance(in, lf + 1);
             return status_line(m, p, lf, ret);

@@ -223,16 +223,9 @@ static void framing_line(struct tb_message *m, const uint8_t *p, const uint8_t *
         watch_fold(m, lf + 1, end);
 }
 
-static const uint8_t *find_lf(const uint8_t *p, const uint8_t *end)
-{
-    while (p < end && *p != '\n')
-        p++;
-    return p;
-}
-
 void tb_http1_framing_header(struct tb_message *m, const uint8_t *p, const uint8_t *end)
 {
-    const uint8_t *lf = find_lf(p + 8, end);
+    const uint8_t *lf = tb_find_lf(p + 8, end);
     if (lf < end && lf - p >= SHORTEST_FRAMING_LINE)
         framing_line(m, p, lf, end);
 }

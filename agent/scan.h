@@ -51,4 +51,19 @@ static inline uint32_t tb_scan_mask_sse2(const uint8_t *p, uint8_t byte)
 }
 #endif
 
+/* tb_find_lf - the first line feed of [p, end), or @end. */
+static inline const uint8_t *tb_find_lf(const uint8_t *p, const uint8_t *end)
+{
+#ifdef TB_SCAN_X86
+    for (; end - p >= (ptrdiff_t)TB_SCAN_STEP; p += TB_SCAN_STEP) {
+        uint32_t mask = tb_scan_mask_sse2(p, '\n');
+        if (mask)
+            return p + __builtin_ctz(mask);
+    }
+#endif
+    while (p < end && *p != '\n')
+        p++;
+    return p;
+}
+
 #endif

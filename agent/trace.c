@@ -5,6 +5,7 @@
  * https://github.com/openzipkin/b3-propagation.
  */
 #include "trace.h"
+#include "scan.h"
 
 enum { LINE_START, NAME, VALUE, SKIP, OVER };
 /* By rank: what is found in a later one counts. */
@@ -12,66 +13,65 @@ enum { B3_SAMPLED = 1, B3_TRACE_ID = 2, B3 = 4, TRACEPARENT = 8, ALL = 15 };
 
 static const char *const names[] = {"x-b3-sampled:", "x-b3-traceid:", "b3:", "traceparent:"};
 
-/* @digits hex digits at @p as a number. False: they are not. */
-static bool read_hex(const uint8_t *p, size_t digits, uint64_t *ret)
+/* Hex digits at @p, at most @max of them, as a number of 128 bits. Returns how many there are. */
+static size_t read_hex(const uint8_t *p, size_t len, size_t max, uint64_t ret[2])
 {
-    uint64_t v = 0;
-    for (size_t i = 0; i < digits; i++) {
+    uint64_t high = 0, low = 0;
+    size_t i = 0;
+    for (; i < len && i < max; i++) {
         uint8_t digit = tb_hex(p[i]);
         if (digit > 15)
-            return false;
-        v = v << 4 | digit;
+            break;
+        high = high << 4 | low >> 60;
+        low = low << 4 | digit;
     }
-    *ret = v;
-    return true;
+    ret[0] = high;
+    ret[1] = low;
+    return i;
 }
 
-/* 16 digits, or 32. Returns how many; 0: no identifier. */
+/* 16 digits, or 32, not all of them 0. Returns how many; 0: no identifier. */
 static size_t read_id(const uint8_t *p, size_t len, uint64_t ret[2])
 {
-    size_t digits = 0;
-    while (digits < len && tb_hex(p[digits]) < 16)
-        digits++;
-    ret[0] = 0;
-    if (digits != 16 && digits != 32)
-        return 0;
-    if (!read_hex(p + digits - 16, 16, &ret[1]) || (digits == 32 && !read_hex(p, 16, &ret[0])))
-        return 0;
-    return ret[0] | ret[1] ? digits : 0;
+    size_t digits = read_hex(p, len, 33, ret);
+    return (digits == 16 || digits == 32) && (ret[0] | ret[1]) ? digits : 0;
 }
 
+/* Bit 5 is what letters in lower case and digits have, and capitals have not; eight bytes at a time. */
 static bool has_capitals(const uint8_t *p, size_t len)
 {
-    for (size_t i = 0; i < len; i++)
-        if ((uint8_t)(p[i] - 'A') < 26)
-            return true;
-    return false;
+    uint64_t all = UINT64_MAX;
+    for (size_t i = 0; i + 8 <= len; i += 8)
+        all &= tb_read64(p + i);
+    all &= tb_read64(p + len - 8);
+    return (all & UINT64_C(0x2020202020202020)) != UINT64_C(0x2020202020202020);
 }
 
 /* version "-" trace-id "-" parent-id "-" flags; a version above 00 may go on behind another "-". */
 static bool read_traceparent(const uint8_t *p, size_t len, uint64_t ret[2], bool *ret_is_sampled)
 {
-    uint64_t version, parent, flags;
-    if (len < 55 || p[2] != '-' || p[35] != '-' || p[52] != '-' || has_capitals(p, 55) || !read_hex(p, 2, &version) ||
-        !read_hex(p + 36, 16, &parent) || !read_hex(p + 53, 2, &flags) || read_id(p + 3, 32, ret) != 32)
+    uint64_t version[2], parent[2], flags[2];
+    if (len < 55 || p[2] != '-' || p[35] != '-' || p[52] != '-' || has_capitals(p, 55) ||
+        read_hex(p, 2, 2, version) != 2 || read_id(p + 3, 32, ret) != 32 || read_id(p + 36, 16, parent) != 16 ||
+        read_hex(p + 53, 2, 2, flags) != 2)
         return false;
-    if (version == 0xff || !parent || (len > 55 && (version == 0 || p[55] != '-')))
+    if (version[1] == 0xff || (len > 55 && (version[1] == 0 || p[55] != '-')))
         return false;
-    *ret_is_sampled = flags & 1;
+    *ret_is_sampled = flags[1] & 1;
     return true;
 }
 
 /* trace-id "-" span-id, then perhaps "-" sampling and "-" the parent's; or only the sampling. */
 static bool read_b3(const uint8_t *p, size_t len, uint64_t ret[2], bool *ret_is_sampled)
 {
-    uint64_t span;
+    uint64_t span[2];
     *ret_is_sampled = true; /* undecided is left to the server, which then does sample */
     if (len == 1) {
         *ret_is_sampled = false;
         return *p == '0';
     }
     size_t at = read_id(p, len, ret);
-    if (!at || len < at + 17 || p[at] != '-' || !read_hex(p + at + 1, 16, &span))
+    if (!at || len < at + 17 || p[at] != '-' || read_hex(p + at + 1, 16, 16, span) != 16)
         return false;
     at += 17;
     if (len > at) {
@@ -88,7 +88,7 @@ static void end_of_value(struct tb_trace *t)
     bool is_sampled = true, is_good = false;
     uint8_t header = t->names;
     size_t len = t->len;
-    while (len && (t->text[len - 1] == ' ' || t->text[len - 1] == '\t'))
+    while (len && (t->text[len - 1] == ' ' || t->text[len - 1] == '\t' || t->text[len - 1] == '\r'))
         len--;
     if (header == TRACEPARENT)
         is_good = read_traceparent(t->text, len, id, &is_sampled);
@@ -111,12 +111,12 @@ static void end_of_value(struct tb_trace *t)
 static void name_byte(struct tb_trace *t, uint8_t c)
 {
     uint8_t keep = 0;
-    for (uint32_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        if (t->names >> i & 1 && (uint8_t)names[i][t->len] == tb_lower(c))
+    c = tb_lower(c);
+    for (uint32_t i = 0; t->names >> i; i++)
+        if (t->names >> i & 1 && (uint8_t)names[i][t->len] == c)
             keep |= (uint8_t)(1u << i);
     t->names = keep;
     t->len++;
-    t->state = NAME;
     if (keep && c == ':') {
         t->state = VALUE;
         t->len = 0;
@@ -125,31 +125,48 @@ static void name_byte(struct tb_trace *t, uint8_t c)
     }
 }
 
+/* Bytes of a value, up to the end of its line or of the range. Returns where it goes on. */
+static const uint8_t *value_bytes(struct tb_trace *t, const uint8_t *p, const uint8_t *end)
+{
+    const uint8_t *lf = tb_find_lf(p, end);
+    while (!t->len && p < lf && (*p == ' ' || *p == '\t'))
+        p++;
+    size_t room = TB_TRACE_VALUE - t->len, len = (size_t)(lf - p);
+    len = len < room ? len : room;
+    tb_copy(t->text + t->len, p, len);
+    t->len = (uint8_t)(t->len + len);
+    if (lf == end)
+        return end;
+    end_of_value(t);
+    t->state = LINE_START;
+    return lf + 1;
+}
+
+static bool may_begin_name(uint8_t c)
+{
+    c |= 0x20;
+    return c == 't' || c == 'x' || c == 'b';
+}
+
 void tb_trace_feed(struct tb_trace *t, struct tb_bytes in)
 {
-    for (size_t i = 0; i < in.len; i++) {
-        uint8_t c = in.ptr[i];
-        if (t->state == OVER)
-            return;
-        if (t->state == SKIP) {
-            while (i < in.len && in.ptr[i] != '\n')
-                i++;
-            t->state = i < in.len ? LINE_START : SKIP;
+    const uint8_t *p = in.ptr, *end = p + in.len;
+    while (p < end && t->state != OVER) {
+        if (t->state == LINE_START) {
+            t->names = ALL;
+            t->len = 0;
+            if (*p == '\r' || *p == '\n')
+                t->state = OVER; /* the empty line: what follows is no header */
+            else
+                t->state = may_begin_name(*p) ? NAME : SKIP;
+        } else if (t->state == SKIP) {
+            p = tb_find_lf(p, end);
+            if (p < end)
+                p++, t->state = LINE_START;
         } else if (t->state == VALUE) {
-            if (c == '\r' || c == '\n') {
-                end_of_value(t);
-                t->state = c == '\n' ? LINE_START : SKIP;
-            } else if (t->len < TB_TRACE_VALUE && (t->len || (c != ' ' && c != '\t'))) {
-                t->text[t->len++] = c;
-            }
-        } else if (t->state == LINE_START && (c == '\r' || c == '\n')) {
-            t->state = OVER; /* the empty line: what follows is no header */
+            p = value_bytes(t, p, end);
         } else {
-            if (t->state == LINE_START) {
-                t->names = ALL;
-                t->len = 0;
-            }
-            name_byte(t, c);
+            name_byte(t, *p++);
         }
     }
 }

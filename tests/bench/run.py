@@ -87,10 +87,14 @@ def counted(test, expected):
     assert found == expected, f"{found} of {expected} measured requests were counted"
 
 
-def callgrind_nginx(preload, requests, data, simd="auto"):
-    """User instructions of a whole run of nginx. With @preload also {function: instructions} of the object's own."""
+def callgrind_nginx(preload, requests, data, simd="auto", config=None):
+    """User instructions of a whole run of nginx. With @preload also {function: instructions} of the object's own. @config:
+    what an exporter left for programs to come."""
     test = harness.Test("bench")
     try:
+        if config:
+            test.start_exporter("--config.file", test.write("config.yml", config))
+            test.scrape()
         conf, address = nginx_site(test)
         out = test.dir / "callgrind.out"
         argv = [harness.which("valgrind"), "--tool=callgrind", f"--callgrind-out-file={out}", "--quiet", harness.which("nginx"), "-c", conf,
@@ -113,9 +117,9 @@ def callgrind_nginx(preload, requests, data, simd="auto"):
         test.close()
 
 
-def per_request(preload, data, simd="auto"):
-    low, own_low = callgrind_nginx(preload, 1000, data, simd)
-    high, own_high = callgrind_nginx(preload, 2000, data, simd)
+def per_request(preload, data, simd="auto", config=None):
+    low, own_low = callgrind_nginx(preload, 1000, data, simd, config)
+    high, own_high = callgrind_nginx(preload, 2000, data, simd, config)
     own = {name: (own_high[name] - own_low.get(name, 0)) / 1000 for name in own_high}
     return (high - low) / 1000, {k: v for k, v in own.items() if v > 0.5}
 
@@ -132,6 +136,21 @@ def bench_instructions():
             measured(f"instructions_nginx_get{what}_{simd}", loaded - bare, f"of {bare:.0f}")
             for name, count in sorted(own.items(), key=lambda x: -x[1]):
                 print(f"      {count:8.1f}  {name}", flush=True)
+
+
+def bench_measures():
+    """User instructions added to the same GET where the configuration asks for more."""
+    data = get("/page", NGINX_HEADERS)
+    traced = get("/page", NGINX_HEADERS + ["traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"])
+    bare, _ = per_request(False, data)
+    bare_traced, _ = per_request(False, traced)
+    for what, setting in (("bounds", "duration: {bounds: [0.005, 0.1, 1]}"), ("sizes", "request_size: on, response_size: on"),
+                          ("first_byte", "first_byte: on"), ("exemplars", "exemplars: on")):
+        is_traced = what == "exemplars"
+        loaded, own = per_request(True, traced if is_traced else data, config="metrics: {%s}\n" % setting)
+        measured(f"instructions_nginx_get_with_{what}", loaded - (bare_traced if is_traced else bare))
+        for name, count in sorted(own.items(), key=lambda x: -x[1]):
+            print(f"      {count:8.1f}  {name}", flush=True)
 
 
 def bench_file_call():

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "http1.h"
+#include "trace.h"
 
 struct event {
     uint8_t kind; /* 1 start line, 2 head, 3 end of message, 4 bad */
@@ -198,6 +199,20 @@ static void check_plain(const uint8_t *data, size_t size)
     free(copy);
 }
 
+/* The trace in a header section, whole and in pieces of @step bytes. */
+static void check_trace(const uint8_t *data, size_t size, size_t step)
+{
+    struct tb_trace whole = {0}, cut = {0};
+    uint64_t a[2], b[2];
+    tb_trace_feed(&whole, tb_bytes(data, size));
+    for (size_t at = 0; at < size; at += step)
+        tb_trace_feed(&cut, tb_bytes(data + at, size - at < step ? size - at : step));
+    tb_trace_id(&whole, a);
+    tb_trace_id(&cut, b);
+    if (a[0] != b[0] || a[1] != b[1])
+        disagree("traces");
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -209,6 +224,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     enum tb_simd simd = (enum tb_simd)(data[0] >> 1 & 3);
     tb_http1_select(simd > tb_scan_best() ? tb_scan_best() : simd);
     check_plain(data + 2, size - 2);
+    check_trace(data + 2, size - 2, data[1] + 1u);
     run(&whole, &whole_log, data + 2, size - 2, data[0] & 1, 0);
     run(&cut, &cut_log, data + 2, size - 2, data[0] & 1, data[1] + 1u);
     if (whole_log.used != cut_log.used ||

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "agent/bound_sets.h"
+#include "agent/exemplar.h"
 #include "agent/region.h"
 #include "agent/series.h"
 #include "exporter/region_read.h"
@@ -27,6 +29,21 @@ static long no_syscall(long nr, long a, long b, long c, long d, long e, long f)
 static uint64_t no_clock(void)
 {
     return 0;
+}
+
+/* What rules may ask for beside: another bound set, sizes, an exemplar. */
+static void add_measured(struct tb_core *core)
+{
+    static const uint64_t bounds[] = {1000000, 20000000, 3000000000};
+    struct tb_series_key key = {.family = TB_FAMILY_REQUESTS, .role = TB_ROLE_SERVER, .method = 1, .status = 200};
+    struct tb_observation o = {.duration_ns = 20000000, .is_timed = true};
+    key.route = tb_string_intern(core, tb_bytes_str("/route/0"));
+    key.bound_set = tb_bound_set_get(core, &(struct tb_bounds){TB_UNIT_SECONDS, 3, bounds});
+    tb_series_observe(core, &key, &o);
+    tb_exemplar_note(core, &key, o.duration_ns, (uint64_t[2]){1, 2});
+    key.family = TB_FAMILY_RESPONSE_SIZE;
+    key.bound_set = TB_SET_SIZE;
+    tb_series_add(core, &key, 100, 1000);
 }
 
 /* A sound region, made once. */
@@ -54,6 +71,7 @@ static const uint8_t *sound_region(void)
         struct tb_observation o = {.duration_ns = UINT64_C(1) << (i + 4), .first_byte_ns = 1, .is_timed = true};
         tb_series_observe(&core, &key, &o);
     }
+    add_measured(&core);
     return base;
 }
 

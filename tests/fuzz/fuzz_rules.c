@@ -16,7 +16,8 @@
 #include "agent/rules.h"
 #include "exporter/rules_compile.h"
 
-#define AREA_BYTES (sizeof(struct tb_rules_head) + 2 * TB_RULES_BUFFER)
+/* behind the buffers the bound sets that rules ask for */
+#define AREA_BYTES (TB_RULES_BOUND_SETS + (TB_SETS - TB_SET_FIRST) * sizeof(struct tb_bounds_entry))
 #define SET_AT (sizeof(struct tb_rules_head) + TB_RULES_BUFFER)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
