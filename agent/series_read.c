@@ -43,6 +43,7 @@ static void take_block(struct blocks *b, uint32_t number, const uint64_t *block)
         b->sum->cells[number][k] += block[k];
         b->sum->count += block[k];
     }
+    b->sum->octaves |= UINT64_C(1) << number;
 }
 
 /* The blocks that @count entries name. */
@@ -117,17 +118,15 @@ uint32_t tb_series_slots(const struct tb_region_header *header)
 int tb_series_read(const uint8_t *base, size_t len, const struct tb_region_header *header, uint32_t slot,
                    struct tb_series_key *ret_key, struct tb_series_sum *ret_sum)
 {
-    struct tb_series_sum sum;
-    struct blocks b = {.max = TB_OCTAVES, .sum = &sum};
+    struct blocks b = {.max = TB_OCTAVES, .sum = ret_sum};
     const struct tb_series *s;
-    tb_zero(&sum, sizeof(sum));
+    tb_zero(ret_sum, sizeof(*ret_sum));
     int r = take_slot(base, len, header, slot, &b, &s);
-    if (r || sum.count == 0)
+    if (r || ret_sum->count == 0)
         return r ? r : -ENOENT;
-    sum.created_ns = s->created_ns;
-    sum.chosen_ns = s->chosen_ns;
+    ret_sum->created_ns = s->created_ns;
+    ret_sum->chosen_ns = s->chosen_ns;
     *ret_key = s->key;
-    *ret_sum = sum;
     return 0;
 }
 
@@ -148,6 +147,7 @@ void tb_series_sum_add(struct tb_series_sum *to, const struct tb_series_sum *fro
     for (size_t octave = 0; octave < TB_OCTAVES; octave++)
         for (size_t k = 0; k < TB_BLOCK_CELLS; k++)
             to->cells[octave][k] += from->cells[octave][k];
+    to->octaves |= from->octaves;
     to->count += from->count;
     to->untimed += from->untimed;
     to->incomplete += from->incomplete;

@@ -15,6 +15,7 @@
 /* What a series slot has counted, all shards together. count is derived from the cells, so they cannot disagree. */
 struct tb_series_sum {
     uint64_t cells[TB_OCTAVES][TB_BLOCK_CELLS];
+    uint64_t octaves;       /* a bit for each that a block was found for: only there cells may be other than 0 */
     uint64_t count;         /* untimed + all cells */
     uint64_t untimed;       /* counted without a duration */
     uint64_t incomplete;    /* cut short, in count too */
@@ -41,7 +42,7 @@ uint32_t tb_series_slots(const struct tb_region_header *header);
  * @header  its header, validated by tb_region_validate against @len; may lie in @base
  *
  * Returns 0; -ENOENT when the slot was never published or has counted nothing; -EINVAL when its chain contradicts
- * itself (nothing is returned then, so a damaged slot gives no number rather than a wrong one). Several slots may hold
+ * itself (then *@ret_sum is of no use: a damaged slot gives no number rather than a wrong one). Several slots may hold
  * one key: sum them. The key's string references are checked by tb_string_get, its bound_set by tb_histogram_builtin
  * and tb_bound_sets_entry. A slot of TB_FAMILY_EXEMPLARS has no sums: -ENOENT.
  */

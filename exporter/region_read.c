@@ -113,15 +113,12 @@ static void add_sum(struct tb_snap_values *to, const struct tb_series_sum *sum)
     to->tx_bytes += sum->tx_bytes;
     to->incomplete += sum->incomplete;
     to->untimed += sum->untimed;
-    for (uint32_t octave = 0; octave < TB_OCTAVES; octave++) {
-        uint64_t any = 0;
+    struct tb_snap_block **at = &to->blocks;
+    for (uint64_t octaves = sum->octaves; octaves; octaves &= octaves - 1) {
+        uint32_t octave = (uint32_t)__builtin_ctzll(octaves);
+        at = tb_values_find(at, octave);
         for (size_t i = 0; i < TB_BLOCK_CELLS; i++)
-            any |= sum->cells[octave][i];
-        if (!any)
-            continue;
-        uint64_t *cells = tb_values_block(to, octave);
-        for (size_t i = 0; i < TB_BLOCK_CELLS; i++)
-            cells[i] += sum->cells[octave][i];
+            (*at)->cells[i] += sum->cells[octave][i];
     }
 }
 

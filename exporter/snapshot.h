@@ -309,6 +309,9 @@ uint64_t tb_cell_bound(uint16_t bound_set, uint32_t octave, size_t cell);
  */
 uint64_t *tb_values_cell(struct tb_snap_values *v, uint16_t bound_set, uint64_t upper);
 
+/* tb_values_find - where the block of @octave hangs, from a place at or before it; it is made when missing. */
+struct tb_snap_block **tb_values_find(struct tb_snap_block **at, uint32_t octave);
+
 /* Sums over values. The block of @octave is made when missing. */
 uint64_t *tb_values_block(struct tb_snap_values *v, uint32_t octave);
 void tb_values_add(struct tb_snap_values *to, const struct tb_snap_values *from);

@@ -7,9 +7,8 @@
 #include "buffer.h"
 #include "snapshot.h"
 
-uint64_t *tb_values_block(struct tb_snap_values *v, uint32_t octave)
+struct tb_snap_block **tb_values_find(struct tb_snap_block **at, uint32_t octave)
 {
-    struct tb_snap_block **at = &v->blocks;
     while (*at && (*at)->octave < octave)
         at = &(*at)->next;
     if (!*at || (*at)->octave != octave) {
@@ -18,7 +17,12 @@ uint64_t *tb_values_block(struct tb_snap_values *v, uint32_t octave)
         block->next = *at;
         *at = block;
     }
-    return (*at)->cells;
+    return at;
+}
+
+uint64_t *tb_values_block(struct tb_snap_values *v, uint32_t octave)
+{
+    return (*tb_values_find(&v->blocks, octave))->cells;
 }
 
 void tb_values_add(struct tb_snap_values *to, const struct tb_snap_values *from)
@@ -122,8 +126,10 @@ uint64_t tb_values_sum(const struct tb_snap_values *v, uint16_t bound_set)
     for (const struct tb_snap_block *b = v->blocks; b && b->octave < TB_OCTAVES; b = b->next) {
         for (size_t i = 0; i < TB_BLOCK_CELLS; i++) {
             const struct tb_cell_place *p = &places[b->octave * TB_BLOCK_CELLS + i];
-            low += (unsigned __int128)b->cells[i] * (p->lower / ticks);
-            high += (unsigned __int128)b->cells[i] * (p->upper / ticks);
+            if (!b->cells[i])
+                continue;
+            low += (unsigned __int128)b->cells[i] * (ticks == 1 ? p->lower : p->lower / ticks);
+            high += (unsigned __int128)b->cells[i] * (ticks == 1 ? p->upper : p->upper / ticks);
         }
     }
     if (v->sum_ns < low)
