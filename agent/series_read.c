@@ -122,6 +122,8 @@ int tb_series_read(const uint8_t *base, size_t len, const struct tb_region_heade
     const struct tb_series *s;
     tb_zero(ret_sum, sizeof(*ret_sum));
     int r = take_slot(base, len, header, slot, &b, &s);
+    if (r)
+        tb_zero(ret_sum, sizeof(*ret_sum));
     if (r || ret_sum->count == 0)
         return r ? r : -ENOENT;
     ret_sum->created_ns = s->created_ns;

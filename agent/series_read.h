@@ -42,7 +42,7 @@ uint32_t tb_series_slots(const struct tb_region_header *header);
  * @header  its header, validated by tb_region_validate against @len; may lie in @base
  *
  * Returns 0; -ENOENT when the slot was never published or has counted nothing; -EINVAL when its chain contradicts
- * itself (then *@ret_sum is of no use: a damaged slot gives no number rather than a wrong one). Several slots may hold
+ * itself (then *@ret_sum is 0: a damaged slot gives no number rather than a wrong one). Several slots may hold
  * one key: sum them. The key's string references are checked by tb_string_get, its bound_set by tb_histogram_builtin
  * and tb_bound_sets_entry. A slot of TB_FAMILY_EXEMPLARS has no sums: -ENOENT.
  */

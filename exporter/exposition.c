@@ -53,6 +53,8 @@ static size_t labels_room(const struct tb_exposition *x, struct tb_labels labels
 
 static char *write_labels(const struct tb_exposition *x, char *to, struct tb_labels labels)
 {
+    if (labels.is_pairs)
+        return write_text(to, labels.text, labels.len);
     if (!x->constant.len)
         return write_form(x, to, labels.text, labels.len);
     size_t len = labels.len + (labels.len != 0) + x->constant.len;
@@ -188,7 +190,7 @@ static struct tb_labels read_text(struct tb_reader *r)
     size_t len = read_number(r);
     const char *text = (const char *)r->at;
     r->at += len;
-    return (struct tb_labels){text, len};
+    return (struct tb_labels){.text = text, .len = len};
 }
 
 static void read_family(struct tb_reader *r)

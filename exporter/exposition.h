@@ -26,6 +26,7 @@
 struct tb_labels {
     const char *text; /* not terminated */
     size_t len;
+    bool is_pairs; /* made already: only for an exposition that has pairs and no constant labels */
 };
 
 /* Zero-initialise. */
@@ -97,7 +98,7 @@ void tb_expose_single(struct tb_exposition *x, const struct tb_metric *m, uint64
 /* tb_labels - of a terminated text. */
 static inline struct tb_labels tb_labels(const char *text)
 {
-    return (struct tb_labels){text, strlen(text)};
+    return (struct tb_labels){text, strlen(text), false};
 }
 
 /* --- reading ---------------------------------------------------------------------------------------------------------

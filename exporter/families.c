@@ -13,15 +13,19 @@
 #include "health.h"
 #include "native.h"
 #include "snapshot_labels.h"
+#include "snapshot_labels.h"
 
-static struct tb_labels labels_of(const struct tb_snap_series *e)
+static struct tb_labels labels_of(const struct tb_exposition *x, struct tb_snap_series *e)
 {
-    return (struct tb_labels){e->labels, e->labels_len};
+    if (!x->has_pairs || x->constant.len)
+        return (struct tb_labels){e->labels, e->labels_len, false};
+    tb_labels_pairs(e);
+    return (struct tb_labels){e->pairs, e->pairs_len, true};
 }
 
 static struct tb_labels service_labels(const struct tb_snap_service *e)
 {
-    return (struct tb_labels){e->label, e->label_len};
+    return (struct tb_labels){.text = e->label, .len = e->label_len};
 }
 
 /* --- series ----------------------------------------------------------------------------------------------------------
@@ -55,7 +59,7 @@ static bool is_same_group(const struct tb_snap_series *a, const struct tb_snap_s
 /* Text of labels being put together; its memory is used again and again. */
 static struct tb_labels in_scratch(const struct tb_buffer *scratch)
 {
-    return (struct tb_labels){scratch->data, scratch->len};
+    return (struct tb_labels){.text = scratch->data, .len = scratch->len};
 }
 
 /*
@@ -77,14 +81,15 @@ static void expose_requests(struct tb_exposition *x, const struct tb_snapshot *s
     if (!tb_expose_family(x, m))
         return;
     for (struct tb_snap_series *const *p = r.from; p < r.to;) {
-        const struct tb_snap_series *first = *p, *served = NULL;
+        const struct tb_snap_series *first = *p;
+        struct tb_snap_series *served = NULL;
         bool has_500 = false;
         for (; p < r.to && is_same_group(first, *p); p++) {
             if (!tb_snapshot_is_shown(*p))
                 continue;
             served = *p;
             has_500 |= served->key.status == 500;
-            tb_expose_value(x, labels_of(served), served->whole.count, served->whole.created_ns);
+            tb_expose_value(x, labels_of(x, served), served->whole.count, served->whole.created_ns);
         }
         if (served && !has_500 && s->label_names[TB_LABEL_STATUS])
             expose_no_error(x, &scratch, served);
@@ -98,7 +103,7 @@ static void expose_counts(struct tb_exposition *x, struct range r, const struct 
         return;
     for (struct tb_snap_series *const *p = r.from; p < r.to; p++)
         if (tb_snapshot_is_shown(*p))
-            tb_expose_value(x, labels_of(*p), (*p)->whole.count, (*p)->whole.created_ns);
+            tb_expose_value(x, labels_of(x, *p), (*p)->whole.count, (*p)->whole.created_ns);
 }
 
 static void expose_incomplete(struct tb_exposition *x, struct range r, const struct tb_metric *m)
@@ -107,7 +112,7 @@ static void expose_incomplete(struct tb_exposition *x, struct range r, const str
         return;
     for (struct tb_snap_series *const *p = r.from; p < r.to; p++)
         if ((*p)->is_current && (*p)->whole.incomplete)
-            tb_expose_value(x, labels_of(*p), (*p)->whole.incomplete, (*p)->whole.created_ns);
+            tb_expose_value(x, labels_of(x, *p), (*p)->whole.incomplete, (*p)->whole.created_ns);
 }
 
 #define TRACE_TEXT sizeof "trace_id=\"0123456789abcdef0123456789abcdef\""
@@ -123,7 +128,7 @@ static size_t exemplars_of(const struct tb_snap_series *e, char texts[][TRACE_TE
         snprintf(texts[count], TRACE_TEXT, "trace_id=\"%016" PRIx64 "%016" PRIx64 "\"", from->trace[0], from->trace[1]);
         ret[count] = (struct tb_exposed_exemplar){
             .bucket = bucket,
-            .labels = {texts[count], TRACE_TEXT - 1},
+            .labels = {.text = texts[count], .len = TRACE_TEXT - 1},
             .value = from->value_ns,
             .time_ns = from->time_ms * 1000000,
         };
@@ -132,7 +137,7 @@ static size_t exemplars_of(const struct tb_snap_series *e, char texts[][TRACE_TE
     return count;
 }
 
-static void expose_one_histogram(struct tb_exposition *x, const struct tb_snap_series *e, bool has_native)
+static void expose_one_histogram(struct tb_exposition *x, struct tb_snap_series *e, bool has_native)
 {
     struct tb_exposed_cell cells[TB_EXPOSED_CELLS_MAX];
     uint64_t buckets[TB_BOUNDS_MAX + 1];
@@ -149,7 +154,7 @@ static void expose_one_histogram(struct tb_exposition *x, const struct tb_snap_s
     h.exemplar_count = exemplars_of(e, texts, exemplars);
     if (has_native)
         h.cell_count = tb_native_cells(&e->total, e->key.bound_set, cells, &h.zero_count);
-    tb_expose_histogram(x, labels_of(e), &h);
+    tb_expose_histogram(x, labels_of(x, e), &h);
 }
 
 static void expose_histograms(struct tb_exposition *x, struct range r, const struct tb_metric *m, bool has_native)
@@ -182,7 +187,7 @@ static void expose_first_byte(struct tb_exposition *x, struct range r, struct ra
     if (!tb_expose_family(x, &as))
         return;
     for (struct tb_snap_series *const *p = r.from; p < r.to; p++) {
-        const struct tb_snap_series *e = *p;
+        struct tb_snap_series *e = *p;
         if (!tb_snapshot_is_shown(e))
             continue;
         while (cut.from < cut.to && tb_snapshot_compare_labels(*cut.from, e) < 0)
@@ -194,11 +199,11 @@ static void expose_first_byte(struct tb_exposition *x, struct range r, struct ra
                                          .bounds = no_bounds,
                                          .created_ns = e->whole.created_ns};
         if (!is_cut)
-            tb_expose_summary(x, labels_of(e), e->whole.timed, e->whole.first_byte_ns, e->whole.created_ns);
+            tb_expose_summary(x, labels_of(x, e), e->whole.timed, e->whole.first_byte_ns, e->whole.created_ns);
         else if (cut.from < cut.to && tb_snapshot_same_labels(*cut.from, e))
             expose_one_histogram(x, *cut.from, options->has_native);
         else
-            tb_expose_histogram(x, labels_of(e), &h);
+            tb_expose_histogram(x, labels_of(x, e), &h);
     }
 }
 

@@ -55,6 +55,7 @@ static void free_row(struct tb_snap_series *row)
     free((void *)(uintptr_t)row->key.route);
     free((void *)(uintptr_t)row->key.target);
     free(row->labels);
+    free(row->pairs);
     free(row);
 }
 
@@ -435,7 +436,7 @@ void tb_shown_expose(struct tb_exposition *x, const struct tb_shown_list *list, 
     for (unsigned i = 0; i < TB_LEFT_OUT_COUNT; i++) {
         labels.len = 0;
         tb_put_label(&labels, s->label_names[TB_LABEL_REASON], tb_left_out_name((enum tb_left_out)i));
-        tb_expose_value(x, (struct tb_labels){labels.data, labels.len}, list->left_out[i], 0);
+        tb_expose_value(x, (struct tb_labels){.text = labels.data, .len = labels.len}, list->left_out[i], 0);
     }
     tb_buffer_free(&labels);
 }

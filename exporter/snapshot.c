@@ -69,6 +69,7 @@ void tb_snapshot_free(struct tb_snapshot *s)
         free((void *)(uintptr_t)e->key.ext);
         free(e->exemplars);
         free(e->labels);
+        free(e->pairs);
         free(e);
     }
     for (size_t i = 0; i < s->service_count; i++) {

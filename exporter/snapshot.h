@@ -90,6 +90,8 @@ struct tb_snap_series {
     uint32_t serial; /* no other of this snapshot has had it */
     char *labels;    /* `service="…",method="…",route="…",status="…"`, escaped: as every line of it begins */
     uint32_t labels_len;
+    uint32_t pairs_len;
+    char *pairs; /* the same as pairs (label_pairs.h), made when first asked for; NULL = not yet */
     struct tb_snap_series *next_in_bucket;
     /* shown.h's */
     struct tb_snap_series *shown; /* what it is shown as: itself, a row of sums, or none; NULL = not decided */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "agent/methods.h"
+#include "label_pairs.h"
 
 const char *tb_abort_name(uint16_t status)
 {
@@ -56,6 +57,18 @@ void tb_labels_series(const struct tb_snapshot *s, struct tb_snap_series *e)
     else
         tb_put_label(&b, names[TB_LABEL_STATUS], status);
     use(&b, &e->labels, &e->labels_len);
+    free(e->pairs);
+    e->pairs = NULL;
+}
+
+void tb_labels_pairs(struct tb_snap_series *e)
+{
+    struct tb_buffer b = {0};
+    if (e->pairs)
+        return;
+    char *to = tb_buffer_room(&b, tb_label_pairs_max(e->labels_len));
+    b.len = (size_t)(tb_label_pairs(to, e->labels, e->labels_len) - to);
+    use(&b, &e->pairs, &e->pairs_len);
 }
 
 void tb_labels_unobserved(const struct tb_snapshot *s, struct tb_snap_unobserved *e)

@@ -14,6 +14,9 @@ void tb_labels_service(const struct tb_snapshot *s, struct tb_snap_service *e);
 void tb_labels_series(const struct tb_snapshot *s, struct tb_snap_series *e);
 void tb_labels_unobserved(const struct tb_snapshot *s, struct tb_snap_unobserved *e);
 
+/* tb_labels_pairs - e->pairs is there. */
+void tb_labels_pairs(struct tb_snap_series *e);
+
 /* tb_labels_start - the default names. */
 void tb_labels_start(struct tb_snapshot *s);
 void tb_labels_free(struct tb_snapshot *s);

@@ -48,7 +48,7 @@ static struct tb_labels take_labels(struct input *in, struct tb_buffer *to)
         tb_puts(to, "\"");
         free(clean);
     }
-    return (struct tb_labels){to->data, to->len};
+    return (struct tb_labels){.text = to->data, .len = to->len};
 }
 
 static void take_histogram(struct input *in, struct tb_exposition *x, struct tb_buffer *labels)

@@ -58,7 +58,7 @@ static int scrape(void *arg, const struct tb_scrape_ask *ask, struct tb_expositi
     memcpy(labels, "a=\"", 3);
     labels[len - 1] = '"';
     tb_expose_family(ret, &m);
-    tb_expose_value(ret, (struct tb_labels){labels, len}, 1, 0);
+    tb_expose_value(ret, (struct tb_labels){.text = labels, .len = len}, 1, 0);
     free(labels);
     return 0;
 }
