@@ -99,7 +99,7 @@ def check_numbers(page, name):
                     for k in sorted(set(shown[i]) | set(served[i])) if shown[i].get(k) != served[i].get(k)]
         return not wrong and len(shown[0]) > 5 and len(shown[1]) == 1 + len(HOSTILE)
     try:
-        harness.until(is_equal, name)
+        harness.until(is_equal, name, 60)
     except AssertionError:
         wrong.append("never equal")
     harness.report(not wrong, name, "\n".join(wrong))
