@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "agent/methods.h"
+#include "collision.h"
 #include "health.h"
 #include "native.h"
 #include "snapshot_labels.h"
@@ -281,6 +282,17 @@ static void expose_unobservable(struct tb_exposition *x, const struct tb_snapsho
     free(list);
 }
 
+static void expose_collisions(struct tb_exposition *x, const struct tb_snapshot *s, const struct tb_metric *m)
+{
+    if (!tb_expose_family(x, m))
+        return;
+    for (size_t i = 0; i < s->service_count; i++) {
+        size_t count = tb_collision_count(s, s->services[i]);
+        if (count > 1)
+            tb_expose_value(x, service_labels(s->services[i]), count, 0);
+    }
+}
+
 static void expose_switched_off(struct tb_exposition *x, const struct tb_snapshot *s, const struct tb_metric *metrics)
 {
     if (tb_expose_family(x, &metrics[TB_M_SWITCHED_OFF]))
@@ -319,6 +331,7 @@ static void expose_agents(struct tb_exposition *x, const struct tb_snapshot *s, 
         for (size_t i = 0; i < s->service_count; i++)
             if (s->services[i]->apart)
                 tb_expose_value(x, service_labels(s->services[i]), s->services[i]->apart, 0);
+    expose_collisions(x, s, &metrics[TB_M_COLLISION]);
     expose_unobservable(x, s, &metrics[TB_M_UNOBSERVABLE], &scratch);
     expose_switched_off(x, s, metrics);
     expose_versions(x, s, &metrics[TB_M_AGENT_INFO], &scratch);

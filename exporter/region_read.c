@@ -245,6 +245,7 @@ void tb_region_read_identity(const struct tb_region_copy *copy, struct tb_snap_r
         *c = *c > ' ' && *c <= '~' ? *c : '?';
     copy_field(r->host, h->host, sizeof r->host);
     copy_field(r->program, h->program, sizeof r->program);
+    r->command_hash = h->command_hash;
     if (h->labels[0])
         r->labels = tb_strndup(h->labels, tb_field_len(h->labels, sizeof h->labels));
     size_t len;

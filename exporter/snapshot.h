@@ -168,6 +168,7 @@ struct tb_snap_region {
     bool is_off;    /* switched off */
     uint32_t uid;
     uint32_t pid; /* the maker's or last adopter's, as it saw itself */
+    uint64_t command_hash; /* of its command line */
     uint32_t processes;
     bool is_near;                     /* its pids are of this pid namespace */
     uint32_t pids[8];                 /* the first of them */

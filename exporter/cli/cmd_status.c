@@ -6,6 +6,7 @@
 #include "exporter/health.h"
 #include "listeners.h"
 #include "output.h"
+#include "exporter/collision.h"
 #include "exporter/selection.h"
 #include "view.h"
 
@@ -175,6 +176,20 @@ static void print_gone(const struct tb_view *view, size_t programs)
                programs ? "\n" : "", gone, gone == 1 ? "" : "s");
 }
 
+static void print_collisions(const struct tb_view *view)
+{
+    char name[256];
+    for (size_t i = 0; i < view->snapshot->service_count; i++) {
+        const struct tb_snap_service *s = view->snapshot->services[i];
+        size_t count = tb_view_wants(view, s) ? tb_collision_count(view->snapshot, s) : 0;
+        if (count > 1)
+            printf(
+                "\n%zu different command lines count as one service, %s: where they are no replicas, tell them apart "
+                "with TICKBIRD_SERVICE.\n",
+                count, tb_cli_text(name, sizeof(name), s->name));
+    }
+}
+
 /* What starts later is off too; the programs that run say it in their own line. */
 static void print_markers(const struct tb_view *view)
 {
@@ -248,6 +263,7 @@ static void print_text(const struct request *request)
             tb_cli_text(clean, sizeof(clean), places));
     }
     print_markers(view);
+    print_collisions(view);
     print_losses(view);
     print_unreadable(view);
     print_gone(view, programs);
@@ -312,6 +328,7 @@ static void json_services(struct tb_json *json, const struct tb_view *view)
         tb_json_number(json, "requests", s->requests);
         tb_json_number(json, "in_flight", s->in_flight);
         tb_json_number(json, "processes", s->processes);
+        tb_json_number(json, "command_lines", tb_collision_count(view->snapshot, s));
         tb_json_close(json, '}');
     }
     tb_json_close(json, ']');

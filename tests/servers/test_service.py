@@ -1,0 +1,96 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""What real programs are called when nobody says so, and that different ones under one name are told."""
+import os
+import subprocess
+
+import harness
+import sites
+
+GUNICORN_APP = "def app(environ, start):\n    start('200 OK', [('Content-Length', '2')])\n    return [b'ok']\n"
+ASGI_APP = """
+async def app(scope, receive, send):
+    await send({'type': 'http.response.start', 'status': 200, 'headers': []})
+    await send({'type': 'http.response.body', 'body': b'ok'})
+"""
+NODE = "require('http').createServer((q, a) => a.end('ok')).listen(+process.argv[3], process.argv[2])"
+JAVA = """import com.sun.net.httpserver.*; import java.net.*;
+class Shop { public static void main(String[] a) throws Exception {
+  HttpServer.create(new InetSocketAddress(a[0], Integer.parseInt(a[1])), 0).start(); } }"""
+PERL = """use IO::Socket::INET;
+my $s = IO::Socket::INET->new(LocalAddr => $ARGV[0], LocalPort => $ARGV[1], Listen => 5, ReuseAddr => 1) or die;
+while (my $c = $s->accept) { close $c }"""
+RUBY = "require 'socket'; s = TCPServer.new(ARGV[0], ARGV[1].to_i); loop { s.accept.close }"
+
+
+def unnamed(test, *argv, **more):
+    """Starts a program that nobody gives a name."""
+    address = (test.ip, test.port())
+    words = [str(a).format(ip=address[0], port=address[1]) for a in argv]
+    env = {"TICKBIRD_SERVICE": ""} | more.pop("env", {})
+    child = test.start(words, env=env, **more)
+    test.wait_for_port(address, child)
+    return child
+
+
+def has_no_unit():
+    with open("/proc/self/cgroup", encoding="utf-8") as f:
+        if ".service" in f.read():
+            raise harness.Missing("this runs in a systemd service, whose name comes first")
+
+
+def interpreters(test):
+    has_no_unit()
+    test.write("billing.py", GUNICORN_APP)
+    test.write("orders/asgi.py", ASGI_APP)
+    started = {
+        "web": [sites.PYTHON, test.write("web.py", "import socket, sys\ns = socket.create_server((sys.argv[1], int(sys.argv[2])))\nwhile True: s.accept()\n"), "{ip}", "{port}"],
+        "http.server": [sites.PYTHON, "-m", "http.server", "--bind", "{ip}", "{port}"],
+    }
+    for name, program, argv in (
+            ("billing", "gunicorn", ["-w", "1", "-b", "{ip}:{port}", "billing:app"]),
+            ("orders", "uvicorn", ["--host", "{ip}", "--port", "{port}", "orders.asgi:app"]),
+            ("cart", "node", [test.write("cart.js", NODE), "{ip}", "{port}"]),
+            ("Shop", "java", [test.write("Shop.java", JAVA), "{ip}", "{port}"]),
+            ("stock", "perl", [test.write("stock.pl", PERL), "{ip}", "{port}"]),
+            ("mail", "ruby", [test.write("mail.rb", RUBY), "{ip}", "{port}"])):
+        try:
+            started[name] = [harness.which(program, program + "js"), *argv]
+        except harness.Missing as missing:
+            print(f"skip service_of_{program} {missing}")
+    for argv in started.values():
+        unnamed(test, *argv)
+    test.start_exporter()
+    found = {labels["service"] for labels, count in test.scrape().values("tickbird_processes") if count}
+    harness.report(found == set(started), "services_of_interpreters", "" if found == set(started) else f"{sorted(found)}, expected {sorted(started)}")
+    harness.report(not test.scrape().values("tickbird_service_collision"), "different_names_are_no_collision")
+
+
+def status(test):
+    return subprocess.run([harness.BUILD / "tickbird", "status", "--storage.path", test.dir / "ledger"], capture_output=True, check=False,
+                          env=test.env() | {"LD_PRELOAD": ""}).stdout.decode()
+
+
+def collision(test):
+    """Two scripts of one name are told, replicas and workers of one program are not."""
+    has_no_unit()
+    text = "import os, socket, sys\ns = socket.create_server((sys.argv[1], int(sys.argv[2])))\n"
+    worker = "if len(sys.argv) == 3: os.spawnv(os.P_NOWAIT, sys.executable, [sys.executable, sys.argv[0], sys.argv[1], '0', 'worker'])\n"
+    wait = "while True: s.accept()\n"
+    first = unnamed(test, sites.PYTHON, test.write("a/server.py", text + worker + wait), "{ip}", "{port}")
+    harness.until(lambda: len(harness.process_tree(first.pid)) == 2, "the worker is there")
+    test.start_exporter()
+    def value():
+        return [count for _, count in test.scrape().values("tickbird_service_collision", service="server")]
+    harness.until(lambda: test.scrape().total("tickbird_processes", service="server") == 2, "both record")
+    harness.report(not value(), "a_worker_with_other_arguments_is_no_collision", f"{value()}" if value() else "")
+    second = unnamed(test, sites.PYTHON, test.write("b/server.py", text + wait), "{ip}", "{port}")
+    harness.report(value() == [2], "two_programs_of_one_name_are_told", f"{value()}" if value() != [2] else "")
+    said = status(test)
+    harness.report("2 different command lines count as one service, server" in said, "status_tells_it", "" if "2 different" in said else said)
+    test.stop(second)
+    harness.until(lambda: not value(), "the collision is over")
+    harness.report(True, "it_is_over_when_one_ends")
+
+
+harness.main_special({f.__name__: f for f in (interpreters, collision)})
