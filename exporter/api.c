@@ -96,6 +96,8 @@ static json_t *window(const struct tb_overview *v, const struct tb_overview_stat
 
 static json_t *moments(const struct tb_overview *v, const struct tb_overview_moment *m)
 {
+    if (!m)
+        return json_null();
     json_t *o = json_object(), *requests = json_array(), *errors = json_array(), *p95 = json_array();
     for (size_t i = 0; i < v->interval_count; i++) {
         json_array_append_new(requests, number(m[i].requests));

@@ -64,7 +64,7 @@ static const char *read_query(const struct tb_http_request *r, struct tb_overvie
     if (ret->sort == TB_OVERVIEW_SORT_COUNT)
         return "sort: not one of the orders in docs/api.md";
     if (*limit && !parse_limit(limit, &ret->limit))
-        return "limit: not a number from 0 to 10000";
+        return "limit: not a number from 0 to 1000";
     return NULL;
 }
 

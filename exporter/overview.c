@@ -277,7 +277,8 @@ static void add_services(struct making *m)
         at = add_service(m, at, service);
         set_quantiles(&service->total, &m->service.total);
         set_quantiles(&service->window, &m->service.window);
-        service->moments = sum_moments(&m->service, v->interval_count);
+        if (i < TB_OVERVIEW_LIMIT_MAX)
+            service->moments = sum_moments(&m->service, v->interval_count);
     }
     set_quantiles(&v->total, &m->selected.total);
     set_quantiles(&v->window, &m->selected.window);

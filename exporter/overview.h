@@ -10,10 +10,10 @@
 #include "history.h"
 #include "snapshot.h"
 
-#define TB_OVERVIEW_TOP 5u    /* of the slowest, of the most failing */
-#define TB_OVERVIEW_LIMIT 50u /* routes, unless asked otherwise */
-#define TB_OVERVIEW_LIMIT_MAX 10000u
-#define TB_OVERVIEW_ROWS_MAX 40u /* of the heat map */
+#define TB_OVERVIEW_TOP 5u          /* of the slowest, of the most failing */
+#define TB_OVERVIEW_LIMIT 50u       /* routes, unless asked otherwise */
+#define TB_OVERVIEW_LIMIT_MAX 1000u /* also of services with a history: an answer is bounded */
+#define TB_OVERVIEW_ROWS_MAX 40u    /* of the heat map */
 
 /* SORT(id, name, label): the orders of routes. The largest first, but for the name. */
 #define TB_OVERVIEW_SORTS(SORT)                                                                                        \
@@ -65,7 +65,7 @@ struct tb_overview_service {
     const struct tb_snap_service *service;
     size_t routes;
     struct tb_overview_stats total, window;
-    struct tb_overview_moment *moments; /* interval_count of them */
+    struct tb_overview_moment *moments; /* interval_count of them; NULL beyond TB_OVERVIEW_LIMIT_MAX services */
 };
 
 struct tb_overview_route {

@@ -91,7 +91,7 @@
         return make("svg", {class: "spark", viewBox: "0 0 100 20", preserveAspectRatio: "none", "aria-hidden": "true"}, path);
     }
     function sparkOf(ends, history, what) {
-        if (ends.length < 2)
+        if (ends.length < 2 || !history)
             return "";
         if (what === "p95")
             return spark(ends, history.p95_seconds.map((p95, i) => perSecond(ends, 1, i) === null ? null : p95), false);
