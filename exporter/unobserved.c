@@ -246,7 +246,7 @@ static void expose_told(struct tb_exposition *x, const struct told *told, const 
     char *exe = tb_label_clean(told->exe, strlen(told->exe));
     tb_put_label(&labels, "exe", exe);
     tb_put_label(&labels, reason, tb_unobserved_name(told->why));
-    tb_expose_value(x, (struct tb_labels){labels.data, labels.len}, told->processes, 0);
+    tb_expose_value(x, (struct tb_labels){.text = labels.data, .len = labels.len}, told->processes, 0);
     tb_buffer_free(&labels);
     free(exe);
 }
