@@ -50,11 +50,13 @@ static void find_pod(const char *text, size_t len, char *ret)
             bool is_dash = i == 8 || i == 13 || i == 18 || i == 23;
             if (is_dash ? uid[i] != '-' && uid[i] != '_' : !is_hex(uid[i]))
                 break;
-            ret[i] = uid[i] == '_' ? '-' : uid[i];
+            ret[i] = uid[i];
+            if (is_dash)
+                ret[i] = '-';
         }
-        ret[i == UID_DIGITS + 4 ? i : 0] = 0;
-        if (ret[0])
+        if (i == UID_DIGITS + 4)
             return;
+        ret[0] = 0;
     }
 }
 

@@ -155,7 +155,7 @@ void tb_names_rename(struct tb_names *names, size_t family, const char *name)
     } else {
         size_t total = ends_with(name, "total");
         char *stem = tb_strndup(name, total ? total : strlen(name));
-        m->unit = ends_with(stem, m->unit) ? m->unit : "";
+        m->unit = ends_with(stem, tb_metrics_default[family].unit) ? tb_metrics_default[family].unit : "";
         free(stem);
     }
     m->name = name;

@@ -55,6 +55,19 @@ def an_earlier_region_counts_exactly(s):
 
 
 @test
+def regions_with_and_without_measures_add_up(s):
+    put(s, 0, golden("v1-measures"))
+    counts, text = scrape(s)
+    label = 'service="shop",method="GET",route="/items/:id",status="200"'
+    check(counts == GOLDEN, counts)
+    for family in ("http_request_duration_seconds", "http_request_first_byte_seconds"):
+        check([line.split()[-1] for line in text.splitlines() if line.startswith(f"{family}_bucket{{{label},le=")] == ["2", "3", "3", "3"], text)
+    check(f"http_response_size_bytes_sum{{{label}}} 6\n" in text and f"http_request_size_bytes_count{{{label}}} 3\n" in text, text)
+    put(s, 1, golden())
+    check(scrape(s)[0] == {k: 2 * n for k, n in GOLDEN.items()}, counts)
+
+
+@test
 def a_newer_layout_is_named_and_the_others_count(s):
     put(s, 0, golden())
     newer = golden()

@@ -144,6 +144,7 @@ def check_config_says_what_is_called_otherwise(s):
     make_regions(s)
     path = write(s, "metrics:\n  preset: prom-client\n  constant_labels: {env: prod}\n  families: {tickbird_series: false}\n")
     done = s.run("check-config", path)
+    check("  buckets of durations: 1 5 15 50 100 200 500 1000 2000\n" in done.out, done)
     rows = dict(line.rsplit(None, 1) for line in done.out.splitlines() if line.startswith("  "))
     rows = {" ".join(k.split()): v for k, v in rows.items()}
     check(done.code == 0 and "metrics: preset prom-client, request durations in milliseconds\n" in done.out, done)

@@ -120,6 +120,35 @@ def run(preset):
         test.close()
 
 
+def run_limited():
+    """A server with a sample_limit loses a scrape that is larger; ours stays below, and no request is lost."""
+    test = harness.Test("limited")
+    try:
+        address = (test.ip, test.port())
+        child = test.start(["/usr/bin/python3", HERE / "measured_server.py", *address, *PROM_CLIENT])
+        test.wait_for_port(address, child)
+        config = test.write("config.yml", "routes: {route: path}\nexporter: {metrics.max-samples: 1200}\n")
+        test.start_exporter("--config.file", config)
+        prometheus = prom.Prometheus(test, test.exporter, "  sample_limit: 1200\n")
+        traffic = Traffic(address)
+        for i in range(150):
+            traffic.ask(f"/wait/0/{chr(97 + i % 26)}{chr(97 + i // 26)}/page")
+        asked = sum(len(seconds) for seconds in traffic.seconds.values())
+
+        def stored():
+            return prometheus.value("sum(http_requests_total)"), prometheus.value("sum(http_request_duration_seconds_count)")
+        try:
+            harness.until(lambda: stored() == (asked, asked), "everything is scraped")
+        except AssertionError:
+            pass  # the difference is told
+        ups, size = prometheus.value("min_over_time(up[5m])"), prometheus.value("max_over_time(scrape_samples_scraped[5m])")
+        routes = prometheus.value('count(http_request_duration_seconds_count{route!="_other"})')
+        harness.report(stored() == (asked, asked) and ups == 1 and routes < 150, "a_server_with_a_limit_misses_nothing",
+                       f"stored {stored()} of {asked}, up {ups}, at most {size} samples, {routes} routes by themselves")
+    finally:
+        test.close()
+
+
 def main():
     try:
         harness.which("prometheus")
@@ -129,6 +158,7 @@ def main():
         sys.exit(77)
     for preset in PRESETS:
         run(preset)
+    run_limited()
     sys.exit(harness.status)
 
 
