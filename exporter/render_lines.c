@@ -7,14 +7,17 @@
 
 void tb_text_name(struct tb_buffer *out, const char *name, const char *suffix, struct tb_labels labels)
 {
-    tb_puts(out, name);
-    tb_puts(out, suffix);
+    const size_t name_len = strlen(name), suffix_len = strlen(suffix);
+    char *to = tb_buffer_room(out, name_len + suffix_len + labels.len + 3);
+    to = mempcpy(to, name, name_len);
+    to = mempcpy(to, suffix, suffix_len);
     if (labels.len) {
-        tb_put(out, "{", 1);
-        tb_put(out, labels.text, labels.len);
-        tb_put(out, "}", 1);
+        *to++ = '{';
+        to = mempcpy(to, labels.text, labels.len);
+        *to++ = '}';
     }
-    tb_put(out, " ", 1);
+    *to++ = ' ';
+    out->len = (size_t)(to - out->data);
 }
 
 const char *tb_text_type(enum tb_metric_type type)

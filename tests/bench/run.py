@@ -23,6 +23,7 @@ import client  # noqa: E402  pylint: disable=wrong-import-position
 import cost  # noqa: E402  pylint: disable=wrong-import-position
 import harness  # noqa: E402  pylint: disable=wrong-import-position
 import scale  # noqa: E402  pylint: disable=wrong-import-position
+import scrapes  # noqa: E402  pylint: disable=wrong-import-position
 import servers  # noqa: E402  pylint: disable=wrong-import-position
 
 NGINX_HEADERS = ["User-Agent: bench/1.0", "Accept: */*", "Accept-Encoding: identity", "Connection: keep-alive"]  # and Host: 5
@@ -355,6 +356,13 @@ def bench_routes():
         else:
             print(f"  {line}", flush=True)
     measured("routes_below_a_floor", done.returncode, "exit status of routes.py")
+
+
+def bench_scrapes():
+    """What a scrape costs the exporter, beside the Go client library where it can be built."""
+    for bench in scrapes.BENCHES:
+        print(f"  {bench.__doc__}", flush=True)
+        bench(measured)
 
 
 def bench_scale():

@@ -60,7 +60,8 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	http.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	http.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{
+		AcceptedFormats: append(expfmt.DefaultOpenMetricsAcceptedFormats(), openMetrics2)}))
 	http.HandleFunc("/encode/protobuf", encode(registry, expfmt.NewFormat(expfmt.TypeProtoDelim)))
 	http.HandleFunc("/encode/openmetrics2", encode(registry, openMetrics2))
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
