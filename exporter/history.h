@@ -4,9 +4,9 @@
  * quantiles of the last minute, where a scrape shows totals. Fed by collections, at most one point every five seconds.
  *
  * Memory is bounded whatever is collected: the totals at the last point, packed (TB_HISTORY_BASE_MAX; series beyond it
- * have no history), and what each point added, packed (TB_HISTORY_BYTES_MAX; the oldest points give way). An idle
- * series takes about 40 bytes, one that is used about 20 more in each point. Nothing is kept while nobody looks
- * (tb_history_tend).
+ * have no history), and what each point added, packed (TB_HISTORY_BYTES_MAX; the oldest points give way). A
+ * series takes some 5 bytes and 2 for each bucket that it ever used (45 bytes at 20 buckets), and as much for what moved
+ * in each point. Nothing is kept while nobody looks (tb_history_tend).
  *
  * Pure: no I/O, no clock. One thread at a time.
  */
