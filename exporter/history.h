@@ -5,8 +5,8 @@
  *
  * Memory is bounded whatever is collected: the totals at the last point, packed (TB_HISTORY_BASE_MAX; series beyond it
  * have no history), and what each point added, packed (TB_HISTORY_BYTES_MAX; the oldest points give way). A
- * series takes some 5 bytes and 2 for each bucket that it ever used (45 bytes at 20 buckets), and as much for what moved
- * in each point. Nothing is kept while nobody looks (tb_history_tend).
+ * series takes some 5 bytes and 2 for each bucket that it ever used (45 bytes at 20 buckets), and as much for what
+ * moved in each point. Nothing is kept while nobody looks (tb_history_tend).
  *
  * Pure: no I/O, no clock. One thread at a time.
  */
