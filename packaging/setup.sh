@@ -13,7 +13,7 @@ packages() {
     check) echo nginx-light apache2 lighttpd haproxy php-cli php-fpm nodejs gunicorn uvicorn python3-uvloop \
         puma ruby-webrick default-jdk-headless prometheus curl binutils musl-tools procps g++ strace \
         python3-prometheus-client openssl python3-httptools golang-go groff \
-        micro-httpd xinetd ipsvd busybox gawk systemd erlang-inets liburing-dev \
+        micro-httpd xinetd ipsvd busybox gawk systemd erlang-inets liburing-dev checkpolicy semodule-utils apparmor \
         libc6-i386 libjemalloc2 faketime libnss-wrapper bubblewrap ;;
     browser) echo chromium ;; # 300 MB: without it, what needs a browser is skipped
     lint) echo clang-format clang-tidy shellcheck binutils git ;;
