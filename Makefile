@@ -18,6 +18,8 @@ SOAK_SECONDS ?= 1800
 prefix ?= /usr/local
 bindir ?= $(prefix)/bin
 libdir ?= $(prefix)/lib
+# Where tickbird install --system puts objects.
+systemdir ?= $(libdir)/tickbird
 mandir ?= $(prefix)/share/man
 sysconfdir ?= /etc
 
@@ -96,7 +98,7 @@ $(O)/shim/%.o: shim/%.c Makefile VERSION
 $(O)/exporter/%.o: exporter/%.c Makefile VERSION
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) -MMD -MP $(TB_CPPFLAGS) -DTB_REVISION='"$(REVISION)"' \
-		-DTB_LIBDIR='"$(libdir)"' $(EXPORTER_CFLAGS) $(CPPFLAGS) \
+		-DTB_LIBDIR='"$(libdir)"' -DTB_SYSTEMDIR='"$(systemdir)"' $(EXPORTER_CFLAGS) $(CPPFLAGS) \
 		$(TB_CFLAGS) $(CFLAGS) -c -o $@ $<
 
 $(O)/tests/%.o: tests/%.c Makefile
@@ -294,6 +296,16 @@ SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 dist: all ## archives in $(B)/dist: the sources, and programs that bring everything along; checksums, SBOM
 	$(Q)mkdir -p $(B)/dist && git archive --prefix=tickbird-$(VERSION)/ HEAD | gzip -9n >$(B)/dist/tickbird-$(VERSION).tar.gz
 	$(Q)packaging/dist.py $(O) $(VERSION) $(SOURCE_DATE_EPOCH) $(B)/dist
+
+.PHONY: deb rpm
+# With the directories of a distribution compiled in, so apart from the other objects.
+PACKAGED = $(MAKE) --no-print-directory B=$(B)/packaged prefix=/usr libdir=/usr/lib/tickbird systemdir=/usr/lib/tickbird/system
+deb: ## a package for Debian and Ubuntu, in $(B)/dist
+	$(Q)$(PACKAGED) all
+	$(Q)SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) packaging/deb.sh $(B)/packaged $(VERSION) $(B)/dist
+rpm: ## a package for distributions with rpm, in $(B)/dist
+	$(Q)$(PACKAGED) all
+	$(Q)SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) packaging/rpm.sh $(B)/packaged $(VERSION) $(B)/dist
 
 clean: ## remove everything built
 	$(Q)rm -rf $(B)

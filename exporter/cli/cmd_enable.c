@@ -23,7 +23,7 @@
 struct request {
     struct tb_placing to;
     const char *lib, *service;
-    bool wants_help;
+    bool has_root; /* a system is named, be it this one */
 };
 
 static int failed(const char *path, int error)
@@ -66,13 +66,9 @@ static char *default_service(const char *unit)
                       strcspn(unit, "@") < strlen(unit) ? strcspn(unit, "@") : (size_t)(strrchr(unit, '.') - unit));
 }
 
-static bool is_systemd_here(const struct request *request)
+static bool is_systemd_here(void)
 {
-    if (request->to.root[0] || request->to.is_dry || access("/run/systemd/system", F_OK) == 0)
-        return true;
-    tb_cli_message(
-        "systemd does not run here: start the program with tickbird run, or name another system with --root");
-    return false;
+    return access("/run/systemd/system", F_OK) == 0;
 }
 
 /* Makes systemd read its files again. A system that does not run needs no telling. */
@@ -82,7 +78,7 @@ static void reload(const struct request *request)
     char *argv[] = {(char *)"systemctl", (char *)"daemon-reload", NULL};
     pid_t child;
     int status = 0;
-    if (request->to.root[0] || request->to.is_dry)
+    if (request->to.root[0] || request->to.is_dry || !is_systemd_here())
         return;
     if (posix_spawnp(&child, argv[0], NULL, NULL, argv, environ) != 0 || waitpid(child, &status, 0) < 0 || status != 0)
         tb_cli_message("systemctl daemon-reload: it failed: run it yourself");
@@ -115,6 +111,10 @@ static int enable(const struct request *request, const char *name)
     static char preload[64 << 10];
     struct tb_unit unit;
     int r = TB_EXIT_FAILED;
+    if (!request->has_root && !request->to.is_dry && !is_systemd_here()) {
+        tb_cli_message("systemd does not run here: start the program with tickbird run, or name a system with --root");
+        return r;
+    }
     tb_unit_look(request->to.root, name, DROP_IN, &unit);
     if (!unit.fragment)
         tb_cli_message("%s: no such service: see systemctl list-unit-files", name);
@@ -178,6 +178,7 @@ static int run(int argc, char **argv, const struct tb_verb *verb,
             request.lib = optarg;
         if (got == OPTION_SERVICE)
             request.service = optarg;
+        request.has_root |= got == OPTION_ROOT;
         if (got == OPTION_ROOT)
             request.to.root = strcmp(optarg, "/") == 0 ? "" : optarg;
     }
@@ -187,7 +188,7 @@ static int run(int argc, char **argv, const struct tb_verb *verb,
         tb_cli_message("%s: the name of a service is missing or wrong: tickbird %s nginx.service", verb->name,
                        verb->name);
     else if (optind++, tb_cli_operands(argc, argv) == 0)
-        code = is_systemd_here(&request) ? act(&request, name) : TB_EXIT_FAILED;
+        code = act(&request, name);
     free(name);
     return code;
 }

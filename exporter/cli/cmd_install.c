@@ -23,10 +23,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#ifndef TB_LIBDIR
-#define TB_LIBDIR "/usr/local/lib"
+#ifndef TB_SYSTEMDIR
+#define TB_SYSTEMDIR "/usr/local/lib/tickbird"
 #endif
-#define BASE TB_LIBDIR "/tickbird"
+#define BASE TB_SYSTEMDIR
 #define FILE_NAME TB_OBJECT_NAME "." TB_VERSION
 #define LINE BASE "/$LIB/" FILE_NAME
 /* Where objects lie while they are tried: a file of this version may be in force already. */
