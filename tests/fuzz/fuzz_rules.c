@@ -14,10 +14,12 @@
 #include "agent/region.h"
 #include "agent/route.h"
 #include "agent/rules.h"
+#include "agent/measures.h"
 #include "exporter/rules_compile.h"
 
 /* behind the buffers the bound sets that rules ask for */
-#define AREA_BYTES (TB_RULES_BOUND_SETS + (TB_SETS - TB_SET_FIRST) * sizeof(struct tb_bounds_entry))
+#define AREA_BYTES                                                                                                     \
+    ((TB_RULES_BOUND_SETS + (TB_SETS - TB_SET_FIRST) * sizeof(struct tb_bounds_entry) + 63) & ~(size_t)63)
 #define SET_AT (sizeof(struct tb_rules_head) + TB_RULES_BUFFER)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -81,7 +83,9 @@ static void request(uint8_t method, struct tb_bytes host, struct tb_bytes path, 
         uint32_t handle = tb_route_begin_at(&core, method, host, path, is_cut);
         if (tb_route_text(&core, handle, text, sizeof text) > sizeof text)
             abort();
-        (void)tb_route_end(&core, handle, method, 200);
+        uint32_t route = tb_route_end(&core, handle, method, 200);
+        if (core.measures & TB_MEASURE_ROUTES && tb_measures_set(&core, route) >= TB_SETS)
+            abort();
     }
     (void)tb_host_label(&core, host);
 }
