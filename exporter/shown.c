@@ -312,14 +312,64 @@ static void decide_all(struct tb_shown *shown, const struct tb_snapshot *s, cons
 /* --- every scrape ----------------------------------------------------------------------------------------------------
  */
 
-/* What a series and those that differ from it in their bound set only have counted, into a row. Durations under other
- * bounds than the row's are counted there, but have no place in its histogram. */
+/* The set of the bounds that two sets have in common; -1: there is none. */
+static int common_set(uint16_t a, uint16_t b)
+{
+    const struct tb_bounds *left = tb_bounds_of(a), *right = tb_bounds_of(b);
+    uint64_t at_most[TB_BOUNDS_MAX];
+    struct tb_bounds common = {.unit = left->unit, .at_most = at_most};
+    for (size_t i = 0, k = 0; i < left->count && k < right->count;) {
+        if (left->at_most[i] == right->at_most[k])
+            at_most[common.count++] = left->at_most[i];
+        bool is_below = left->at_most[i] <= right->at_most[k];
+        k += right->at_most[k] <= left->at_most[i];
+        i += is_below;
+    }
+    return left->unit == right->unit && common.count ? tb_bounds_intern(&common) : -1;
+}
+
+/* Cells of one set into those of another, all of whose bounds the first one has: none is cut. */
+static void add_cells(struct tb_snap_values *to, uint16_t to_set, const struct tb_snap_block *from, uint16_t from_set)
+{
+    for (const struct tb_snap_block *b = from; b; b = b->next)
+        for (size_t i = 0; i < TB_BLOCK_CELLS; i++)
+            if (b->cells[i])
+                *tb_values_cell(to, to_set, tb_cell_bound(from_set, b->octave, i)) += b->cells[i];
+}
+
+static void recut(struct tb_snap_values *v, uint16_t from_set, uint16_t to_set)
+{
+    struct tb_snap_values before = {.blocks = v->blocks};
+    v->blocks = NULL;
+    add_cells(v, to_set, before.blocks, from_set);
+    tb_values_free(&before);
+}
+
+/* A row has the bounds that all in it have in common. False: there are none in common with @set. */
+static bool fit(struct tb_snap_series *row, uint16_t set)
+{
+    const uint16_t before = row->key.bound_set;
+    int common = before == set ? set : common_set(before, set);
+    if (common >= 0 && common != before) {
+        recut(&row->base, before, (uint16_t)common);
+        recut(&row->total, before, (uint16_t)common);
+        row->key.bound_set = (uint16_t)common;
+    }
+    return common >= 0;
+}
+
+/* What a series and those that differ from it in their bound set only have counted, into a row. Durations under bounds
+ * of which the row has none are counted there, but have no place in its histogram. */
 static void add_to_row(struct tb_snap_series *row, const struct tb_snap_series *e)
 {
     uint64_t untimed = e->whole.count - e->whole.timed, retired = e->whole.timed;
     uint64_t incomplete = e->whole.incomplete, first_byte_ns = e->whole.first_byte_ns;
-    if (row->key.bound_set == e->key.bound_set) {
-        tb_values_add(&row->total, &e->total);
+    if (fit(row, e->key.bound_set)) {
+        struct tb_snap_values but_cells = e->total;
+        but_cells.blocks = NULL;
+        tb_values_add(&row->total, row->key.bound_set == e->key.bound_set ? &e->total : &but_cells);
+        if (row->key.bound_set != e->key.bound_set)
+            add_cells(&row->total, row->key.bound_set, e->total.blocks, e->key.bound_set);
         retired -= e->count - e->total.untimed;
         untimed -= e->total.untimed;
         incomplete -= e->total.incomplete;

@@ -254,6 +254,49 @@ static void the_host_is_no_label_of_sums(void **state)
     close_shop(&shop);
 }
 
+/* Routes may have bounds of their own. */
+static void sums_have_the_bounds_that_all_have(void **state)
+{
+    (void)state;
+    static const uint64_t ms = 1000000, own[] = {5 * ms, 100 * ms, 7000 * ms}, alone[] = {3 * ms};
+    int sets[] = {0, tb_bounds_intern(&(struct tb_bounds){.unit = TB_UNIT_SECONDS, .count = 3, .at_most = own}),
+                  tb_bounds_intern(&(struct tb_bounds){.unit = TB_UNIT_SECONDS, .count = 1, .at_most = alone})};
+    struct shop shop = open_shop((struct tb_shown_limits){0});
+    uint64_t buckets[TB_BOUNDS_MAX + 1], count = 0, sum = 0;
+    shop.names.labels[TB_LABEL_ROUTE] = NULL;
+    for (int round = 1; round <= 3; round++) { /* one more route, and more of those before */
+        for (int i = 0; i < round; i++) {
+            struct tb_snap_series *e = ask(&shop, "a", i == 0 ? "/0" : i == 1 ? "/1" : "/2", 200, 0);
+            struct tb_snap_key key = e->key;
+            key.bound_set = (uint16_t)sets[i];
+            e = tb_snapshot_series(shop.s, e->service, &key);
+            const uint64_t took[] = {2 * ms, 99 * ms, 9000 * ms};
+            for (int k = 0; k < 3; k++, count++) {
+                ++*tb_values_cell(&e->base, key.bound_set, took[k]);
+                e->base.sum_ns += took[k];
+                sum += took[k];
+            }
+        }
+        look(&shop);
+        assert_int_equal(shop.list.count, 1);
+        const struct tb_snap_series *row = shop.list.series[0];
+        assert_int_equal(row->whole.count, count);
+        size_t bounds = tb_values_classic(&row->total, row->key.bound_set, buckets);
+        if (round <= 2)
+            assert_int_equal(row->total.sum_ns, sum);
+        if (round == 1)
+            assert_int_equal(bounds, tb_bounds_of(0)->count + 1);
+        if (round == 2) { /* 5 and 100 ms */
+            const uint64_t expected[] = {3, 3, 3};
+            assert_int_equal(bounds, 3);
+            assert_memory_equal(buckets, expected, sizeof expected);
+        }
+        if (round >= 2) /* and none with 3 ms: only counted */
+            assert_int_equal(tb_values_timed(&row->total), round == 2 ? count : count - 3);
+    }
+    close_shop(&shop);
+}
+
 static void a_restarted_service_has_its_rows_at_0(void **state)
 {
     (void)state;
@@ -340,6 +383,7 @@ int main(void)
         cmocka_unit_test(beyond_the_samples_nothing_is_lost),
         cmocka_unit_test(the_host_is_no_label_of_sums),
         cmocka_unit_test(a_row_that_would_fall_begins_at_0),
+        cmocka_unit_test(sums_have_the_bounds_that_all_have),
         cmocka_unit_test(a_restarted_service_has_its_rows_at_0),
         cmocka_unit_test(samples_are_never_more_than_the_limit),
         cmocka_unit_test(an_idle_series_comes_back_with_its_total),
