@@ -67,7 +67,10 @@ static char *put_value(char *to, const struct label *l)
     for (; from < end; from++) {
         bool is_escaped = *from == '\\';
         from += is_escaped;
-        *to++ = is_escaped && *from == 'n' ? '\n' : *from;
+        char c = *from;
+        if (is_escaped && c == 'n')
+            c = '\n';
+        *to++ = c;
     }
     return to;
 }
