@@ -9,6 +9,7 @@
 
 #include "collect.h"
 #include "filter.h"
+#include "expiry.h"
 #include "fold.h"
 #include "history.h"
 #include "http_pages.h"
@@ -29,6 +30,8 @@ struct tb_exporter {
     struct tb_web *web;            /* NULL: no file was named */
     struct tb_self self;
     struct tb_fold_options fold;
+    struct tb_expiry *expiry;
+    uint64_t forget_after_ns; /* 0: never */
     struct tb_unobserved_scan *unobserved;
     struct tb_reload reload;
     struct tb_history *history;

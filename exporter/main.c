@@ -240,6 +240,8 @@ static int run(struct tb_exporter *e, char **ret_error)
     raise_file_limit();
     e->fold.fold_after_ns = tb_option_ns(&e->options, TB_OPTION_FOLD_AFTER);
     e->fold.unlink_after_ns = tb_option_ns(&e->options, TB_OPTION_UNLINK_AFTER);
+    e->forget_after_ns = tb_option_ns(&e->options, TB_OPTION_FORGET_AFTER);
+    e->expiry = tb_expiry_new();
     e->unobserved = tb_unobserved_new();
     e->history = tb_history_new();
     e->shown = new_shown(&e->options);
@@ -271,6 +273,7 @@ int main(int argc, char **argv)
     tb_web_free(e.web);
     tb_history_free(e.history);
     tb_shown_free(e.shown);
+    tb_expiry_free(e.expiry);
     tb_unobserved_free(e.unobserved);
     tb_collector_free(e.collector);
     tb_ledger_close(e.ledger);

@@ -152,6 +152,7 @@ static void keep_house(struct tb_exporter *e)
         tb_exporter_publish(e);
         tb_history_tend(e->history, tb_collector_snapshot(e->collector), e->collected_ns);
         r = tb_fold(e->collector, &e->fold);
+        (void)tb_expiry_run(e->expiry, e->collector, e->forget_after_ns, tb_clock_ns(CLOCK_BOOTTIME));
     }
     if (r < 0)
         tb_log(TB_LOG_ERROR, "dead regions not folded", "error", strerror(-r), NULL);

@@ -77,6 +77,21 @@ def a_service_that_is_gone_is_forgotten(s):
 
 
 @test
+def a_service_that_is_gone_for_too_long_is_forgotten_by_itself(s):
+    dead(s, "old", 3)
+    kept = serving(s, "kept", 2)
+    lasting = Exporter(s, "--fold-after", "1s")  # never, unless told
+    wait_for("both", lambda: lasting.totals()[0] == {"old": 3, "kept": 2})
+    lasting.process.terminate()
+    lasting.process.wait(20)
+    exporter = Exporter(s, "--fold-after", "1s", "--forget-after", "2s")
+    check("old" in exporter.totals()[0], "it is served until its time is over")
+    wait_for("it is forgotten", lambda: exporter.totals()[0] == {"kept": 2}, 60)
+    stop(s, kept)
+    wait_for("the other is, too", lambda: exporter.totals()[0] == {}, 60)
+
+
+@test
 def a_service_that_records_is_refused(s):
     server = serving(s, "shop", 2)
     done = s.run("forget", "shop")
