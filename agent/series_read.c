@@ -35,10 +35,10 @@ struct blocks {
 
 static void take_block(struct blocks *b, uint32_t number, const uint64_t *block)
 {
-    if (b->exemplars) {
+    if (b->exemplars)
         __builtin_memcpy(&b->exemplars->of[number][b->shard * 2], block, TB_BLOCK_CELLS * 8);
+    if (!b->sum)
         return;
-    }
     for (size_t k = 0; k < TB_BLOCK_CELLS; k++) {
         b->sum->cells[number][k] += block[k];
         b->sum->count += block[k];
