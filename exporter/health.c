@@ -74,11 +74,12 @@ size_t tb_health_unobservable(const struct tb_snapshot *s, struct tb_health_unob
     for (size_t i = 0; i < s->service_count; i++) {
         const struct tb_snap_service *e = s->services[i];
         for (unsigned bit = 0; bit < 64; bit++) {
-            if (!(e->unobservable >> bit & 1))
+            const char *reason = tb_unobservable_name(bit);
+            bool is_told = count && list[count - 1].service == e->name && strcmp(list[count - 1].reason, reason) == 0;
+            if (!(e->unobservable >> bit & 1) || is_told) /* all that only a newer version knows is one reason */
                 continue;
             list = tb_grow(list, count, &space, sizeof *list);
-            list[count++] = (struct tb_health_unobservable){e->name, e->label, tb_unobservable_name(bit),
-                                                            tb_unobservable_help(bit)};
+            list[count++] = (struct tb_health_unobservable){e->name, e->label, reason, tb_unobservable_help(bit)};
         }
     }
     for (size_t i = 0, inside = count; i < s->unobserved_count; i++) {

@@ -95,7 +95,8 @@ static struct tb_snap_series *look_up(struct tb_snapshot *s, struct tb_snap_serv
     uint8_t family = key->family == TB_FAMILY_EXEMPLARS ? TB_FAMILY_REQUESTS : key->family;
     char *route = string_of(copy, key->route);
     char *target = string_of(copy, key->target);
-    char *ext = string_of(copy, key->ext);
+    /* Only custom metrics have a label of it: series of another family that differ in it alone are one. */
+    char *ext = string_of(copy, family == TB_FAMILY_RULE ? key->ext : 0);
     struct tb_snap_key k = {family, key->role, key->method, (uint16_t)bound_set, key->status, *route ? route : "_other",
                             target, ext};
     struct tb_snap_series *e = tb_snapshot_series(s, service, &k);

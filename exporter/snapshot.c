@@ -340,7 +340,7 @@ void tb_snapshot_unobserved_begin(struct tb_snapshot *s)
 
 void tb_snapshot_unobserved(struct tb_snapshot *s, const char *service, const char *reason)
 {
-    char *clean = tb_utf8_clean(service, strlen(service));
+    char *clean = tb_label_clean(service, strlen(service));
     if (s->unobserved_count >= TB_SNAP_UNOBSERVED_MAX) {
         free(clean);
         clean = tb_strndup("_other", 6);

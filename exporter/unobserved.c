@@ -205,7 +205,7 @@ void tb_unobserved_scan(struct tb_unobserved_scan *scan, uint64_t now_ns, uint64
 
 /* Programs of one executable that are not observed for one reason. */
 struct told {
-    char exe[EXE_MAX];
+    char exe[3 * EXE_MAX]; /* cleaned: names that then are the same are one */
     enum tb_unobserved why;
     uint64_t processes;
 };
@@ -222,14 +222,16 @@ static size_t count_told(const struct tb_unobserved_scan *scan, struct told *lis
 {
     size_t used = 0, exes = 0;
     for (size_t i = 0; i < scan->count; i++) {
+        char *exe = tb_label_clean(scan->found[i].exe, strlen(scan->found[i].exe));
         list[i] = (struct told){.why = scan->found[i].why, .processes = 1};
-        memcpy(list[i].exe, scan->found[i].exe, EXE_MAX);
+        snprintf(list[i].exe, sizeof list[i].exe, "%s", exe);
+        free(exe);
     }
     qsort(list, scan->count, sizeof *list, compare_told);
     for (size_t i = 1; i < scan->count; i++) {
         exes += strcmp(list[i].exe, list[i - 1].exe) != 0; /* once it is too many it stays so */
         if (exes >= TB_UNOBSERVED_EXES_MAX)
-            snprintf(list[i].exe, EXE_MAX, "_other");
+            snprintf(list[i].exe, sizeof list[i].exe, "_other");
     }
     qsort(list, scan->count, sizeof *list, compare_told);
     for (size_t i = 0; i < scan->count; i++)
@@ -243,12 +245,10 @@ static size_t count_told(const struct tb_unobserved_scan *scan, struct told *lis
 static void expose_told(struct tb_exposition *x, const struct told *told, const char *reason)
 {
     struct tb_buffer labels = {0};
-    char *exe = tb_label_clean(told->exe, strlen(told->exe));
-    tb_put_label(&labels, "exe", exe);
+    tb_put_label(&labels, "exe", told->exe);
     tb_put_label(&labels, reason, tb_unobserved_name(told->why));
     tb_expose_value(x, (struct tb_labels){.text = labels.data, .len = labels.len}, told->processes, 0);
     tb_buffer_free(&labels);
-    free(exe);
 }
 
 void tb_unobserved_expose(struct tb_exposition *x, const struct tb_unobserved_scan *scan, const char *reason,

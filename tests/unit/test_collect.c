@@ -21,6 +21,7 @@
 #include "exporter/collect.h"
 #include "exporter/health.h"
 #include "maker.h"
+#include "rendered.h"
 
 struct fixture {
     char *dir;
@@ -122,6 +123,47 @@ static void versions_are_labels_that_differ(void **state)
             assert_string_not_equal(e->agent_versions[i], e->agent_versions[k]);
     for (size_t i = 0; i < sizeof versions / sizeof *versions; i++)
         maker_kill(cores[i]);
+}
+
+static int compare_lines(const void *left, const void *right)
+{
+    return strcmp(*(char *const *)left, *(char *const *)right);
+}
+
+/* No sample is there twice: whatever stands in a region, a server must be able to read the rest. */
+static void assert_samples_differ(const struct tb_snapshot *s)
+{
+    struct tb_buffer out = {0};
+    char *lines[8192], *save = NULL;
+    size_t count = 0;
+    rendered(s, &out);
+    char *text = tb_buffer_text(&out);
+    for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+        if (*line == '#')
+            continue;
+        *strrchr(line, ' ') = 0;
+        assert_true(count < sizeof lines / sizeof *lines);
+        lines[count++] = line;
+    }
+    qsort(lines, count, sizeof *lines, compare_lines);
+    for (size_t i = 1; i < count; i++)
+        assert_string_not_equal(lines[i - 1], lines[i]);
+    free(text);
+}
+
+static void what_no_label_tells_apart_is_one_sample(void **state)
+{
+    struct fixture *f = *state;
+    struct tb_core *core = maker_start(f->dir, "shop");
+    struct tb_series_key key = maker_key(core, TB_METHOD_GET, "/a", 200);
+    maker_observe(core, &key, 3000000, 3);
+    key.ext = tb_string_intern(core, tb_bytes_str("more")); /* no family that is served has it */
+    maker_observe(core, &key, 3000000, 4);
+    core->owner->unobservable = UINT64_MAX; /* reasons that only a newer version knows */
+    struct tb_snapshot *s = collect(f);
+    assert_int_equal(count_of(s, "shop", TB_METHOD_GET, "/a", 200), 7);
+    assert_samples_differ(s);
+    maker_kill(core);
 }
 
 static void a_dead_region_still_counts(void **state)
@@ -489,7 +531,7 @@ static void damaged_regions_are_read_or_refused(void **state)
             off_t at = (off_t)parts[part].from + random_next(&seed) % parts[part].len;
             assert_int_equal(pwrite(fd, &bytes, len, at), len);
         }
-        collect(f);
+        assert_samples_differ(collect(f));
         if (round % 10 == 9)
             assert_int_equal(pwrite(fd, whole, sizeof whole, 0), sizeof whole);
     }
@@ -504,6 +546,7 @@ int main(void)
         TEST(a_live_region_is_counted),
         TEST(a_dead_region_still_counts),
         TEST(versions_are_labels_that_differ),
+        TEST(what_no_label_tells_apart_is_one_sample),
         TEST(regions_of_one_service_are_added),
         TEST(durations_lie_in_their_buckets),
         TEST(a_torn_sum_is_moved_to_what_the_buckets_allow),

@@ -353,10 +353,11 @@ static void unobserved_programs_are_one_sample_each(void **state)
     rendered(s, &b);
     tb_put(&b, "", 1);
     char *text = b.data;
-    assert_non_null(strstr(text, "tickbird_unobservable{service=\"quiet\",reason=\"io_uring\"} 1\n"
-                                 "tickbird_unobservable{service=\"a\\\"b\\\\\\n\xef\xbf\xbd\",reason=\"go\"} 1\n"
-                                 "tickbird_unobservable{service=\"sshd\",reason=\"not_preloaded\"} 1\n"
-                                 "tickbird_unobservable{service=\"sshd\",reason=\"static\"} 1\n# HELP"));
+    assert_non_null(strstr(text,
+                           "tickbird_unobservable{service=\"quiet\",reason=\"io_uring\"} 1\n"
+                           "tickbird_unobservable{service=\"a\\\"b\\\\\xef\xbf\xbd\xef\xbf\xbd\",reason=\"go\"} 1\n"
+                           "tickbird_unobservable{service=\"sshd\",reason=\"not_preloaded\"} 1\n"
+                           "tickbird_unobservable{service=\"sshd\",reason=\"static\"} 1\n# HELP"));
     assert_null(strstr(text, "in_flight{service=\"sshd\""));
     free(text);
     tb_snapshot_unobserved_begin(s);
