@@ -14,7 +14,6 @@
 #include "health.h"
 #include "native.h"
 #include "snapshot_labels.h"
-#include "snapshot_labels.h"
 
 static struct tb_labels labels_of(const struct tb_exposition *x, struct tb_snap_series *e)
 {
@@ -50,13 +49,6 @@ static struct range find_range(const struct tb_snapshot *s, enum tb_family famil
     return (struct range){s->series + i, s->series + end};
 }
 
-/* Same service, method, route (and target)? Then they lie side by side, by status. */
-static bool is_same_group(const struct tb_snap_series *a, const struct tb_snap_series *b)
-{
-    return a->service == b->service && a->key.method == b->key.method && strcmp(a->key.route, b->key.route) == 0 &&
-           strcmp(a->key.target, b->key.target) == 0;
-}
-
 /* Text of labels being put together; its memory is used again and again. */
 static struct tb_labels in_scratch(const struct tb_buffer *scratch)
 {
@@ -85,7 +77,7 @@ static void expose_requests(struct tb_exposition *x, const struct tb_snapshot *s
         const struct tb_snap_series *first = *p;
         struct tb_snap_series *served = NULL;
         bool has_500 = false;
-        for (; p < r.to && is_same_group(first, *p); p++) {
+        for (; p < r.to && tb_snapshot_same_route(first, *p); p++) {
             if (!tb_snapshot_is_shown(*p))
                 continue;
             served = *p;

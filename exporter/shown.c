@@ -442,6 +442,23 @@ static void begin_anew(struct tb_shown *shown, struct tb_snapshot *s, const stru
         s->services[i]->shown_series = 0;
 }
 
+/* Leaves idle series out of @list, which is in order. The errors of a route go only with all of it: the series at 0
+ * that stands for no error (families.c) must not stand for those. Returns how many are left. */
+static size_t leave_idle_out(const struct tb_shown *shown, struct tb_snap_series **list, size_t count, uint64_t now_ns)
+{
+    size_t kept = 0;
+    for (size_t i = 0, end; i < count; i = end) {
+        const struct tb_snap_series *first = list[i];
+        bool is_busy = false;
+        for (end = i; end < count && tb_snapshot_same_route(first, list[end]); end++)
+            is_busy |= !is_idle(shown, list[end], now_ns);
+        for (size_t k = i; k < end; k++)
+            if (!is_idle(shown, list[k], now_ns) || (is_busy && list[k]->key.status == 500))
+                list[kept++] = list[k];
+    }
+    return kept;
+}
+
 /* What is shown and not idle: the snapshot is in order, so only rows are to be sorted. */
 static struct tb_shown_list in_order(struct tb_shown *shown, const struct tb_snapshot *s)
 {
@@ -453,11 +470,12 @@ static struct tb_shown_list in_order(struct tb_shown *shown, const struct tb_sna
     for (size_t i = 0; i <= s->series_count; i++) {
         struct tb_snap_series *e = i < s->series_count ? s->series[i] : NULL;
         for (; row < shown->row_count && (!e || tb_series_compare(shown->rows[row], e) < 0); row++)
-            if (shown->rows[row]->shown == shown->rows[row] && !is_idle(shown, shown->rows[row], s->now_ns))
+            if (shown->rows[row]->shown == shown->rows[row])
                 shown->sorted[list.count++] = shown->rows[row];
-        if (e && e->shown == e && !is_idle(shown, e, s->now_ns))
+        if (e && e->shown == e)
             shown->sorted[list.count++] = e;
     }
+    list.count = leave_idle_out(shown, shown->sorted, list.count, s->now_ns);
     list.series = shown->sorted;
     return list;
 }

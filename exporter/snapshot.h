@@ -167,7 +167,7 @@ struct tb_snap_region {
     bool is_folded; /* its totals are in the ledger already; nothing was added from here */
     bool is_off;    /* switched off */
     uint32_t uid;
-    uint32_t pid; /* the maker's or last adopter's, as it saw itself */
+    uint32_t pid;          /* the maker's or last adopter's, as it saw itself */
     uint64_t command_hash; /* of its command line */
     uint32_t processes;
     bool is_near;                     /* its pids are of this pid namespace */
@@ -285,6 +285,9 @@ static inline bool tb_snapshot_same_labels(const struct tb_snap_series *a, const
 {
     return a->key.role == b->key.role && tb_snapshot_compare_labels(a, b) == 0;
 }
+
+/* tb_snapshot_same_route - of one service, method, route (and target)? Then they lie side by side, by status. */
+bool tb_snapshot_same_route(const struct tb_snap_series *a, const struct tb_snap_series *b);
 
 /* tb_series_whole - sets e->whole as if no series differed from @e in its bound set only; its count is known. */
 void tb_series_whole(struct tb_snap_series *e);

@@ -24,6 +24,13 @@ int tb_snapshot_compare_labels(const struct tb_snap_series *a, const struct tb_s
     return strcmp(a->key.ext, b->key.ext);
 }
 
+bool tb_snapshot_same_route(const struct tb_snap_series *a, const struct tb_snap_series *b)
+{
+    return a->key.family == b->key.family && a->key.role == b->key.role && a->service == b->service &&
+           a->key.method == b->key.method && strcmp(a->key.route, b->key.route) == 0 &&
+           strcmp(a->key.target, b->key.target) == 0;
+}
+
 int tb_series_compare(const struct tb_snap_series *a, const struct tb_snap_series *b)
 {
     if (a->key.family != b->key.family)

@@ -372,6 +372,28 @@ static void an_idle_series_comes_back_with_its_total(void **state)
     close_shop(&shop);
 }
 
+/* The 5xx series at 0 is for routes that never failed: an idle one that did must not look as if it had not. */
+static void idle_errors_do_not_fall_to_0(void **state)
+{
+    (void)state;
+    struct shop shop = open_shop((struct tb_shown_limits){.idle_ns = HOUR});
+    ask(&shop, "a", "/1", 200, 1);
+    ask(&shop, "a", "/1", 500, 7);
+    ask(&shop, "a", "/2", 500, 3);
+    for (unsigned i = 0; i < 3; i++) {
+        shop.now_ns += HOUR / 2;
+        ask(&shop, "a", "/1", 200, 1);
+        ask(&shop, "a", "/1", 503, 1);
+        look(&shop);
+    }
+    assert_count(&shop, "service=\"a\",method=\"GET\",route=\"/1\",status=\"500\"", 7);
+    assert_null(find(&shop, "service=\"a\",method=\"GET\",route=\"/2\",status=\"500\""));
+    shop.now_ns += HOUR;
+    look(&shop); /* the route is idle, and its errors with it */
+    assert_int_equal(shop.list.count, 0);
+    close_shop(&shop);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -387,6 +409,7 @@ int main(void)
         cmocka_unit_test(a_restarted_service_has_its_rows_at_0),
         cmocka_unit_test(samples_are_never_more_than_the_limit),
         cmocka_unit_test(an_idle_series_comes_back_with_its_total),
+        cmocka_unit_test(idle_errors_do_not_fall_to_0),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
