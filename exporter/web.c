@@ -13,8 +13,9 @@ struct tb_web {
     struct tb_web_config *config; /* in force */
     struct tb_web_tls *tls;
     struct tb_web_auth *auth;
-    uint64_t seen;       /* what the files looked like when they were last read, well or not */
-    uint64_t allowed_ns; /* CLOCK_MONOTONIC: the rate limit has handed requests out up to this time */
+    uint64_t seen;     /* what the files looked like when they were last read, well or not */
+    uint64_t asked_ns; /* CLOCK_MONOTONIC: the last look at the rate limit */
+    uint64_t taken_ns; /* of its bucket then: what requests took and time has not given back */
     struct tb_web_stats stats;
 };
 
@@ -93,6 +94,12 @@ static void log_errors(struct tb_config_errors *errors)
         tb_log(TB_LOG_ERROR, "web configuration not reloaded: what was in force stays", "error", line, NULL);
 }
 
+static void drop(const struct loaded *l)
+{
+    tb_web_config_free(l->config);
+    tb_web_tls_unref(l->tls);
+}
+
 /* Whether TLS is spoken was settled when the first connection could come. False and told: it would change. */
 static bool keeps_tls(const struct tb_web *w, struct loaded *l, struct tb_config_errors *errors)
 {
@@ -101,8 +108,17 @@ static bool keeps_tls(const struct tb_web *w, struct loaded *l, struct tb_config
     tb_config_error(errors, l->config->path, 1, 1,
                     "tls_server_config: TLS cannot be switched %s while the exporter runs: restart it",
                     l->tls ? "on" : "off");
-    tb_web_config_free(l->config);
-    tb_web_tls_unref(l->tls);
+    drop(l);
+    return false;
+}
+
+/* A file without content is one that is being written: its users must not be let go for that moment. */
+static bool keeps_content(const struct tb_web *w, struct loaded *l, struct tb_config_errors *errors)
+{
+    if (!l->config->is_empty || w->config->is_empty)
+        return true;
+    tb_config_error(errors, l->config->path, 1, 1, "the file is empty: write {} to ask for nothing");
+    drop(l);
     return false;
 }
 
@@ -114,7 +130,8 @@ bool tb_web_again(struct tb_web *w, bool is_asked)
     if (!is_asked && now == w->seen)
         return w->stats.is_successful;
     w->seen = now;
-    w->stats.is_successful = load(w->config->path, &l, &errors) && keeps_tls(w, &l, &errors);
+    w->stats.is_successful =
+        load(w->config->path, &l, &errors) && keeps_content(w, &l, &errors) && keeps_tls(w, &l, &errors);
     if (w->stats.is_successful) {
         use(w, &l);
         tb_log(TB_LOG_INFO, "web configuration reloaded", "path", w->config->path, NULL);
@@ -140,18 +157,20 @@ const struct tb_web_stats *tb_web_stats(const struct tb_web *w)
     return &w->stats;
 }
 
-/* A bucket of rate_burst tokens that gains one each rate_interval_ns, as the time up to which it has been emptied. */
+/* A bucket of rate_burst tokens that gains one each rate_interval_ns, in units of time. */
 bool tb_web_may_ask(struct tb_web *w)
 {
-    uint64_t interval = w->config->rate_interval_ns, now = tb_clock_ns(CLOCK_MONOTONIC);
-    uint64_t full = interval * w->config->rate_burst; /* of time, when nothing is taken */
+    uint64_t interval = w->config->rate_interval_ns, now = tb_clock_ns(CLOCK_MONOTONIC), full;
+    uint64_t given = now - w->asked_ns;
     if (!interval)
         return true;
-    if (now > full && w->allowed_ns < now - full)
-        w->allowed_ns = now - full;
-    if (w->allowed_ns + interval > now)
+    if (__builtin_mul_overflow(interval, w->config->rate_burst, &full))
+        full = UINT64_MAX;
+    w->asked_ns = now;
+    w->taken_ns = w->taken_ns > given ? w->taken_ns - given : 0;
+    if (interval > full || w->taken_ns > full - interval)
         return false;
-    w->allowed_ns += interval;
+    w->taken_ns += interval;
     return true;
 }
 

@@ -355,6 +355,7 @@ struct tb_web_config *tb_web_config_load(const char *path, struct tb_config_erro
     c->tls.server_decides = true;
     if (tb_yaml_open(&y, path, errors))
         tb_yaml_mapping(&y, tb_yaml_root(&y), "", keys, sizeof keys / sizeof *keys, c);
+    c->is_empty = !tb_yaml_root(&y);
     tb_yaml_close(&y);
     if (errors->count == before)
         return c;

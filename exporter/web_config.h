@@ -52,6 +52,7 @@ struct tb_web_user {
 
 struct tb_web_config {
     char *path;
+    bool is_empty; /* not even {} */
     struct tb_web_tls_config tls;
     struct tb_web_header *headers;
     size_t header_count, header_space;

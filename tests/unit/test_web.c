@@ -318,6 +318,14 @@ static void a_rate_limit_is_a_bucket(void **state)
         clock_ns += 100 * SECOND; /* no more than the burst is saved up */
     }
     tb_web_free(w);
+    for (unsigned i = 0; i < 2; i++) { /* a machine that was started just now; the longest that can be asked for */
+        clock_ns = SECOND;
+        w = load(i ? "rate_limit: {interval: 10000d, burst: 1000000}\n" : "rate_limit: {interval: 1m, burst: 2}\n");
+        assert_true(tb_web_may_ask(w));
+        assert_true(tb_web_may_ask(w));
+        assert_int_equal(tb_web_may_ask(w), i);
+        tb_web_free(w);
+    }
     w = load("rate_limit: {interval: 0, burst: 0}\n");
     for (unsigned i = 0; i < 1000; i++)
         assert_true(tb_web_may_ask(w));
@@ -346,6 +354,9 @@ static void a_changed_file_counts_and_a_wrong_one_does_not(void **state)
     assert_int_equal(tb_web_may_enter(w, "alice", "second"), TB_WEB_YES); /* what was in force stays */
     assert_int_equal(unlink(path), 0);
     assert_false(tb_web_again(w, true));
+    put_file(path, ""); /* as an editor leaves it for a moment: nobody asked for no passwords */
+    assert_false(tb_web_again(w, false));
+    assert_int_equal(tb_web_may_enter(w, NULL, NULL), TB_WEB_NO);
     put_file(path, "{}\n");
     assert_true(tb_web_again(w, false));
     assert_int_equal(tb_web_may_enter(w, NULL, NULL), TB_WEB_YES);
