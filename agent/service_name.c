@@ -39,6 +39,45 @@ const char *tb_base_name(const char *path, size_t len)
     return base;
 }
 
+static unsigned hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return (unsigned)(c - '0');
+    c = (char)(c | 0x20);
+    return c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10 : 16;
+}
+
+/* Up to the next comma. */
+static void copy_attribute(const char *from, char *ret, size_t size)
+{
+    size_t used = 0;
+    for (; *from && *from != ',' && used + 1 < size; from++) {
+        char c = *from;
+        if (c == '%' && hex_digit(from[1]) < 16 && hex_digit(from[2]) < 16) {
+            c = (char)(hex_digit(from[1]) << 4 | hex_digit(from[2]));
+            from += 2;
+        }
+        ret[used++] = c;
+    }
+    ret[used] = 0;
+}
+
+void tb_service_attribute(const char *list, const char *key, char *ret, size_t size)
+{
+    size_t len = tb_strnlen(key, 64);
+    ret[0] = 0;
+    for (const char *at = list; *at;) {
+        while (*at == ' ' || *at == ',')
+            at++;
+        if (starts(at, key) && at[len] == '=') {
+            copy_attribute(at + len + 1, ret, size);
+            return;
+        }
+        while (*at && *at != ',')
+            at++;
+    }
+}
+
 void tb_service_unit(const char *cgroup, size_t len, char *ret, size_t size)
 {
     ret[0] = 0;

@@ -12,6 +12,10 @@ void tb_service_script(const char *program, const char *argv, size_t len, char *
 /* tb_service_unit - the systemd service in the text of a cgroup file; "" = none. */
 void tb_service_unit(const char *cgroup, size_t len, char *ret, size_t size);
 
+/* tb_service_attribute - the value of @key in a list k=v,k=v as OTEL_RESOURCE_ATTRIBUTES has it, %XX decoded; "" = not
+ * there. */
+void tb_service_attribute(const char *list, const char *key, char *ret, size_t size);
+
 /* tb_text_copy - @len bytes of @from, cut to @size - 1, and an end. Returns how many. */
 size_t tb_text_copy(char *to, size_t size, const char *from, size_t len);
 

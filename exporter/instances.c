@@ -102,7 +102,15 @@ static bool put_once(struct tb_buffer *out, const struct tb_names *names, const 
     return true;
 }
 
-/* k=v,k=v, as TICKBIRD_LABELS has it. What is no label, or there already, is left out. */
+/* A name of OpenTelemetry becomes one of Prometheus: deployment.environment is deployment_environment. */
+static void spell_label(char *name)
+{
+    for (char *c = name; *c; c++)
+        if (!((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9')))
+            *c = '_';
+}
+
+/* k=v,k=v, as TICKBIRD_LABELS and OTEL_RESOURCE_ATTRIBUTES have it. What is no label, or there already, is left out. */
 static void put_own(struct tb_buffer *out, const struct tb_names *names, const char *list)
 {
     char *copy = tb_strndup(list, strlen(list)), *save = NULL;
@@ -112,6 +120,7 @@ static void put_own(struct tb_buffer *out, const struct tb_names *names, const c
         if (!value)
             continue;
         *value++ = 0;
+        spell_label(pair);
         count += !tb_label_name_complaint(pair) && put_once(out, names, pair, value);
     }
     free(copy);

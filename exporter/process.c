@@ -6,6 +6,7 @@
  * Entry point: tb_process_read.
  */
 #include "process.h"
+#include "agent/service_name.h"
 #include "boot.h"
 #include "buffer.h"
 #include "sockets.h"
@@ -129,8 +130,10 @@ static void take_variable(struct tb_process *p, const char *entry)
         snprintf(p->dir, sizeof(p->dir), "%s", value);
     else if (IS("TICKBIRD_SERVICE"))
         snprintf(p->service, sizeof(p->service), "%s", value);
-    else if (IS("OTEL_SERVICE_NAME"))
+    else if (IS("OTEL_SERVICE_NAME") && value[0])
         snprintf(p->otel_service, sizeof(p->otel_service), "%s", value);
+    else if (IS("OTEL_RESOURCE_ATTRIBUTES") && !p->otel_service[0])
+        tb_service_attribute(value, "service.name", p->otel_service, sizeof(p->otel_service));
     else if (IS("TICKBIRD_DISABLE"))
         p->is_disabled = is_on(value);
     else if (IS("TICKBIRD_DIR_FORCE"))

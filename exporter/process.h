@@ -31,7 +31,7 @@ struct tb_process {
     bool has_environ;     /* something that looks like an environment is there */
     char preload[PATH_MAX];
     char service[128];      /* TICKBIRD_SERVICE */
-    char otel_service[128]; /* OTEL_SERVICE_NAME */
+    char otel_service[128]; /* OTEL_SERVICE_NAME, or service.name of OTEL_RESOURCE_ATTRIBUTES */
     char dir[PATH_MAX];     /* TICKBIRD_DIR, empty = default */
     bool is_disabled;       /* TICKBIRD_DISABLE */
     bool is_dir_forced;

@@ -49,6 +49,7 @@ static struct setting {
     {"TICKBIRD_DIR", tb_settings.dir, sizeof(tb_settings.dir)},
     {"TICKBIRD_SERVICE", tb_settings.service, sizeof(tb_settings.service)},
     {"OTEL_SERVICE_NAME", tb_settings.otel_service, sizeof(tb_settings.otel_service)},
+    {"OTEL_RESOURCE_ATTRIBUTES", tb_settings.otel_resource, sizeof(tb_settings.otel_resource)},
     {"TICKBIRD_LABELS", tb_settings.labels, sizeof(tb_settings.labels)},
     {"TICKBIRD_SIMD", tb_settings.simd, sizeof(tb_settings.simd)},
     {"TICKBIRD_RULES", tb_settings.rules, sizeof(tb_settings.rules)},
@@ -135,12 +136,29 @@ static void read_procfs(void)
     TB_RAW1(SYS_close, fd);
 }
 
-void tb_settings_read(void)
+/* They name the service when nothing else does, and go behind the labels as far as they fit, whole pairs only. */
+static void use_resource_attributes(void)
 {
-    if (!getenv) {
-        read_procfs();
+    char *labels = tb_settings.labels;
+    size_t len = tb_strnlen(labels, sizeof(tb_settings.labels)), more;
+    if (!tb_settings.otel_service[0])
+        tb_service_attribute(tb_settings.otel_resource, "service.name", tb_settings.otel_service,
+                             sizeof(tb_settings.otel_service));
+    more = tb_strnlen(tb_settings.otel_resource, sizeof(tb_settings.otel_resource));
+    if (!more || len + 2 > sizeof(tb_settings.labels))
         return;
-    }
+    size_t from = len;
+    if (len)
+        labels[len++] = ',';
+    bool is_cut = more > sizeof(tb_settings.labels) - 1 - len || more + 1 == sizeof(tb_settings.otel_resource);
+    len += tb_text_copy(labels + len, sizeof(tb_settings.labels) - len, tb_settings.otel_resource, more);
+    while (is_cut && len > from && labels[--len] != ',')
+        ;
+    labels[len] = 0;
+}
+
+static void read_libc(void)
+{
     for (size_t i = 0; i < COUNT(text_settings); i++) {
         const char *value = getenv(text_settings[i].name);
         if (value)
@@ -150,6 +168,15 @@ void tb_settings_read(void)
         const char *value = getenv(switch_settings[i].name);
         *switch_settings[i].to = value && is_on(value);
     }
+}
+
+void tb_settings_read(void)
+{
+    if (getenv)
+        read_libc();
+    else
+        read_procfs();
+    use_resource_attributes();
 }
 
 /* ---- the service ---- */

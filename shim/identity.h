@@ -14,7 +14,8 @@ struct tb_settings {
     char rules[256]; /* bundle of compiled rules; "" = the directory's */
     char service[128];
     char otel_service[128];
-    char labels[1024];
+    char labels[1024];                    /* TICKBIRD_LABELS, then what follows */
+    char otel_resource[1024];             /* OTEL_RESOURCE_ATTRIBUTES */
     char simd[12];                        /* "" = the widest */
     char include[TB_SELECT_LIST_MAX + 2]; /* one byte more than may be, so that a longer one is noticed */
     char exclude[TB_SELECT_LIST_MAX + 2];
@@ -30,7 +31,8 @@ extern struct tb_settings tb_settings;
 void tb_settings_read(void);
 
 /*
- * tb_identity_read - who the region belongs to. The service is the explicit one, OpenTelemetry's, the systemd unit, the
+ * tb_identity_read - who the region belongs to. The service is the explicit one, OpenTelemetry's (a variable or
+ * service.name of its resource attributes), the systemd unit, the
  * script, module or jar of an interpreter, or the program's base name. About 12 system calls, each allowed to fail.
  * Static memory: one caller at a time.
  */

@@ -139,7 +139,7 @@ def main():
     os.chdir(ROOT)
     env = dict(os.environ, B=os.path.abspath(args.build), CMOCKA_MESSAGE_OUTPUT="TAP", LC_ALL="C.UTF-8")
     for name in list(env):
-        if name.startswith("TICKBIRD_") or name in ("LD_PRELOAD", "OTEL_SERVICE_NAME"):
+        if name.startswith("TICKBIRD_") or name in ("LD_PRELOAD", "OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES"):
             del env[name]
 
     wanted = [w for w in args.only.split(",") if w]

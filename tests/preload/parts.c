@@ -149,7 +149,7 @@ static void scripts(void)
            "python3\0-m\0http.server\0"
            "8000",
            "http.server");
-    SCRIPT("python3", "python3\0/usr/bin/gunicorn\0app:app", "gunicorn");
+    SCRIPT("python3", "python3\0/usr/bin/gunicorn\0app:app", "app");
     SCRIPT("python3", "python3\0-c\0import x", "");
     SCRIPT("python3", "python3\0/srv/shop/__main__.py", "shop");
     SCRIPT("python3", "python3", "");
@@ -168,7 +168,7 @@ static void scripts(void)
            "");
     SCRIPT("bun", "bun\0run\0api.ts", "api");
     SCRIPT("nginx", "nginx: master process\0x.py", "");
-    SCRIPT("perl", "perl\0-I\0lib\0/usr/bin/starman\0app.psgi", "starman");
+    SCRIPT("perl", "perl\0-I\0lib\0/usr/bin/starman\0app.psgi", "app");
     /* cut off in the middle of the name: nothing rather than half of it */
     script("python3", "python3\0/srv/shop/app.py", 15, "");
     script("python3", "", 0, "");

@@ -681,7 +681,8 @@ s.serve_forever()
 
 
 @test(("explicit", {"TICKBIRD_SERVICE": "shop", "OTEL_SERVICE_NAME": "other"}, "shop"),
-      ("opentelemetry", {"OTEL_SERVICE_NAME": "other"}, "other"), ("program", {}, "server"))
+      ("opentelemetry", {"OTEL_SERVICE_NAME": "other", "OTEL_RESOURCE_ATTRIBUTES": "service.name=last"}, "other"),
+      ("resource_attributes", {"OTEL_RESOURCE_ATTRIBUTES": "a=b,service.name=my%2dshop,c=d"}, "my-shop"), ("program", {}, "server"))
 def service(directory, random_, env, wanted):
     assert service_of(directory, [os.path.join(BIN, "server"), "read", "threads"], env) == [wanted]
 
@@ -928,7 +929,7 @@ def no_extra_system_call_per(directory, random_, requests, connections):
 def main():
     os.chdir(os.path.dirname(os.path.dirname(HERE)))
     for name in list(os.environ):
-        if name.startswith("TICKBIRD_") or name in ("LD_PRELOAD", "OTEL_SERVICE_NAME"):
+        if name.startswith("TICKBIRD_") or name in ("LD_PRELOAD", "OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES"):
             del os.environ[name]
     build()
     base = tempfile.mkdtemp(prefix="tb-preload-", dir="/dev/shm")

@@ -93,4 +93,25 @@ def collision(test):
     harness.report(True, "it_is_over_when_one_ends")
 
 
-harness.main_special({f.__name__: f for f in (interpreters, collision)})
+def labels_of(test, env):
+    for name in os.listdir(test.region_dir):
+        os.unlink(test.region_dir / name)
+    test.stop(unnamed(test, sites.PYTHON, "-m", "http.server", "--bind", "{ip}", "{port}", env={"TICKBIRD_SERVICE": "s"} | env))
+    (name,) = os.listdir(test.region_dir)
+    with open(test.region_dir / name, "rb") as f:
+        return f.read(4096)
+
+
+def labels_and_resource_attributes(test):
+    """Both are in the region, cut to whole pairs."""
+    found = labels_of(test, {"TICKBIRD_LABELS": "team=a", "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment=prod,x=y"})
+    harness.report(b"\0team=a,deployment.environment=prod,x=y\0" in found, "labels_and_attributes_are_kept")
+    found = labels_of(test, {"OTEL_RESOURCE_ATTRIBUTES": "x=y"})
+    harness.report(b"\0x=y\0" in found, "attributes_alone_are_kept")
+    long = ",".join(f"key{i:03}=value" for i in range(200))
+    found = labels_of(test, {"TICKBIRD_LABELS": "team=a", "OTEL_RESOURCE_ATTRIBUTES": long})
+    kept = found[found.index(b"team=a,"):].split(b"\0")[0].decode()
+    harness.report(900 < len(kept) < 1024 and kept.endswith("=value") and ("team=a," + long).startswith(kept), "too_many_are_cut_between_pairs", kept[-40:])
+
+
+harness.main_special({f.__name__: f for f in (interpreters, collision, labels_and_resource_attributes)})

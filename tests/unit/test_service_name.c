@@ -35,9 +35,11 @@ static const struct {
     {"python3.11", "python3 -c import(x) app.py", ""},
     {"python3.11", "/usr/bin/python3 /usr/bin/gunicorn app:app", "app"},
     {"python3.11", "/usr/bin/python3 /usr/bin/gunicorn -w 4 -b 0.0.0.0:80 --preload shop.wsgi:application", "shop"},
-    {"python3.11", "python3 -m gunicorn --bind=localhost:80 -k uvicorn.workers.UvicornWorker main:create_app()", "main"},
+    {"python3.11", "python3 -m gunicorn --bind=localhost:80 -k uvicorn.workers.UvicornWorker main:create_app()",
+     "main"},
     {"python3.11", "/usr/bin/python3 /usr/bin/gunicorn -c conf.py", "gunicorn"},
-    {"python3.11", "/usr/bin/python3 /usr/local/bin/uvicorn --host 0.0.0.0 --port 80 billing.asgi:app --reload", "billing"},
+    {"python3.11", "/usr/bin/python3 /usr/local/bin/uvicorn --host 0.0.0.0 --port 80 billing.asgi:app --reload",
+     "billing"},
     {"python3.11", "/usr/bin/python3 -m uvicorn main:app", "main"},
     {"python3.11", "/usr/bin/python3 /usr/bin/flask --app shop run -p 80", "shop"},
     {"python3.11", "/usr/bin/python3 /usr/bin/flask run", "flask"},
@@ -105,12 +107,36 @@ static void units_of_systemd(void **state)
     }
 }
 
+static void attributes_of_opentelemetry(void **state)
+{
+    static const struct {
+        const char *list, *value;
+    } cases[] = {
+        {"service.name=shop", "shop"},
+        {"a=b, service.name=my%20shop%2c%zz,c=d", "my shop,%zz"},
+        {"service.namespace=x,xservice.name=y", ""},
+        {"service.name=", ""},
+        {"service.name", ""},
+        {",,=,%", ""},
+        {"service.name=a%4", "a%4"},
+    };
+    char value[16];
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        tb_service_attribute(cases[i].list, "service.name", value, sizeof value);
+        assert_string_equal(value, cases[i].value);
+    }
+    tb_service_attribute("k=0123456789abcdefghij", "k", value, sizeof value);
+    assert_string_equal(value, "0123456789abcde");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(programs_of_interpreters),
         cmocka_unit_test(command_lines_that_are_cut),
         cmocka_unit_test(units_of_systemd),
+        cmocka_unit_test(attributes_of_opentelemetry),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
