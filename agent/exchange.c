@@ -109,10 +109,12 @@ bool tb_exchange_is_others(struct tb_core *core, const struct tb_pending *p)
     return !leave(&entry->flags, is_inherited, forks);
 }
 
-/* After giving up: the waiting requests are no longer in flight as far as we can tell. Needs both halves. */
+/* After giving up: neither the connection is open nor the waiting requests are in flight as far as we can tell. Needs
+ * both halves. */
 static void drain(struct call *call)
 {
     struct tb_conn *c = call->c;
+    struct tb_owner *owner = tb_load_acquire(&call->core->owner);
     struct tb_pending p;
 
     while (tb_queue_peek(call->core, c, &p)) {
@@ -122,6 +124,9 @@ static void drain(struct call *call)
         release_in_flight(call->core, &p);
         (void)tb_route_end(call->core, p.route, p.method, 0); /* an open handle holds one of the learner's few places */
     }
+    if (c->request_flags & REQUEST_OPEN && owner && !tb_exchange_is_inherited(call->core, c->fork_generation))
+        tb_add_relaxed(&owner->connections, -1);
+    c->request_flags &= (uint8_t)~REQUEST_OPEN;
 }
 
 void tb_exchange_after_giving_up(struct call *call, bool is_request)
@@ -257,9 +262,6 @@ bool tb_exchange_close(struct tb_core *core, struct tb_conn *c, enum tb_close_ho
         }
         drain(&call);
     }
-    struct tb_owner *owner = tb_load_acquire(&core->owner);
-    if (c->request_flags & REQUEST_OPEN && owner && !tb_exchange_is_inherited(core, c->fork_generation))
-        tb_add_relaxed(&owner->connections, -1);
     if (c->path_block)
         tb_path_free(core, c->path_block);
     tb_queue_free(core, c);

@@ -152,9 +152,9 @@ static inline void observe(struct call *call, uint8_t family, uint16_t status, u
 void tb_exchange_observe_measured(struct call *call, const struct tb_pending *p, uint16_t status, uint32_t route,
                                   const struct tb_observation *o);
 
-/* One exchange is over: @status was sent. */
-static inline void finish(struct call *call, const struct tb_pending *p, uint16_t status, bool is_known,
-                          bool is_incomplete)
+/* One exchange is over: @status was sent. Returns the route of the key that it was counted under. */
+static inline uint32_t finish(struct call *call, const struct tb_pending *p, uint16_t status, bool is_known,
+                              bool is_incomplete)
 {
     struct tb_conn *c = call->c;
     uint64_t rx_body = tb_load_relaxed(&c->rx_body), end_ns = p->start_ns ? now(call) : 0;
@@ -173,10 +173,11 @@ static inline void finish(struct call *call, const struct tb_pending *p, uint16_
     uint32_t route = is_known ? tb_route_end(call->core, p->route, p->method, status) : TB_STR_UNMATCHED;
     if (TB_UNLIKELY(tb_load_relaxed(&call->core->measures))) {
         tb_exchange_observe_measured(call, p, status, route, &o);
-        return;
+        return route;
     }
     release_in_flight(call->core, p);
     observe(call, TB_FAMILY_REQUESTS, status, route, p, &o);
+    return route;
 }
 
 static inline void finish_unknown(struct call *call, uint16_t status, bool is_incomplete)
@@ -227,8 +228,8 @@ void tb_exchange_note_opened(struct call *call, const struct tb_pending *p, cons
 /* The rare ends of a request head; a connection's first request. */
 void tb_exchange_request_odd(struct call *call, bool is_queued, bool is_kept, const struct tb_pending *p);
 void tb_exchange_count_connection(struct call *call);
-/* A request begins in another life of the process than what was before it on the connection: notes that. */
-void tb_exchange_generation_changed(struct call *call);
+/* Either half: in which life of the process the connection was last alive. */
+void tb_exchange_note_generation(struct call *call);
 /* Bytes that are no whole ordinary head. False: the range is used up, or nothing more is wanted. */
 bool tb_exchange_request_step(struct call *call, struct tb_bytes *b);
 bool tb_exchange_response_step(struct call *call, struct tb_bytes *b);
@@ -302,17 +303,11 @@ static inline uint32_t route_of(struct tb_core *core, const struct tb_start_line
     return tb_route_begin(core, line->method, path_of(line), line->is_cut);
 }
 
-/* Either half: in which life of the process the connection was last alive. */
-static inline void note_generation(struct call *call)
-{
-    tb_store_relaxed(&call->c->fork_generation, (uint16_t)call->core->fork_generation);
-}
-
 static inline void request_starts(struct call *call)
 {
     call->c->start_ns = now(call);
     if (TB_UNLIKELY(call->c->fork_generation != (uint16_t)call->core->fork_generation))
-        tb_exchange_generation_changed(call);
+        tb_exchange_note_generation(call);
 }
 
 /* The head of a request is complete: queue it, choose its body. @trace: NULL unless more is wanted of heads. */

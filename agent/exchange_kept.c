@@ -37,12 +37,12 @@ static __attribute__((noinline)) void finish_unknown_cell(struct tb_core *core, 
     uint64_t *block;
 
     tb_store_relaxed(&c->response_flags, 0);
-    finish(&call, &p, key.status, true, false);
+    key.route = finish(&call, &p, key.status, true, false);
     tb_queue_pop_first(c);
     if (node >= TB_ROUTE_NODES || p.target)
         return;
-    key.route = tb_route_end(core, p.route, p.method, key.status);
-    if (key.route == TB_STR_OTHER) /* past a cap: that is counted each time */
+    if (key.route == TB_STR_UNMATCHED ||
+        key.route == TB_STR_OTHER) /* not yet answered; past a cap: counted each time */
         return;
     if (tb_load_relaxed(&core->measures) & TB_MEASURE_ROUTES && tb_measures_set(core, key.route) != key.bound_set)
         return;
@@ -183,13 +183,23 @@ static inline bool is_ours(const struct tb_core *core, const struct tb_conn *c)
     return TB_LIKELY(tb_load_relaxed(&c->role) == TB_ROLE_SERVER) && TB_LIKELY(!tb_load_relaxed(&core->rules->off));
 }
 
+/* Who was turned away at this half meanwhile has given the connection up, and left what is open in it to us. */
+static inline void leave_half(struct tb_core *core, struct tb_conn *c, bool is_request)
+{
+    if (TB_UNLIKELY(tb_load_relaxed(&c->role) != TB_ROLE_SERVER)) {
+        struct call call = {.core = core, .c = c};
+        tb_exchange_after_giving_up(&call, is_request);
+    }
+    drop_flag(is_request ? &c->request_busy : &c->response_busy);
+}
+
 bool tb_exchange_rx(struct tb_core *core, struct tb_conn *c, const uint8_t *p, size_t len)
 {
     if (TB_UNLIKELY(len < TB_PLAIN_BYTES) || TB_UNLIKELY(tb_load_relaxed(&c->role) != TB_ROLE_SERVER) ||
         TB_UNLIKELY(!tb_rules_are_seen(core)) || TB_UNLIKELY(!take_flag(&c->request_busy)))
         return false;
     bool is_done = plain_request(core, c, p, len);
-    drop_flag(&c->request_busy);
+    leave_half(core, c, true);
     return is_done;
 }
 
@@ -203,7 +213,7 @@ bool tb_exchange_tx(struct tb_core *core, struct tb_conn *c, const uint8_t *p, s
         TB_UNLIKELY(!take_flag(&c->response_busy)))
         return false;
     bool is_done = c->response_flags == flags && plain_response(core, c, p, len);
-    drop_flag(&c->response_busy);
+    leave_half(core, c, false);
     return is_done;
 }
 
@@ -212,6 +222,6 @@ bool tb_exchange_tx_length(struct tb_core *core, struct tb_conn *c, size_t len)
     if (TB_UNLIKELY(!is_ours(core, c)) || TB_UNLIKELY(!take_flag(&c->response_busy)))
         return false;
     bool is_done = (c->response_flags & RESPONSE_PLAIN) && plain_body(core, c, len);
-    drop_flag(&c->response_busy);
+    leave_half(core, c, false);
     return is_done;
 }

@@ -9,15 +9,13 @@
 
 #define BAD_CALLS_MAX 100u /* bounded by the 8 bits that count them */
 
-/* The process's gauge of open connections; it goes with its owner slot. */
-static void note_open(struct call *call)
+/* One more in the process's gauge of open connections, which goes with its owner slot. */
+static bool add_open(struct tb_core *core)
 {
-    struct tb_core *core = call->core;
     struct tb_owner *owner = tb_owner_claim(core) ? tb_load_acquire(&core->owner) : NULL;
-    if (!owner)
-        return;
-    tb_add_relaxed(&owner->connections, 1);
-    call->c->request_flags |= REQUEST_OPEN;
+    if (owner)
+        tb_add_relaxed(&owner->connections, 1);
+    return owner != NULL;
 }
 
 /* A first request: the connection is an HTTP connection. */
@@ -30,17 +28,20 @@ void tb_exchange_count_connection(struct call *call)
     if (tb_load_relaxed(&c->role) != TB_ROLE_SERVER)
         return;
     tb_count(call->core, TB_COUNTER_CONN_ACCEPTED);
-    note_open(call);
+    if (add_open(call->core))
+        c->request_flags |= REQUEST_OPEN;
 }
 
-/* A child that goes on with a connection of its parent's has it open too. */
-void tb_exchange_generation_changed(struct call *call)
+/* A child that goes on with a connection of its parent's has it open too, once, whichever half says so. */
+void tb_exchange_note_generation(struct call *call)
 {
     struct tb_conn *c = call->c;
+    uint16_t before = tb_load_relaxed(&c->fork_generation), current = (uint16_t)call->core->fork_generation;
 
-    if (c->request_flags & REQUEST_OPEN && tb_exchange_is_inherited(call->core, c->fork_generation))
-        note_open(call);
-    note_generation(call);
+    if (before == current || !tb_cas_relaxed(&c->fork_generation, &before, current))
+        return;
+    if (c->request_flags & REQUEST_OPEN && tb_exchange_is_inherited(call->core, before))
+        (void)add_open(call->core);
 }
 
 /* A response came before its request: does it wait, or is it still being sent? Needs the response half. */

@@ -81,7 +81,7 @@ void tb_exchange_response_odd(struct call *call)
             set_flags(c, RESPONSE_NO_REQUEST);
     }
     set_flags(c, RESPONSE_CURRENT);
-    note_generation(call);
+    tb_exchange_note_generation(call);
     tb_http1_response_body(m, p.method, status);
     if (flags & TB_MSG_AMBIGUOUS) {
         finish_current(call, false);

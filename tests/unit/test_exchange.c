@@ -706,6 +706,72 @@ static void a_half_that_a_thread_of_the_parent_held_is_no_race_of_the_child(void
     assert_string_equal(counted(), "GET /f 200\n");
 }
 
+/* The gauge of open connections: who goes on with one after a fork has it open too, whichever half says so first. */
+static void a_connection_is_open_in_each_process_that_goes_on_with_it(void **state)
+{
+    struct tb_conn parent, child;
+
+    (void)state;
+    for (int first = 0; first < 3; first++) {
+        fresh();
+        tb_conn_open(&parent);
+        RECEIVE(&parent, "GET /a HTTP/1.1\r\n\r\n");
+        child = parent;
+        assert_int_equal(owner->connections, 1);
+        as_child(1);
+        core.owner = owner; /* one slot for both here */
+        if (first == 0)
+            SEND(&child, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
+        else if (first == 1)
+            SEND(&child, OK_EMPTY);
+        RECEIVE(&child, "GET /b HTTP/1.1\r\n\r\n");
+        SEND(&child, OK_EMPTY);
+        assert_int_equal(owner->connections, 2);
+        tb_exchange_close(&core, &child, TB_CLOSE_LOCAL);
+        assert_int_equal(owner->connections, 1);
+        as_parent(1);
+        tb_exchange_close(&core, &parent, TB_CLOSE_LOCAL);
+        assert_int_equal(owner->connections, 0);
+    }
+}
+
+static struct tb_conn *closed_inside;
+
+/* Another thread, in the middle of a call of this one. */
+static uint64_t close_and_read_clock(void)
+{
+    struct tb_conn *c = closed_inside;
+
+    closed_inside = NULL;
+    if (c)
+        assert_false(tb_exchange_close(&core, c, TB_CLOSE_LOCAL));
+    return clock_ns;
+}
+
+static void what_is_closed_while_a_thread_is_inside_leaves_the_gauges(void **state)
+{
+    struct tb_conn c;
+
+    (void)state;
+    for (int is_response = 0; is_response < 2; is_response++) {
+        fresh();
+        tb_conn_open(&c);
+        RECEIVE(&c, "GET /a HTTP/1.1\r\n\r\n");
+        if (!is_response)
+            SEND(&c, OK_EMPTY);
+        core.env.monotonic_ns = close_and_read_clock;
+        closed_inside = &c;
+        if (is_response)
+            SEND(&c, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n");
+        else
+            RECEIVE(&c, "GET /b HTTP/1.1\r\n\r\n");
+        assert_null(closed_inside);
+        assert_int_equal(counters[TB_COUNTER_GIVEUP_RACE], 1);
+        assert_int_equal(owner->in_flight, 0);
+        assert_int_equal(owner->connections, 0);
+    }
+}
+
 static void what_lives_on_elsewhere_is_no_abort(void **state)
 {
     struct tb_conn c;
@@ -827,6 +893,8 @@ int main(void)
         cmocka_unit_test(children_do_not_end_streams_and_outgoing_requests_of_their_parent),
         cmocka_unit_test(giving_up_in_a_child_leaves_the_parents_exchange_alone),
         cmocka_unit_test(a_half_that_a_thread_of_the_parent_held_is_no_race_of_the_child),
+        cmocka_unit_test(a_connection_is_open_in_each_process_that_goes_on_with_it),
+        cmocka_unit_test(what_is_closed_while_a_thread_is_inside_leaves_the_gauges),
         cmocka_unit_test(what_lives_on_elsewhere_is_no_abort),
         cmocka_unit_test(switched_off_counts_nothing_and_never_resumes_in_the_middle),
         cmocka_unit_test(what_ends_or_begins_while_switched_off_is_given_up),

@@ -325,12 +325,43 @@ static void another_protocol_is_left_alone_in_the_end(void **state)
     support_drop(side.core);
 }
 
-/* On a kept connection that takes the short way: switched off at each of its calls, the exchange is given up. */
-static void switched_off_takes_no_short_way(void **state)
+/* Call @k of 3 of an exchange on the first connection: head in, head out, body out. True: it took the short way. */
+static bool kept_step(struct side *s, int k)
 {
     static const char get[] = "GET /hello HTTP/1.1\r\nHost: h.example\r\nUser-Agent: Mozilla/5.0 (X11; Linux)\r\n\r\n";
     static const char ok[] = "HTTP/1.1 200 OK\r\nServer: s\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n"
                              "Date: Sun, 22 Nov 2026 13:47:12 GMT\r\n\r\n";
+    const struct tb_bytes calls[] = {
+        {(const uint8_t *)get, sizeof(get) - 1}, {(const uint8_t *)ok, sizeof(ok) - 1}, {NULL, 2}};
+    struct tb_conn *c = &s->conns[0];
+    bool is_short = k == 0   ? tb_exchange_rx(s->core, c, calls[k].ptr, calls[k].len)
+                    : k == 1 ? tb_exchange_tx(s->core, c, calls[k].ptr, calls[k].len)
+                             : tb_exchange_tx_length(s->core, c, calls[k].len);
+    if (!is_short)
+        tb_exchange_io_selected(s->core, c, k ? TB_SENT : TB_RECEIVED, &calls[k], 1, calls[k].len);
+    return is_short;
+}
+
+/* Requests to a route past the cap are counted once each, whichever way they take. */
+static void a_request_past_the_cap_of_routes_is_counted_once(void **state)
+{
+    static struct side side;
+    (void)state;
+    open_side(&side, false);
+    struct tb_core *core = side.core;
+    rules_use(core, "routes: {max_routes: 1}\n", "test");
+    assert_string_equal(rules_ask(core, TB_METHOD_GET, "", "/first", 200), "/first");
+    for (int i = 0; i < 20; i++)
+        for (int k = 0; k < 3; k++)
+            (void)kept_step(&side, k);
+    assert_int_equal(support_total(core, NULL, NULL).count, 20);
+    assert_int_equal(core->counters[TB_COUNTER_ROUTES_OVERFLOW], 20);
+    support_drop(core);
+}
+
+/* On a kept connection that takes the short way: switched off at each of its calls, the exchange is given up. */
+static void switched_off_takes_no_short_way(void **state)
+{
     static struct side side;
 
     (void)state;
@@ -339,20 +370,13 @@ static void switched_off_takes_no_short_way(void **state)
         struct tb_core *core = side.core;
         struct tb_conn *c = &side.conns[0];
         for (int i = 0; i < 20; i++) {
-            struct tb_bytes calls[] = {
-                {(const uint8_t *)get, sizeof(get) - 1}, {(const uint8_t *)ok, sizeof(ok) - 1}, {NULL, 2}};
             for (int k = 0; k < 3; k++) {
-                enum tb_direction d = k ? TB_SENT : TB_RECEIVED;
                 now_ns += 1000;
                 if (i == 18 && k == off_at)
                     core->rules->off = 1;
-                bool is_short = k == 0   ? tb_exchange_rx(core, c, calls[k].ptr, calls[k].len)
-                                : k == 1 ? tb_exchange_tx(core, c, calls[k].ptr, calls[k].len)
-                                         : tb_exchange_tx_length(core, c, calls[k].len);
+                bool is_short = kept_step(&side, k);
                 if (i > 2) /* as soon as route and cell are known */
                     assert_int_equal(is_short, i < 18 || (i == 18 && k < off_at));
-                if (!is_short)
-                    tb_exchange_io_selected(core, c, d, &calls[k], 1, calls[k].len);
             }
             core->rules->off = 0;
         }
@@ -364,13 +388,55 @@ static void switched_off_takes_no_short_way(void **state)
     }
 }
 
+static struct tb_core *inside;
+static struct tb_conn *closed_inside;
+
+/* Another thread, in the middle of a call of this one. */
+static uint64_t close_and_read_clock(void)
+{
+    struct tb_conn *c = closed_inside;
+
+    closed_inside = NULL;
+    if (c)
+        assert_false(tb_exchange_close(inside, c, TB_CLOSE_LOCAL));
+    return ++now_ns;
+}
+
+/* Nobody closes it again: whoever is inside takes its request out of the gauges. */
+static void what_is_closed_while_a_thread_is_inside_is_not_in_flight_for_ever(void **state)
+{
+    static struct side side;
+
+    (void)state;
+    for (int closed_at = 0; closed_at < 3; closed_at++) {
+        open_side(&side, false);
+        struct tb_core *core = inside = side.core;
+        core->env.monotonic_ns = close_and_read_clock;
+        for (int i = 0; i < 20 && !tb_exchange_is_done(&side.conns[0]); i++)
+            for (int k = 0; k < 3 && !tb_exchange_is_done(&side.conns[0]); k++) {
+                if (i == 18 && k == closed_at)
+                    closed_inside = &side.conns[0];
+                assert_true(kept_step(&side, k) || i < 3);
+            }
+        assert_null(closed_inside);
+        assert_int_equal(core->counters[TB_COUNTER_GIVEUP_RACE], 1);
+        assert_int_equal(core->owner->in_flight, 0);
+        assert_int_equal(core->owner->connections, 0);
+        for (uint32_t i = 0; i < TB_SHARDS * TB_INFLIGHT_PER_SHARD; i++)
+            assert_int_equal(core->inflight[i].start_ns, 0);
+        support_drop(core);
+    }
+}
+
 int main(void)
 {
     const char *given = getenv("TB_TEST_SEED");
     seed = given ? strtoull(given, NULL, 10) : support_monotonic_ns();
     print_message("TB_TEST_SEED=%llu\n", (unsigned long long)seed);
-    const struct CMUnitTest tests[] = {cmocka_unit_test(short_and_general_way_count_the_same),
-                                       cmocka_unit_test(switched_off_takes_no_short_way),
-                                       cmocka_unit_test(another_protocol_is_left_alone_in_the_end)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(short_and_general_way_count_the_same), cmocka_unit_test(switched_off_takes_no_short_way),
+        cmocka_unit_test(what_is_closed_while_a_thread_is_inside_is_not_in_flight_for_ever),
+        cmocka_unit_test(a_request_past_the_cap_of_routes_is_counted_once),
+        cmocka_unit_test(another_protocol_is_left_alone_in_the_end)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
