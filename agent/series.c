@@ -258,7 +258,8 @@ static struct tb_series *find_or_make(struct tb_core *core, struct key_words k, 
     return found;
 }
 
-/* The reserved series that takes an exchange whose own cannot be had. */
+/* The reserved series that takes an exchange whose own cannot be had. What is recorded beside exchanges gets none of
+ * the last slots. */
 static struct tb_series *overflow_series(struct tb_core *core, struct tb_series_key key)
 {
     key.method = 0;
@@ -267,8 +268,10 @@ static struct tb_series *overflow_series(struct tb_core *core, struct tb_series_
     if (key.family != TB_FAMILY_RULE)
         key.ext = 0;
     struct tb_series *s = find_or_make(core, words_of(&key), OVERFLOW_LIMIT);
-    if (s || key.family == TB_FAMILY_ABORTED)
-        return s ? s : find_or_make(core, words_of(&key), TB_SERIES_MAX);
+    if (s || key.family > TB_FAMILY_RULE)
+        return s;
+    if (key.family == TB_FAMILY_ABORTED)
+        return find_or_make(core, words_of(&key), TB_SERIES_MAX);
     key.status = (uint16_t)(key.status / 100 * 100);
     return find_or_make(core, words_of(&key), TB_SERIES_MAX);
 }

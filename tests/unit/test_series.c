@@ -151,6 +151,45 @@ static void overflow_of_overflow_keeps_the_sum_exact(void **state)
     support_drop(core);
 }
 
+/* What is recorded beside exchanges takes none of the slots that are reserved for them, and has no more to say then. */
+static void sizes_do_not_take_the_place_of_requests(void **state)
+{
+    (void)state;
+    struct tb_core *core = support_bound_core();
+    core->header->series_limit = 10;
+    struct tb_observation o = {.duration_ns = 1000000, .is_timed = true};
+    uint64_t n = 0;
+    for (int is_request = 0; is_request < 2; is_request++)
+        for (unsigned status = 100; status < 1000; status++)
+            for (uint8_t role = TB_ROLE_SERVER; role <= TB_ROLE_CLIENT; role++)
+                for (uint8_t set = 0; set < 3; set++) {
+                    struct tb_series_key key = {.role = role,
+                                                .method = TB_METHOD_GET,
+                                                .bound_set = set,
+                                                .status = (uint16_t)status,
+                                                .route = TB_STR_FREE,
+                                                .target = status % 2 ? TB_STR_FREE : 0};
+                    for (key.family = TB_FAMILY_REQUEST_SIZE; key.family < TB_FAMILY_EXEMPLARS; key.family++)
+                        tb_series_add(core, &key, 0, 1);
+                    key.family = TB_FAMILY_REQUESTS;
+                    key.bound_set = 0;
+                    if (is_request && set == 0) {
+                        tb_series_observe(core, &key, &o);
+                        n++;
+                    }
+                }
+    uint64_t counted = 0;
+    for (uint32_t slot = 1; slot < tb_series_slots(core->header); slot++) {
+        struct tb_series_key key;
+        struct tb_series_sum sum;
+        if (!tb_series_read(core->base, TB_REGION_BYTES, core->header, slot, &key, &sum))
+            counted += key.family == TB_FAMILY_REQUESTS ? sum.count : 0;
+    }
+    assert_int_equal(counted, n);
+    assert_int_equal(count_of(core, TB_COUNTER_LOST), 0);
+    support_drop(core);
+}
+
 /* The arenas are full: known cells go on, a new octave counts untimed, a new series under overflow or as lost. */
 static void full_arenas_lose_nothing_silently(void **state)
 {
@@ -383,6 +422,7 @@ int main(void)
         cmocka_unit_test(untimed_exchanges_count),
         cmocka_unit_test(overflow_keeps_the_sum_exact),
         cmocka_unit_test(overflow_of_overflow_keeps_the_sum_exact),
+        cmocka_unit_test(sizes_do_not_take_the_place_of_requests),
         cmocka_unit_test(full_arenas_lose_nothing_silently),
         cmocka_unit_test(another_shard_s_record_is_used_before_overflow),
         cmocka_unit_test(shards_never_share_a_cache_line),
