@@ -32,7 +32,7 @@ static uint8_t builtin_of(const struct tb_bounds *bounds)
 static bool build(struct tb_core *core, uint8_t set, const struct tb_bounds *bounds)
 {
     struct tb_set *s = &core->sets[set];
-    if (tb_load_acquire(&s->is_ready))
+    if (tb_load_acquire(&core->sets_ready) >> set & 1)
         return true;
     if (!tb_histogram_build(bounds, &s->histogram))
         return false;
@@ -40,18 +40,16 @@ static bool build(struct tb_core *core, uint8_t set, const struct tb_bounds *bou
         s->at_most[i] = bounds->at_most[i];
     s->unit = bounds->unit;
     s->count = bounds->count;
-    tb_store_release(&s->is_ready, 1);
+    tb_fetch_or_release(&core->sets_ready, 1u << set);
     return true;
 }
 
 void tb_bound_sets_init(struct tb_core *core)
 {
-    for (uint32_t set = 0; set < TB_SETS; set++) {
-        struct tb_bounds bounds;
-        core->sets[set].is_ready = 0;
-        if (tb_histogram_builtin(set, &bounds))
-            (void)build(core, (uint8_t)set, &bounds); /* they can be built: unit test */
-    }
+    struct tb_bounds bounds;
+    core->sets_ready = 0;
+    for (uint32_t set = 0; tb_histogram_builtin(set, &bounds); set++)
+        (void)build(core, (uint8_t)set, &bounds); /* they can be built: unit test */
 }
 
 bool tb_bound_sets_reset(const struct tb_core *core, uint8_t *base)

@@ -76,7 +76,6 @@ struct tb_set {
     struct tb_histogram histogram;
     uint64_t at_most[TB_BOUNDS_MAX]; /* the classic bounds, in ticks */
     uint8_t unit, count;
-    uint8_t is_ready;
 };
 
 /* What is kept of a request for measures.h beside its entry in the in-flight table, under the same number. */
@@ -145,6 +144,7 @@ struct tb_core {
     uint32_t measures;  /* TB_MEASURE_: what is recorded beside counts and durations of the default bounds */
     uint64_t chosen_ns; /* CLOCK_REALTIME since when the rules in force are; with TB_MEASURE_SETS */
     uint64_t route_sets[TB_ROUTE_SETS];
+    uint32_t sets_ready; /* bit per set that can be used; of the others no page is touched */
     struct tb_set sets[TB_SETS];
     struct tb_opened opened[TB_SHARDS * TB_INFLIGHT_PER_SHARD];
 

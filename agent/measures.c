@@ -93,6 +93,8 @@ uint8_t tb_measures_set(struct tb_core *core, uint32_t route)
         return (uint8_t)((entry & 0xff) - 1) % TB_SETS;
     uint8_t set = look_for_set(core, view, route);
     /* the set of rules may have been replaced, and its buffer written anew, while it was read */
+    if (!tb_rules_are_whole(core, view))
+        return tb_load_relaxed(&view->set_of[TB_RULES_OF_DURATION]) % TB_SETS;
     if (tb_load_acquire(&core->rules->generation) == generation)
         tb_store_relaxed(place, known | (uint64_t)(set + 1u));
     return set;

@@ -10,6 +10,7 @@
 #include "conn.h"
 #include "exchange.h"
 #include "exemplar.h"
+#include "measures.h"
 #include "trace.h"
 
 #include "exporter/region_read.h"
@@ -553,6 +554,50 @@ static void exemplars_of_many_threads_are_whole(void **state)
     support_drop(core);
 }
 
+/* A set that is in use is written over (after one that was refused): no bounds that half of it names. */
+static void bounds_of_a_set_that_is_written_over_are_not_remembered(void **state)
+{
+    (void)state;
+    struct tb_core *core = new_core();
+    rules_use(core, "routes: {patterns: [{path: /a, bounds: [0.3]}]}\n", "test");
+    uint32_t a = tb_string_intern(core, tb_bytes_str("/a"));
+    struct tb_rules_view *v = core->rules_view;
+    uint8_t *section = (uint8_t *)core->rules, *checksum = section + v->at + offsetof(struct tb_rules_set, checksum),
+            *text = (uint8_t *)(uintptr_t)tb_rules_text(section, v, v->bounds[0].route).ptr, right[sizeof(uint64_t)];
+    memcpy(right, checksum, sizeof right);
+    memset(checksum, 0, sizeof right);
+    *text = 'b';
+    assert_int_equal(tb_measures_set(core, a), TB_SET_DURATION);
+    *text = '/';
+    memcpy(checksum, right, sizeof right);
+    assert_int_equal(tb_measures_set(core, a), TB_SET_FIRST);
+    memset(checksum, 0, sizeof right);
+    *text = 'b';
+    assert_int_equal(tb_measures_set(core, a), TB_SET_FIRST); /* what is known stays */
+    support_drop(core);
+}
+
+/* Programs that no rules ask for other bounds have no memory for them. */
+static void sets_that_are_not_used_take_no_memory(void **state)
+{
+    (void)state;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), len = (sizeof(struct tb_core) + page - 1) / page * page;
+    struct tb_core *core = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *base = mmap(NULL, TB_REGION_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct tb_identity id = support_identity("test");
+    unsigned char is_there[sizeof(struct tb_core) / 1024];
+    assert_true(core != MAP_FAILED && base != MAP_FAILED);
+    tb_region_format(base, &id, 1, 1);
+    assert_int_equal(tb_region_bind(core, base, TB_REGION_BYTES), 0);
+    assert_int_equal(mincore(core, len, is_there), 0);
+    size_t first = offsetof(struct tb_core, sets) + TB_SET_FIRST * sizeof(struct tb_set);
+    for (size_t at = first / page + 1; at < (offsetof(struct tb_core, sets) + sizeof core->sets) / page; at++)
+        assert_false(is_there[at] & 1);
+    assert_int_equal(core->sets_ready, 3);
+    munmap(core, len);
+    munmap(base, TB_REGION_BYTES);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -562,6 +607,8 @@ int main(void)
         cmocka_unit_test(bounds_are_the_services_and_the_routes),
         cmocka_unit_test(other_bounds_are_new_cells_and_counters_go_on),
         cmocka_unit_test(sets_are_few),
+        cmocka_unit_test(bounds_of_a_set_that_is_written_over_are_not_remembered),
+        cmocka_unit_test(sets_that_are_not_used_take_no_memory),
         cmocka_unit_test(traces_are_read_however_they_are_cut),
         cmocka_unit_test(the_slowest_of_each_bucket_stands),
         cmocka_unit_test(a_torn_exemplar_is_none),
