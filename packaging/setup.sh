@@ -14,12 +14,12 @@ packages() {
         puma ruby-webrick default-jdk-headless prometheus curl binutils musl-tools procps g++ strace \
         python3-prometheus-client openssl python3-httptools golang-go groff \
         micro-httpd xinetd ipsvd busybox gawk systemd erlang-inets liburing-dev checkpolicy semodule-utils apparmor \
-        libc6-i386 libjemalloc2 faketime libnss-wrapper bubblewrap ;;
+        libc6-i386 libjemalloc2 faketime libnss-wrapper bubblewrap python3-yaml ;;
     browser) echo chromium ;; # 300 MB: without it, what needs a browser is skipped
     lint) echo clang-format clang-tidy shellcheck binutils git ;;
     bench) echo valgrind strace nginx-light python3 ;;
     fuzz) echo clang libclang-rt-14-dev afl++ ;;
-    packaging) echo lintian rpm debootstrap util-linux git ;;
+    packaging) echo lintian rpm util-linux git python3-venv ;;
     suites) echo debootstrap util-linux iproute2 python3 ;;
     train) echo npm python3-venv ;;
     releases) echo debootstrap npm xz-utils util-linux gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user ;;

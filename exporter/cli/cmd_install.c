@@ -15,6 +15,7 @@
 
 #include "exporter/buffer.h"
 #include "exporter/selection.h"
+#include "exporter/shared_dir.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -49,7 +50,7 @@ static const char *const other_dirs[] = {""};
 
 struct request {
     struct tb_placing to;
-    const char *lib;
+    const char *lib, *directory, *regions; /* the latter two: of --to */
     bool is_system, is_everything, wants_help;
 };
 
@@ -217,6 +218,26 @@ static bool is_selected(const struct request *request)
     return is_well;
 }
 
+/* The object alone, for containers that share a volume; and a directory of regions that their programs accept. */
+static int copy_out(const struct request *request)
+{
+    static struct tb_object object;
+    static char real[PATH_MAX];
+    if (tb_object_find(request->lib, &object) != 0)
+        return TB_EXIT_FAILED;
+    char *path = tb_format("%s/" TB_OBJECT_NAME, request->directory);
+    int r = realpath(object.path, real) ? tb_place_copy(&request->to, real, path, 0644) : -errno;
+    if (r)
+        failed(path, r);
+    free(path);
+    if (!r && request->regions && !request->to.is_dry) {
+        r = tb_region_dir_make(request->regions);
+        if (r)
+            failed(request->regions, r);
+    }
+    return r ? TB_EXIT_FAILED : TB_EXIT_OK;
+}
+
 /* @before: what the preload file holds. Returns 0 or negative, reported. */
 static int put_in(const struct tb_placing *to, struct objects *objects, const char *before, mode_t mode)
 {
@@ -250,6 +271,8 @@ static int install(const struct request *request)
     static char real[PATH_MAX];
     char *before;
     mode_t mode;
+    if (request->directory)
+        return copy_out(request);
     if (!is_selected(request) || tb_object_find(request->lib, &object) != 0)
         return TB_EXIT_FAILED;
     if (!realpath(object.path, real))
@@ -286,7 +309,7 @@ static int uninstall(const struct request *request)
     return TB_EXIT_OK;
 }
 
-enum { OPTION_SYSTEM = 1000, OPTION_EVERYTHING, OPTION_LIB, OPTION_ROOT, OPTION_PRINT };
+enum { OPTION_SYSTEM = 1000, OPTION_EVERYTHING, OPTION_LIB, OPTION_ROOT, OPTION_PRINT, OPTION_TO, OPTION_DIR };
 
 static int parse(int argc, char **argv, struct request *request)
 {
@@ -294,6 +317,8 @@ static int parse(int argc, char **argv, struct request *request)
                                             {"everything", no_argument, NULL, OPTION_EVERYTHING},
                                             {"lib", required_argument, NULL, OPTION_LIB},
                                             {"root", required_argument, NULL, OPTION_ROOT},
+                                            {"to", required_argument, NULL, OPTION_TO},
+                                            {"dir", required_argument, NULL, OPTION_DIR},
                                             {"print", no_argument, NULL, OPTION_PRINT},
                                             {"help", no_argument, NULL, TB_OPTION_HELP},
                                             {0}};
@@ -304,6 +329,10 @@ static int parse(int argc, char **argv, struct request *request)
         request->wants_help |= got == TB_OPTION_HELP;
         if (got == OPTION_LIB)
             request->lib = optarg;
+        if (got == OPTION_TO)
+            request->directory = optarg;
+        if (got == OPTION_DIR)
+            request->regions = optarg;
         if (got == OPTION_ROOT)
             request->to.root = strcmp(optarg, "/") == 0 ? "" : optarg;
         if (got == TB_OPTION_BAD)
@@ -313,7 +342,11 @@ static int parse(int argc, char **argv, struct request *request)
         return 0;
     if (tb_cli_operands(argc, argv) != 0)
         return -1;
-    if (!request->is_system) {
+    if (request->directory && (request->directory[0] != '/' || request->is_system || argv[0][0] == 'u')) {
+        tb_cli_message("%s: --to: it is for install without --system, with a path from / on", argv[0]);
+        return -1;
+    }
+    if (!request->is_system && !request->directory) {
         tb_cli_message(
             "%s: what is meant is not said: --system for the whole machine; for one service, tickbird enable", argv[0]);
         return -1;
@@ -346,11 +379,14 @@ static int run_uninstall(int argc, char **argv)
 const struct tb_verb tb_verb_install = {
     "install", "preload every program of this machine",
     "Usage: tickbird install --system [OPTIONS]\n"
+    "       tickbird install --to DIR [--dir DIR]\n"
     "Puts the object under " BASE ", tries it, and names it in " TB_SYSTEM_PRELOAD ". What others have\n"
     "there stays. Programs that start afterwards are observed as /etc/tickbird/select says. The same to upgrade.\n"
     "\n"
     "  --system      the whole machine; must be said\n"
     "  --everything  without a select file: observe every program\n"
+    "  --to DIR      copy the object alone into DIR, a volume that containers share\n"
+    "  --dir DIR     with --to: make this directory of regions, if it is missing\n"
     "  --lib FILE    the object; default: libtickbird.so beside this command, then the installed one\n"
     "  --root DIR    another system, below DIR\n"
     "  --print       say what would be done, and do nothing\n"
