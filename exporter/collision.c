@@ -39,12 +39,27 @@ static bool is_child_of_another(const struct tb_snapshot *s, const struct tb_sna
     return false;
 }
 
+/* Replicas have one command line: then no process need be looked at. */
+static bool is_one_line(const struct tb_snapshot *s, const struct tb_snap_service *service)
+{
+    const struct tb_snap_region *first = NULL;
+    for (size_t i = 0; i < s->region_count; i++) {
+        const struct tb_snap_region *r = &s->regions[i];
+        if (!is_of(r, service))
+            continue;
+        first = first ? first : r;
+        if (r->command_hash != first->command_hash)
+            return false;
+    }
+    return true;
+}
+
 size_t tb_collision_count(const struct tb_snapshot *s, const struct tb_snap_service *service)
 {
     uint64_t hashes[COMPARED_MAX];
     size_t count = 0;
-    if (service->regions < 2)
-        return service->regions;
+    if (service->regions < 2 || is_one_line(s, service))
+        return service->regions != 0;
     for (size_t i = 0; i < s->region_count && count < COMPARED_MAX; i++) {
         const struct tb_snap_region *r = &s->regions[i];
         size_t at = 0;
