@@ -195,6 +195,14 @@ static void routes_ignore(struct tb_yaml *y, yaml_node_t *value, void *to)
     tb_yaml_each(y, value, read_pattern, &p);
 }
 
+static void routes_probes(struct tb_yaml *y, yaml_node_t *value, void *to)
+{
+    struct reader *r = to;
+    const char *how = tb_yaml_text(y, value, "probes");
+    if (how && !tb_config_add_probes(r->routes, how, r->config->path, tb_yaml_line(value), tb_yaml_column(value)))
+        tb_yaml_error(y, value, "probes: \"%s\" is none of count, route, ignore: write one of them", how);
+}
+
 /* --- the other keys of routes --------------------------------------------------------------------------------------
  */
 
@@ -273,9 +281,9 @@ static void routes_max_series(struct tb_yaml *y, yaml_node_t *value, void *to)
 static void read_routes(struct tb_yaml *y, yaml_node_t *value, struct reader *r, struct tb_route_config *routes)
 {
     static const struct tb_yaml_key keys[] = {
-        {"route", routes_route},          {"patterns", routes_patterns}, {"ignore", routes_ignore},
-        {"openapi", routes_openapi},      {"host", routes_host},         {"max_routes", routes_max_routes},
-        {"max_series", routes_max_series}};
+        {"route", routes_route},           {"patterns", routes_patterns}, {"ignore", routes_ignore},
+        {"openapi", routes_openapi},       {"host", routes_host},         {"max_routes", routes_max_routes},
+        {"max_series", routes_max_series}, {"probes", routes_probes}};
     r->routes = routes;
     routes->is_given = true;
     routes->line = (uint32_t)tb_yaml_line(value);

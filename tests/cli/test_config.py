@@ -51,6 +51,24 @@ def paths_can_be_tried_out_with_the_rules(s):
 
 
 @test
+def probes_are_one_line(s):
+    """Counted under their own routes, under one, or not at all; a line of the user's own is not touched."""
+    paths = b"/healthz\n/metrics\n/actuator/health/db\n/users/7\n/healthz/of/patients\n"
+    found = {}
+    for how in ("count", "route", "ignore"):
+        path = write(s, f"routes: {{probes: {how}}}\n")
+        done = s.run("routes", "--stdin", "--config", path, stdin=paths)
+        check(done.code == 0 and not done.err, done)
+        found[how] = [line.split("\t")[1] for line in done.out.splitlines()]
+    others = ["/users/:id", "/healthz/of/patients"]
+    check(found["route"] == ["probe"] * 3 + others, found)
+    check(found["ignore"] == ["_ignored"] * 3 + others, found)
+    check(found["count"][:3] == ["/healthz", "/metrics", "/actuator/health/db"] and found["count"][3:] == others, found)
+    done = s.run("check-config", write(s, "routes: {probes: label}\n"))
+    check(done.code != 0 and "none of count, route, ignore" in done.err, done)
+
+
+@test
 def rules_that_run_left_are_removed_when_nothing_was_started_with_them(s):
     need_object()
     make_regions(s)
