@@ -70,8 +70,10 @@ static void read_environment(struct reading *r, const char *value)
         word.len = 0;
         for (p += strspn(p, " \t"); *p && (quote || (*p != ' ' && *p != '\t')); p++) {
             bool is_quote = quote ? *p == quote : *p == '"' || *p == '\'';
-            if (is_quote)
-                quote = quote ? 0 : *p;
+            if (is_quote && quote)
+                quote = 0;
+            else if (is_quote)
+                quote = *p;
             else
                 tb_put(&word, *p == '\\' && p[1] ? ++p : p, 1);
         }
