@@ -92,6 +92,7 @@ int tb_exporter_collect(struct tb_exporter *e, uint64_t deadline_ns)
     uint64_t start_ns = tb_clock_ns(CLOCK_MONOTONIC);
     tb_reload_again(&e->reload, false);
     int r = tb_collect_until(e->collector, deadline_ns);
+    e->is_partial = r < 0;
     if (r < 0) {
         tb_log(r == -ETIME ? TB_LOG_WARN : TB_LOG_ERROR, "regions not read", "error", strerror(-r), NULL);
         return r;

@@ -50,7 +50,7 @@ static int on_look(void *arg, struct tb_look *ret)
 {
     struct tb_exporter *e = arg;
     int r = 0;
-    if (!e->collected_ns || tb_clock_ns(CLOCK_MONOTONIC) - e->collected_ns > LOOK_NS)
+    if (!e->collected_ns || e->is_partial || tb_clock_ns(CLOCK_MONOTONIC) - e->collected_ns > LOOK_NS)
         r = tb_exporter_collect(e, UINT64_MAX);
     *ret = (struct tb_look){
         .snapshot = tb_collector_snapshot(e->collector),
@@ -147,6 +147,7 @@ static void keep_house(struct tb_exporter *e)
         (void)tb_stale_remove(e->collector, e->fold.unlink_after_ns);
     tb_reload_again(&e->reload, false);
     int r = tb_collect(e->collector);
+    e->is_partial = r < 0;
     if (!r) {
         e->collected_ns = tb_clock_ns(CLOCK_MONOTONIC);
         tb_exporter_publish(e);

@@ -30,8 +30,8 @@ def exporter(s, *flags, **more):
     return child, int(re.search(r"port=(\d+)", line).group(1))
 
 
-def get(port, path, method="GET"):
-    with urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{port}{path}", method=method), timeout=20) as answer:
+def get(port, path, method="GET", **headers):
+    with urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{port}{path}", None, headers, method=method), timeout=20) as answer:
         return answer.read().decode()
 
 
@@ -209,8 +209,23 @@ def as_root_another_user_goes_on(s):
     check(int(found["CapEff"], 16) == 0 and int(found["CapPrm"], 16) == 0, found)
     check(value(get(port, "/metrics"), "tickbird_exporter_ledger_writable") == 1)
     check(os.stat(storage).st_uid == user.pw_uid)
-    done = run(s, "--user", "no such user", "--storage.path", s.path + "/other")
-    check(done.code == 1 and done.err.startswith("tickbird-exporter: --user no such user: ") and done.err.count("\n") == 1, done)
+    for user in ("no such user", str(1 << 32)):  # no more than 32 bits: not root
+        done = run(s, "--user", user, "--storage.path", s.path + "/other", "--web.listen-address", "127.0.0.1:0")
+        check(done.code == 1 and done.err.startswith(f"tickbird-exporter: --user {user}: ") and done.err.count("\n") == 1, done)
+
+
+@test
+def a_scrape_that_was_too_late_leaves_the_page_whole(s):
+    check(Server(s).get("/x") == 200)
+    _, port = exporter(s)
+    get(port, "/metrics")
+    try:
+        get(port, "/metrics", **{"X-Prometheus-Scrape-Timeout-Seconds": "0.000001"})
+        check(False, "it was in time")
+    except urllib.error.HTTPError as error:
+        check(error.code == 503, error)
+    services = json.loads(get(port, "/api/v1/services"))["services"]
+    check([service["processes"] for service in services] == [1], services)
 
 
 @test
