@@ -25,7 +25,7 @@ static const struct passwd *find_user(const char *user)
     unsigned long uid = strtoul(user, &end, 10);
     errno = 0;
     if (*user >= '0' && *user <= '9' && !*end)
-        return getpwuid((uid_t)uid);
+        return uid < UINT32_MAX ? getpwuid((uid_t)uid) : NULL;
     return getpwnam(user);
 }
 

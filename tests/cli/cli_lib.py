@@ -109,10 +109,16 @@ def wait_for(what, condition, seconds=20):
 
 
 def read_line(stream, seconds=20):
-    """The next line of a child's pipe."""
-    ready, _, _ = select.select([stream], [], [], seconds)
-    check(ready, f"no line within {seconds} s")
-    return stream.readline().decode().rstrip("\n")
+    """The next line of a child's pipe. Byte by byte: what a buffer has taken in already, select does not see."""
+    line = b""
+    while not line.endswith(b"\n"):
+        ready, _, _ = select.select([stream], [], [], seconds)
+        check(ready, f"no line within {seconds} s")
+        byte = os.read(stream.fileno(), 1)
+        if not byte:
+            break
+        line += byte
+    return line.decode().rstrip("\n")
 
 
 def need(*programs):
