@@ -11,16 +11,16 @@
 #include "log.h"
 #include "self.h"
 
-/* What the file, and those that it names, look like now. */
-static uint64_t look(const struct tb_config *c)
+/* What the file of look @h, and those that it names, look like now. */
+static uint64_t look(const struct tb_config *c, uint64_t h)
 {
-    uint64_t h = tb_file_look(c->path, 0);
     for (size_t i = 0; i < c->openapi_count; i++)
         h = tb_file_look(c->openapi[i].file, h);
     return h;
 }
 
-static void use(struct tb_reload *r, struct tb_config *c)
+/* @before: what its file looked like before it was read, so that a change meanwhile is seen later. */
+static void use(struct tb_reload *r, struct tb_config *c, uint64_t before)
 {
     if (r->publisher) {
         r->written += tb_publisher_stats(r->publisher)->regions_written;
@@ -34,15 +34,16 @@ static void use(struct tb_reload *r, struct tb_config *c)
     r->publisher = had || tb_config_has_rules(c) ? tb_publisher_new(c) : NULL;
     r->is_successful = true;
     r->success_ns = tb_clock_ns(CLOCK_REALTIME);
-    r->seen = look(c);
+    r->seen = look(c, before);
 }
 
 int tb_reload_start(struct tb_reload *r, const char *path, char **ret_errors)
 {
+    uint64_t before = tb_file_look(path, 0);
     struct tb_config *c = tb_config_load(path, ret_errors);
     if (!c)
         return -EINVAL;
-    use(r, c);
+    use(r, c, before);
     return 0;
 }
 
@@ -70,13 +71,13 @@ void tb_reload_again(struct tb_reload *r, bool is_asked)
     char *errors = NULL;
     if (!r->config)
         return;
-    uint64_t now = look(r->config);
+    uint64_t before = tb_file_look(r->config->path, 0), now = look(r->config, before);
     if (!is_asked && now == r->seen)
         return;
     r->seen = now;
     struct tb_config *c = tb_config_load(r->config->path, &errors);
     if (c) {
-        use(r, c);
+        use(r, c, before);
         tb_log(TB_LOG_INFO, "configuration reloaded", "path", c->path, NULL);
     } else {
         r->is_successful = false;
