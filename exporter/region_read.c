@@ -243,7 +243,8 @@ void tb_region_read_identity(const struct tb_region_copy *copy, struct tb_snap_r
     r->series_used = tb_series_slots(h);
     copy_field(r->agent_version, h->agent_version, sizeof r->agent_version);
     for (char *c = r->agent_version; *c; c++) /* it becomes a label: what differs must stay different */
-        *c = *c > ' ' && *c <= '~' ? *c : '?';
+        if (*c <= ' ' || *c > '~')
+            *c = '?';
     copy_field(r->host, h->host, sizeof r->host);
     copy_field(r->program, h->program, sizeof r->program);
     r->command_hash = h->command_hash;

@@ -14,13 +14,15 @@
 #define HEAD "/api/v1/customers/"
 #define TAIL "/orders/recent"
 
-/* The path of request @i: @len bytes, made so by a long last segment. */
+#define PATH_MAX_LEN 256u
+
+/* The path of request @i: @len bytes, made so by a long last segment. @ret has PATH_MAX_LEN. */
 static size_t make_path(char *ret, const char *kind, unsigned long i, size_t len)
 {
     static const char uuid[] = "550e8400-e29b-41d4-a716-446655440000";
     bool is_uuid = strcmp(kind, "uuid") == 0, is_word = strcmp(kind, "words") == 0;
     const char *value = is_uuid ? uuid : is_word ? "gruvalek" : "81350642";
-    size_t n = (size_t)sprintf(ret, HEAD "%s" TAIL, value);
+    size_t n = (size_t)snprintf(ret, PATH_MAX_LEN, HEAD "%s" TAIL, value);
     for (; n < len; n++)
         ret[n] = n % 12 ? "abcdefghij"[n / 12 % 10] : '-';
     if (strcmp(kind, "same") != 0)
@@ -35,7 +37,7 @@ int main(int argc, char **argv)
     const char *kind = argc > 2 ? argv[2] : "same";
     size_t len = argc > 3 ? strtoul(argv[3], NULL, 10) : 40;
     struct lines lines;
-    char path[256];
+    char path[PATH_MAX_LEN];
     if (len > sizeof path || !lines_open(&lines) || (argc > 4 && tb_rules_use(lines.core, argv[4], NULL) < 0))
         return 1;
     uint32_t sum = 0;

@@ -27,7 +27,7 @@ static void a_domain_is_told_from_raised_rights(void **state)
     p.domain[0] = 0;
     p.is_secure = 1;
     assert_string_equal(tb_unobserved_name(tb_unobserved_judge(&p)), "secure");
-    strcpy(p.domain, "nginx_t");
+    snprintf(p.domain, sizeof p.domain, "nginx_t");
     assert_string_equal(tb_unobserved_name(tb_unobserved_judge(&p)), "domain_transition");
     /* A file that raises rights itself is reason enough, in any domain. */
     assert_int_equal(chmod("/proc/self/exe", 04755), 0);
