@@ -37,7 +37,7 @@ struct tb_exporter {
     struct tb_history *history;
     struct tb_shown *shown;
     uint64_t collected_ns; /* CLOCK_MONOTONIC, of the snapshot; 0 = none yet */
-    bool is_partial; /* the last collection gave up before its end: the snapshot is for nobody to see */
+    bool is_partial;       /* the last collection gave up before its end: the snapshot is for nobody to see */
     bool is_serving;
 };
 
