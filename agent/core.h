@@ -113,7 +113,7 @@ struct tb_core {
     uint64_t
         unobservable; /* bits for the owner slot, whenever this process has one (unobservable.def); kept over forks */
     uint32_t fork_generation;  /* raised on both sides of each fork that was seen */
-    uint32_t birth_generation; /* fork_generation when this process was forked; 0 = it was not */
+    uint32_t birth_generation; /* fork_generation when this process was forked (or its exec failed); 0 = neither */
 
     /* series.c: the index once this process has an owner slot and its pages are reserved, else NULL. */
     uint16_t *ready_index;

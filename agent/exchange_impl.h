@@ -240,8 +240,8 @@ void tb_exchange_response_body(struct call *call, struct tb_bytes *b);
 
 /*
  * Claims the entry of this connection's request before for one that starts now; NULL when there was none or it is
- * taken. That request was this owner's, so the page has memory and cleaners know of it; whose the entry was since does
- * not matter. The caller fills in route and method.
+ * taken. That request was this owner's in this life, so the page has memory and cleaners know of it; whose the entry
+ * was since does not matter. The caller fills in route and method.
  */
 static inline struct tb_inflight *same_entry(struct tb_core *core, const struct tb_conn *c, uint64_t start_ns,
                                              uint32_t slot)
@@ -249,7 +249,8 @@ static inline struct tb_inflight *same_entry(struct tb_core *core, const struct 
     uint16_t last = c->first.inflight;
     uint64_t none = 0;
 
-    if (TB_UNLIKELY(!last) || TB_UNLIKELY(c->first.owner != slot + 1))
+    if (TB_UNLIKELY(!last) || TB_UNLIKELY(c->first.owner != slot + 1) ||
+        TB_UNLIKELY(c->first.fork_generation != (uint16_t)core->fork_generation))
         return NULL;
     struct tb_inflight *entry = &core->inflight[last - 1];
     if (TB_UNLIKELY(!tb_cas_acq_rel(&entry->start_ns, &none, tb_inflight_word(start_ns, slot))))

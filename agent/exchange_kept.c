@@ -123,7 +123,6 @@ static inline bool plain_request(struct tb_core *core, struct tb_conn *c, const 
     c->first.target = 0;
     c->first.method = TB_METHOD_GET;
     c->first.flags = 0;
-    c->first.fork_generation = (uint16_t)core->fork_generation;
     tb_store_release(&c->queue.pushed, (uint16_t)(pushed + 1));
     return true;
 }

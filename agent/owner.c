@@ -170,6 +170,8 @@ void tb_owner_release(struct tb_core *core)
     tb_store_release(&core->ready_index, NULL);
     if (owner && !(tb_load_relaxed(&owner->flags) & TB_OWNER_SHARED))
         free_slot(core, (uint32_t)(owner - core->owners));
+    /* Whoever goes on (an exec failed) begins another life: what connections had added to the slot went with it. */
+    core->birth_generation = tb_fetch_add_relaxed(&core->fork_generation, 1) + 1;
 }
 
 static inline bool claim_entry(struct tb_core *core, uint32_t at, uint64_t word, uint32_t route, uint8_t method)

@@ -88,7 +88,8 @@ static inline bool tb_region_reserve(struct tb_core *core, uint64_t offset, uint
  * (kill(pid, 0) is ESRCH). Sets core->owner, owner_slot, shard. Called lazily at the first event and after a fork.
  */
 bool tb_owner_claim(struct tb_core *core);
-/* tb_owner_release - at exit: clears the slot (in_flight and its in-flight entries with it). */
+/* tb_owner_release - at exit or exec: clears the slot (its gauges and in-flight entries with it). A process that goes
+ * on is to its connections as a child of fork is. */
 void tb_owner_release(struct tb_core *core);
 /* tb_core_forked - in the child of a fork, before any event: forgets the owner slot and open chunks. No system call. */
 void tb_core_forked(struct tb_core *core, uint32_t pid);

@@ -359,6 +359,33 @@ static void a_request_past_the_cap_of_routes_is_counted_once(void **state)
     support_drop(core);
 }
 
+/* An exec that failed: the slot went with what it had counted, the connections stay. */
+static void connections_outlive_an_owner_slot(void **state)
+{
+    static struct side side;
+
+    (void)state;
+    for (int goes_on = 0; goes_on < 2; goes_on++) {
+        open_side(&side, false);
+        struct tb_core *core = side.core;
+        for (int i = 0; i < 15; i++)
+            (void)kept_step(&side, i % 3);
+        assert_int_equal(core->owner->connections, 1);
+        tb_owner_release(core);
+        assert_true(tb_owner_claim(core));
+        assert_int_equal(core->owner->connections, 0);
+        for (int i = 0; goes_on && i < 15; i++)
+            (void)kept_step(&side, i % 3);
+        assert_int_equal(core->owner->connections, goes_on);
+        assert_int_equal(core->owner->inflight_pages, goes_on); /* who cleans up knows where to look */
+        assert_true(tb_exchange_close(core, &side.conns[0], TB_CLOSE_LOCAL));
+        assert_int_equal(core->owner->connections, 0);
+        assert_int_equal(core->owner->in_flight, 0);
+        assert_int_equal(support_total(core, NULL, NULL).count, goes_on ? 10 : 5);
+        support_drop(core);
+    }
+}
+
 /* On a kept connection that takes the short way: switched off at each of its calls, the exchange is given up. */
 static void switched_off_takes_no_short_way(void **state)
 {
@@ -434,9 +461,11 @@ int main(void)
     seed = given ? strtoull(given, NULL, 10) : support_monotonic_ns();
     print_message("TB_TEST_SEED=%llu\n", (unsigned long long)seed);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(short_and_general_way_count_the_same), cmocka_unit_test(switched_off_takes_no_short_way),
+        cmocka_unit_test(short_and_general_way_count_the_same),
+        cmocka_unit_test(switched_off_takes_no_short_way),
         cmocka_unit_test(what_is_closed_while_a_thread_is_inside_is_not_in_flight_for_ever),
         cmocka_unit_test(a_request_past_the_cap_of_routes_is_counted_once),
+        cmocka_unit_test(connections_outlive_an_owner_slot),
         cmocka_unit_test(another_protocol_is_left_alone_in_the_end)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
