@@ -6,14 +6,6 @@
  */
 #include "route_path.h"
 
-static int hex_digit(uint8_t c)
-{
-    if ((uint8_t)(c - '0') < 10)
-        return c - '0';
-    c |= 0x20;
-    return (uint8_t)(c - 'a') < 6 ? c - 'a' + 10 : -1;
-}
-
 /* Percent-decode into the path's buffer. When it is full or an escape is broken, what cannot be decoded stays. */
 static struct tb_bytes decode(struct tb_route_path *p, struct tb_bytes t)
 {
@@ -25,10 +17,10 @@ static struct tb_bytes decode(struct tb_route_path *p, struct tb_bytes t)
     uint8_t *out = p->decoded + p->decoded_len;
     size_t n = 0;
     for (i = 0; i < t.len; n++) {
-        int high = t.ptr[i] == '%' && i + 2 < t.len + 0u ? hex_digit(t.ptr[i + 1]) : -1;
-        int low = high >= 0 ? hex_digit(t.ptr[i + 2]) : -1;
-        out[n] = low >= 0 ? (uint8_t)(high << 4 | low) : t.ptr[i];
-        i += low >= 0 ? 3 : 1;
+        uint8_t high = t.ptr[i] == '%' && i + 2 < t.len ? tb_hex(t.ptr[i + 1]) : 255;
+        uint8_t low = high < 16 ? tb_hex(t.ptr[i + 2]) : 255;
+        out[n] = low < 16 ? (uint8_t)(high << 4 | low) : t.ptr[i];
+        i += low < 16 ? 3 : 1;
     }
     p->decoded_len += (uint32_t)n;
     return tb_bytes(out, n);

@@ -39,22 +39,15 @@ const char *tb_base_name(const char *path, size_t len)
     return base;
 }
 
-static unsigned hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return (unsigned)(c - '0');
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10 : 16;
-}
-
 /* Up to the next comma. */
 static void copy_attribute(const char *from, char *ret, size_t size)
 {
     size_t used = 0;
     for (; *from && *from != ',' && used + 1 < size; from++) {
         char c = *from;
-        if (c == '%' && hex_digit(from[1]) < 16 && hex_digit(from[2]) < 16) {
-            c = (char)(hex_digit(from[1]) << 4 | hex_digit(from[2]));
+        uint8_t high = c == '%' ? tb_hex((uint8_t)from[1]) : 255, low = high < 16 ? tb_hex((uint8_t)from[2]) : 255;
+        if (low < 16) {
+            c = (char)(high << 4 | low);
             from += 2;
         }
         ret[used++] = c;
