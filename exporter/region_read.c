@@ -54,8 +54,7 @@ static uint8_t unit_of(uint8_t family)
     return family == TB_FAMILY_REQUEST_SIZE || family == TB_FAMILY_RESPONSE_SIZE ? TB_UNIT_BYTES : TB_UNIT_SECONDS;
 }
 
-/* The number here of the set that a region knows under a number of its own; -1: none that makes sense. A user whom this
- * process does not trust has so many and no more. */
+/* The number here of the set that a region knows under a number of its own; -1: none that makes sense. */
 static int bound_set_of(const struct tb_region_copy *copy, const struct tb_series_key *key,
                         struct tb_snap_service *service)
 {
@@ -67,13 +66,7 @@ static int bound_set_of(const struct tb_region_copy *copy, const struct tb_serie
         return -1;
     if (bounds.unit != unit_of(key->family))
         return -1;
-    int known = tb_bounds_find(&bounds);
-    struct tb_snap_user *user = service->user;
-    if (known >= 0 || (user && !tb_user_is_trusted(user) && user->bound_sets >= TB_QUOTA_BOUND_SETS))
-        return known;
-    if (user)
-        user->bound_sets++;
-    return tb_bounds_intern(&bounds);
+    return tb_user_bound_set(service->user, &bounds);
 }
 
 static char *string_of(const struct tb_region_copy *copy, uint32_t ref)

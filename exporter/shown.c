@@ -10,6 +10,7 @@
 
 #include "agent/methods.h"
 #include "snapshot_labels.h"
+#include "users.h"
 
 #define BUCKETS 1024u
 #define RESERVE 8u /* of the samples, one part in so many is kept for rows of sums and for services to come */
@@ -312,8 +313,8 @@ static void decide_all(struct tb_shown *shown, const struct tb_snapshot *s, cons
 /* --- every scrape ----------------------------------------------------------------------------------------------------
  */
 
-/* The set of the bounds that two sets have in common; -1: there is none. */
-static int common_set(uint16_t a, uint16_t b)
+/* The set of the bounds that two sets of a user have in common; -1: there is none. */
+static int common_set(struct tb_snap_user *user, uint16_t a, uint16_t b)
 {
     const struct tb_bounds *left = tb_bounds_of(a), *right = tb_bounds_of(b);
     uint64_t at_most[TB_BOUNDS_MAX];
@@ -325,7 +326,7 @@ static int common_set(uint16_t a, uint16_t b)
         k += right->at_most[k] <= left->at_most[i];
         i += is_below;
     }
-    return left->unit == right->unit && common.count ? tb_bounds_intern(&common) : -1;
+    return left->unit == right->unit && common.count ? tb_user_bound_set(user, &common) : -1;
 }
 
 /* Cells of one set into those of another, all of whose bounds the first one has: none is cut. */
@@ -349,7 +350,7 @@ static void recut(struct tb_snap_values *v, uint16_t from_set, uint16_t to_set)
 static bool fit(struct tb_snap_series *row, uint16_t set)
 {
     const uint16_t before = row->key.bound_set;
-    int common = before == set ? set : common_set(before, set);
+    int common = before == set ? set : common_set(row->service->user, before, set);
     if (common >= 0 && common != before) {
         recut(&row->base, before, (uint16_t)common);
         recut(&row->total, before, (uint16_t)common);

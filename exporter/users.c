@@ -27,6 +27,16 @@ struct tb_snap_user *tb_snapshot_user(struct tb_snapshot *s, uint32_t uid)
     return u;
 }
 
+int tb_user_bound_set(struct tb_snap_user *user, const struct tb_bounds *bounds)
+{
+    int known = tb_bounds_find(bounds);
+    if (known >= 0 || (user && !tb_user_is_trusted(user) && user->bound_sets >= TB_QUOTA_BOUND_SETS))
+        return known;
+    if (user)
+        user->bound_sets++;
+    return tb_bounds_intern(bounds);
+}
+
 void tb_service_give(struct tb_snap_service *service, struct tb_snap_user *user)
 {
     if (service->user == user)

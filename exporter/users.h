@@ -51,6 +51,12 @@ struct tb_snap_user *tb_snapshot_user(struct tb_snapshot *s, uint32_t uid);
 struct tb_snap_service *tb_snapshot_claim(struct tb_snapshot *s, const char *name, size_t len,
                                           struct tb_snap_user *user, bool *ret_is_apart);
 
+/*
+ * tb_user_bound_set - the number of a bound set (bounds.h) that @user brings up, made when new; NULL: this process.
+ * -1: it makes no sense, or is one too many.
+ */
+int tb_user_bound_set(struct tb_snap_user *user, const struct tb_bounds *bounds);
+
 /* tb_service_give - @service is @user's from now on (also read from the ledger). */
 void tb_service_give(struct tb_snap_service *service, struct tb_snap_user *user);
 

@@ -10,6 +10,7 @@
 #include "exporter/families.h"
 #include "exporter/render.h"
 #include "exporter/shown.h"
+#include "exporter/users.h"
 #include "methods.h"
 
 #define NOW UINT64_C(1700000000000000000)
@@ -373,6 +374,37 @@ static void an_idle_series_comes_back_with_its_total(void **state)
 }
 
 /* The 5xx series at 0 is for routes that never failed: an idle one that did must not look as if it had not. */
+/* There is room for so many sets in all: what is common to a stranger's is a stranger's, too. */
+static void a_strangers_sums_have_no_more_sets_than_the_stranger(void **state)
+{
+    (void)state;
+    static const uint64_t ms = 1000000, one[] = {6 * ms, 60 * ms}, other[] = {6 * ms, 600 * ms};
+    const struct tb_bounds common = {.unit = TB_UNIT_SECONDS, .count = 1, .at_most = one};
+    int sets[] = {tb_bounds_intern(&(struct tb_bounds){.unit = TB_UNIT_SECONDS, .count = 2, .at_most = one}),
+                  tb_bounds_intern(&(struct tb_bounds){.unit = TB_UNIT_SECONDS, .count = 2, .at_most = other})};
+    struct tb_snap_user stranger = {.uid = 4000, .rank = 2, .bound_sets = TB_QUOTA_BOUND_SETS};
+    struct shop shop = open_shop((struct tb_shown_limits){0});
+    shop.names.labels[TB_LABEL_ROUTE] = NULL;
+    tb_snapshot_service(shop.s, "a", 1)->user = &stranger;
+    for (int i = 0; i < 2; i++) {
+        struct tb_snap_key key = {
+            .family = TB_FAMILY_REQUESTS, .role = TB_ROLE_SERVER, .status = 200, .bound_set = (uint16_t)sets[i]};
+        key.route = i ? "/1" : "/0";
+        key.target = key.ext = "";
+        struct tb_snap_series *e = tb_snapshot_series(shop.s, tb_snapshot_service(shop.s, "a", 1), &key);
+        ++*tb_values_cell(&e->base, key.bound_set, 5 * ms);
+    }
+    look(&shop);
+    assert_int_equal(shop.list.count, 1);
+    assert_int_equal(shop.list.series[0]->whole.count, 2);
+    assert_int_equal(tb_bounds_find(&common), -1);
+    stranger.rank = 0;
+    look(&shop);
+    assert_true(tb_bounds_find(&common) >= 0);
+    assert_int_equal(tb_values_timed(&shop.list.series[0]->total), 2);
+    close_shop(&shop);
+}
+
 static void idle_errors_do_not_fall_to_0(void **state)
 {
     (void)state;
@@ -409,6 +441,7 @@ int main(void)
         cmocka_unit_test(a_restarted_service_has_its_rows_at_0),
         cmocka_unit_test(samples_are_never_more_than_the_limit),
         cmocka_unit_test(an_idle_series_comes_back_with_its_total),
+        cmocka_unit_test(a_strangers_sums_have_no_more_sets_than_the_stranger),
         cmocka_unit_test(idle_errors_do_not_fall_to_0),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
