@@ -82,7 +82,8 @@ def malloc_unnoticed():
                         "-Wl,--hash-style=both", "-Wl,-z,now", "-Wl,-z,relro", "-Wl,-z,noexecstack", "-Wl,-Bsymbolic",
                         "-Wl,--version-script=" + os.path.join(harness.ROOT, "shim/libtickbird.map"), "-o", made, source,
                         *objects, "-Wl,--whole-archive", agent, "-Wl,--no-whole-archive"], check=True)
-        os.symlink(agent, os.path.join(where, "agent.a"))
+        for part in ("agent.a", "agent", "shim"):
+            os.symlink(os.path.join(harness.B, part), os.path.join(where, part))
         done = subprocess.run([os.path.join(harness.ROOT, "tests/lint/object.sh")], env={**os.environ, "B": where},
                               stdout=subprocess.PIPE, check=False)
     failed = re.findall(r"^not ok (\S+)", done.stdout.decode(), re.M)
