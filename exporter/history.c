@@ -10,31 +10,22 @@
 #include <stdlib.h>
 
 #include "buffer.h"
+#include "varint.h"
 
 /* --- packed integers -------------------------------------------------------------------------------------------------
  */
 
 static void put_varint(struct tb_buffer *b, uint64_t n)
 {
-    char *to = tb_buffer_room(b, 10);
-    for (; n >= 0x80; n >>= 7, b->len++)
-        *to++ = (char)(n | 0x80);
-    *to = (char)n;
-    b->len++;
+    b->len = (size_t)(tb_varint_write(tb_buffer_room(b, TB_VARINT_MAX), n) - b->data);
 }
 
 /* What comes behind it. The tapes are our own: well-formed, whole records only. */
 static const char *get_varint(const char *at, uint64_t *ret)
 {
-    uint64_t n = 0;
-    for (unsigned shift = 0;; shift += 7) {
-        unsigned char c = (unsigned char)*at++;
-        n |= (uint64_t)(c & 0x7f) << shift;
-        if (c < 0x80)
-            break;
-    }
-    *ret = n;
-    return at;
+    const unsigned char *end = (const unsigned char *)at;
+    *ret = tb_varint_read(&end);
+    return (const char *)end;
 }
 
 /* --- records: serial, length of what follows, untimed, number of buckets, (distance, count) of each -----------------
