@@ -5,10 +5,12 @@
  */
 #include "buffer.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 void tb_out_of_memory(size_t len)
 {
@@ -48,6 +50,20 @@ char *tb_format(const char *format, ...)
         tb_out_of_memory(strlen(format));
     va_end(args);
     return text;
+}
+
+int tb_write_all(int fd, const char *data, size_t len)
+{
+    while (len) {
+        ssize_t n = write(fd, data, len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n < 0 ? -errno : -EIO;
+        data += n;
+        len -= (size_t)n;
+    }
+    return 0;
 }
 
 void *tb_grow(void *items, size_t count, size_t *space, size_t size)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A growing buffer that renderers write into, and checked allocation. Running out of memory ends the process (exit 1
- * with one line): nothing in the exporter could go on truthfully without it.
+ * A growing buffer that renderers write into, writing bytes out, and checked allocation. Running out of memory ends the
+ * process (exit 1 with one line): nothing in the exporter could go on truthfully without it.
  */
 #ifndef TB_BUFFER_H
 #define TB_BUFFER_H
@@ -32,6 +32,10 @@ void tb_buffer_free(struct tb_buffer *b);
  * then. */
 char *tb_buffer_text(struct tb_buffer *b);
 void tb_buffer_grow(struct tb_buffer *b, size_t more);
+
+/* tb_write_all - write @len bytes of @data to @fd, in several calls if need be. Returns 0, or -errno when some are not
+ * written. */
+int tb_write_all(int fd, const char *data, size_t len);
 
 /* tb_buffer_room - where the next bytes go; there is room for @len. The caller raises b->len. */
 static inline char *tb_buffer_room(struct tb_buffer *b, size_t len)

@@ -26,20 +26,6 @@ static uint64_t checksum(const char *bytes, size_t len)
 /* --- writing ---------------------------------------------------------------------------------------------------------
  */
 
-static int write_all(int fd, const char *bytes, size_t len)
-{
-    while (len) {
-        ssize_t n = write(fd, bytes, len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return n < 0 ? -errno : -EIO;
-        bytes += n;
-        len -= (size_t)n;
-    }
-    return 0;
-}
-
 static int write_file(struct tb_ledger *l, const struct tb_buffer *b)
 {
     /* Always a file of its own: what is there is a dead writer's, or put there to be written over by root. */
@@ -48,7 +34,7 @@ static int write_file(struct tb_ledger *l, const struct tb_buffer *b)
     if (fd < 0)
         return -errno;
     tb_step("ledger-created");
-    int r = write_all(fd, b->data, b->len);
+    int r = tb_write_all(fd, b->data, b->len);
     tb_step("ledger-written");
     tb_ledger_give(l, fd);
     if (!r && fsync(fd) < 0)

@@ -11,21 +11,12 @@
 
 #include "buffer.h"
 
-static int write_all(int fd, const char *data, size_t len)
-{
-    for (size_t done = 0; done < len;) {
-        ssize_t n = write(fd, data + done, len - done);
-        if (n < 0 && errno != EINTR)
-            return -errno;
-        done += n > 0 ? (size_t)n : 0;
-    }
-    return fchmod(fd, 0644) < 0 ? -errno : 0;
-}
-
 int tb_textfile_write(const char *path, const char *data, size_t len)
 {
     char *temporary = tb_format("%s.XXXXXX", path); /* a name that the collector leaves alone: it reads *.prom */
-    int fd = mkostemp(temporary, O_CLOEXEC), r = fd < 0 ? -errno : write_all(fd, data, len);
+    int fd = mkostemp(temporary, O_CLOEXEC), r = fd < 0 ? -errno : tb_write_all(fd, data, len);
+    if (!r && fchmod(fd, 0644) < 0)
+        r = -errno;
     if (fd >= 0 && close(fd) < 0 && !r)
         r = -errno;
     if (!r && rename(temporary, path) < 0)

@@ -14,17 +14,6 @@
 
 #define CONTENT_MAX (64u << 20) /* bytes of a file; an object has a few MiB */
 
-static int write_all(int fd, const char *data, size_t len)
-{
-    for (size_t done = 0; done < len;) {
-        ssize_t n = write(fd, data + done, len - done);
-        if (n < 0 && errno != EINTR)
-            return -errno;
-        done += n > 0 ? (size_t)n : 0;
-    }
-    return 0;
-}
-
 static int sync_directory_of(const char *path)
 {
     char *directory = tb_strndup(path, (size_t)(strrchr(path, '/') - path) + 1);
@@ -58,7 +47,7 @@ static int replace(char *path, const char *data, size_t len, mode_t mode)
         return r;
     char *temporary = tb_format("%s.new.XXXXXX", path);
     int fd = mkostemp(temporary, O_CLOEXEC);
-    r = fd < 0 ? -errno : write_all(fd, data, len);
+    r = fd < 0 ? -errno : tb_write_all(fd, data, len);
     if (!r && (fchmod(fd, mode) != 0 || fsync(fd) != 0))
         r = -errno;
     if (fd >= 0 && close(fd) != 0 && !r)
