@@ -5,21 +5,18 @@ traffic, errors, aborted and cut requests, one switched off and a program that i
 for those that only speak when something is wrong, have data; some answers are compared with what the client sent. The
 choice of services is asked for too.
 """
-import collections
 import json
 import pathlib
 import re
 import socket
 import subprocess
 import sys
-import threading
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "servers"))
 sys.dont_write_bytecode = True
 
-import client  # noqa: E402
 import harness  # noqa: E402
 import prom  # noqa: E402
 import sites  # noqa: E402
@@ -87,29 +84,6 @@ def abort(address):
         s.close()
 
 
-class Traffic(threading.Thread):
-    """Some requests a second until it is stopped: rates need a counter that rises between scrapes."""
-
-    def __init__(self, addresses):
-        super().__init__(daemon=True)
-        self.addresses, self.is_over, self.counts, self.error = addresses, threading.Event(), collections.Counter(), None
-
-    def run(self):
-        try:
-            while not self.is_over.is_set():
-                for name, address in self.addresses.items():
-                    conn = client.Conn(address)
-                    for path in ("/hello", "/hello", "/items/7", "/error"):
-                        conn.send(client.request("GET", path, "localhost"))
-                        conn.response("GET")
-                        self.counts[name] += 1
-                    conn.close()
-                    abort(address)
-                self.is_over.wait(0.2)
-        except OSError as error:
-            self.error = error
-
-
 def check_queries(dashboard, prometheus):
     """Each until it has data: the last series needs two scrapes."""
     wrong = []
@@ -169,31 +143,12 @@ def run(test):
     subprocess.run([harness.BUILD / "tickbird", "off", "--dir", test.region_dir, "closed"], check=True, capture_output=True, timeout=60)
     test.start_exporter()
     prometheus = prom.Prometheus(test, test.exporter)
-    traffic = Traffic(addresses)
-    traffic.start()
-    try:
+    with prom.Traffic(addresses.values(), abort) as traffic:
         check_queries(dashboard, prometheus)
         check_values(dashboard, prometheus)
         check_services(dashboard, prometheus)
         check_names(dashboard, test.scrape())
-    finally:
-        traffic.is_over.set()
-        traffic.join()
     harness.report(not traffic.error, "the_servers_answered", str(traffic.error or ""))
 
 
-def main():
-    try:
-        harness.which("prometheus")
-        test = harness.Test("dashboard")
-    except harness.Missing as missing:
-        print(missing)
-        sys.exit(77)
-    try:
-        run(test)
-    finally:
-        test.close()
-    sys.exit(harness.status)
-
-
-main()
+harness.main_special({"dashboard": run})

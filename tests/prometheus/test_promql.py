@@ -6,13 +6,11 @@ short for the test."""
 import pathlib
 import re
 import sys
-import threading
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "servers"))
 sys.dont_write_bytecode = True
 
-import client  # noqa: E402
 import harness  # noqa: E402
 import prom  # noqa: E402
 import sites  # noqa: E402
@@ -26,20 +24,6 @@ def queries():
     found = re.findall(r"^```promql\n(.*?)\n```$", PAGE.read_text(encoding="utf-8"), re.M | re.S)
     assert len(found) > 10, found
     return found
-
-
-def drive(address, is_over, errors):
-    """A few requests a second until it is over, one in four an error."""
-    try:
-        while not is_over.is_set():
-            conn = client.Conn(address)
-            for path in ("/hello", "/hello", "/items/7", "/error"):
-                conn.send(client.request("GET", path, "localhost"))
-                conn.response("GET")
-            conn.close()
-            is_over.wait(0.2)
-    except OSError as error:
-        errors.append(error)
 
 
 def check(prometheus):
@@ -71,30 +55,10 @@ def run(test):
     sites.python_upstream(test)  # not preloaded
     test.start_exporter()
     prometheus = prom.Prometheus(test, test.exporter)
-    is_over, errors = threading.Event(), []
-    traffic = threading.Thread(target=drive, args=(address, is_over, errors))
-    traffic.start()
-    try:
+    with prom.Traffic([address]) as traffic:
         check(prometheus)
         check_share(prometheus)
-    finally:
-        is_over.set()
-        traffic.join()
-    harness.report(not errors, "the_server_answered", "\n".join(map(str, errors)))
+    harness.report(not traffic.error, "the_server_answered", str(traffic.error or ""))
 
 
-def main():
-    try:
-        harness.which("prometheus")
-        test = harness.Test("promql")
-    except harness.Missing as missing:
-        print(missing)
-        sys.exit(77)
-    try:
-        run(test)
-    finally:
-        test.close()
-    sys.exit(harness.status)
-
-
-main()
+harness.main_special({"promql": run})

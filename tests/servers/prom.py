@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Starts a real Prometheus with one-second scrapes and asks it."""
+"""Starts a real Prometheus with one-second scrapes and asks it; traffic for it to show."""
 import json
+import threading
 import urllib.parse
 import urllib.request
 
+import client
 import harness
 
 RULES = """groups:
@@ -58,3 +60,34 @@ scrape_configs:
         result = self.query(expression, time)
         assert len(result) <= 1, result
         return float(result[0]["value"][1]) if result else None
+
+
+class Traffic(threading.Thread):
+    """Some requests a second to each address, one in four an error, until it is left: rates need a counter that rises between
+    scrapes. @more: called with each address, too."""
+
+    def __init__(self, addresses, more=None):
+        super().__init__(daemon=True)
+        self.addresses, self.more, self.is_over, self.error = addresses, more, threading.Event(), None
+
+    def run(self):
+        try:
+            while not self.is_over.wait(0.2):
+                for address in self.addresses:
+                    conn = client.Conn(address)
+                    for path in ("/hello", "/hello", "/items/7", "/error"):
+                        conn.send(client.request("GET", path, "localhost"))
+                        conn.response("GET")
+                    conn.close()
+                    if self.more:
+                        self.more(address)
+        except OSError as error:
+            self.error = error
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.is_over.set()
+        self.join()

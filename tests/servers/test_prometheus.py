@@ -96,6 +96,7 @@ def check_promtool(test):
 
 
 def run(test):
+    harness.which("promtool")
     address = sites.python_upstream(test, preload=True)
     test.start_exporter()
     prometheus = prom.Prometheus(test, test.exporter)
@@ -148,19 +149,4 @@ def run(test):
     check_promtool(test)
 
 
-def main():
-    test = None
-    try:
-        harness.which("prometheus"), harness.which("promtool")
-        test = harness.Test("prometheus")
-        run(test)
-    except harness.Missing as missing:
-        print(missing)
-        sys.exit(77)
-    finally:
-        if test:
-            test.close()
-    sys.exit(harness.status)
-
-
-main()
+harness.main_special({"prometheus": run})
