@@ -179,3 +179,9 @@ void tb_text_histogram(struct tb_encoder *e, struct tb_buffer *out, bool has_exe
     }
     put_sum_and_count(out, r, h->sum);
 }
+
+void tb_text_end(struct tb_encoder *e, struct tb_buffer *out)
+{
+    (void)e;
+    tb_puts(out, "# EOF\n");
+}

@@ -49,12 +49,6 @@ static void put_histogram(struct tb_encoder *e, struct tb_buffer *out)
     put_created(e, out);
 }
 
-static void put_end(struct tb_encoder *e, struct tb_buffer *out)
-{
-    (void)e;
-    tb_puts(out, "# EOF\n");
-}
-
 const struct tb_encoding tb_encoding_openmetrics = {
     .has_point = true,
     .family = put_family,
@@ -62,5 +56,5 @@ const struct tb_encoding tb_encoding_openmetrics = {
     .value = put_value,
     .summary = put_summary,
     .histogram = put_histogram,
-    .end = put_end,
+    .end = tb_text_end,
 };

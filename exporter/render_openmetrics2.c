@@ -104,12 +104,6 @@ static void put_histogram(struct tb_encoder *e, struct tb_buffer *out)
     tb_put(out, "\n", 1);
 }
 
-static void put_end(struct tb_encoder *e, struct tb_buffer *out)
-{
-    (void)e;
-    tb_puts(out, "# EOF\n");
-}
-
 const struct tb_encoding tb_encoding_openmetrics2 = {
     .has_point = true,
     .has_native = true,
@@ -118,5 +112,5 @@ const struct tb_encoding tb_encoding_openmetrics2 = {
     .value = put_value,
     .summary = put_summary,
     .histogram = put_histogram,
-    .end = put_end,
+    .end = tb_text_end,
 };

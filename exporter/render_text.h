@@ -41,4 +41,7 @@ void tb_text_summary(struct tb_encoder *e, struct tb_buffer *out);
 /* tb_text_histogram - buckets, sum and count. e->le holds `,le="..."} `. */
 void tb_text_histogram(struct tb_encoder *e, struct tb_buffer *out, bool has_exemplars);
 
+/* tb_text_end - the last line of OpenMetrics. */
+void tb_text_end(struct tb_encoder *e, struct tb_buffer *out);
+
 #endif
