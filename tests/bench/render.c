@@ -12,26 +12,13 @@
 #include "exporter/boot.h"
 #include "exporter/families.h"
 #include "exporter/render.h"
-
-static const struct {
-    const char *name;
-    const struct tb_encoding *encoding;
-} formats[] = {{"text", &tb_encoding_text},
-               {"openmetrics", &tb_encoding_openmetrics},
-               {"openmetrics2", &tb_encoding_openmetrics2},
-               {"protobuf", &tb_encoding_protobuf}};
-
-static uint32_t seed = 1;
-
-static uint32_t random_below(uint32_t n)
-{
-    seed = seed * 1664525u + 1013904223u;
-    return (seed >> 8) % n;
-}
+#include "tests/unit/formats.h"
+#include "tests/unit/random_snapshot.h"
 
 static struct tb_snapshot *make_snapshot(unsigned histograms)
 {
     struct tb_snapshot *s = tb_snapshot_new();
+    seed = 1;
     tb_snapshot_begin(s, tb_clock_ns(CLOCK_REALTIME));
     for (unsigned i = 0; i < histograms; i++) {
         char route[40];
@@ -58,14 +45,13 @@ static struct tb_snapshot *make_snapshot(unsigned histograms)
 int main(int argc, char **argv)
 {
     static const char tail[] = "+native";
-    size_t f = 0, len = argc > 1 ? strlen(argv[1]) : 0;
+    size_t len = argc > 1 ? strlen(argv[1]) : 0;
     bool is_native = len > sizeof tail && strcmp(argv[1] + len + 1 - sizeof tail, tail) == 0;
     if (is_native)
         argv[1][len + 1 - sizeof tail] = 0;
-    while (argc == 4 && f < sizeof formats / sizeof *formats && strcmp(formats[f].name, argv[1]) != 0)
-        f++;
-    if (argc != 4 || f == sizeof formats / sizeof *formats) {
-        fprintf(stderr, "usage: render text|openmetrics|openmetrics2|protobuf HISTOGRAMS ROUNDS\n");
+    const struct tb_encoding *format = argc == 4 ? format_named(argv[1]) : NULL;
+    if (!format) {
+        fprintf(stderr, "usage: render " FORMAT_NAMES " HISTOGRAMS ROUNDS\n");
         return 2;
     }
     unsigned histograms = (unsigned)strtoul(argv[2], NULL, 10), rounds = (unsigned)strtoul(argv[3], NULL, 10);
@@ -73,13 +59,13 @@ int main(int argc, char **argv)
     struct tb_expose_options options = {tb_metrics_default, is_native};
     struct tb_buffer out = {0};
     for (unsigned round = 0; round < rounds || !out.len; round++) {
-        struct tb_exposition x = {.has_pairs = formats[f].encoding->has_pairs};
+        struct tb_exposition x = {.has_pairs = format->has_pairs};
         struct tb_encoder e;
         size_t bytes = 0;
         uint64_t start = tb_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
         tb_expose_snapshot(&x, s, &options);
         uint64_t walked = tb_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
-        tb_encoder_start(&e, formats[f].encoding, &x);
+        tb_encoder_start(&e, format, &x);
         for (bool more = true; more; bytes += out.len) {
             out.len = 0;
             more = tb_encoder_next(&e, &out, rounds ? 65536 : SIZE_MAX);

@@ -10,6 +10,7 @@
 
 #include "exporter/families.h"
 #include "exporter/render.h"
+#include "tests/unit/formats.h"
 #include "tests/unit/random_snapshot.h"
 
 #define SOME_TIME_NS UINT64_C(1700000000123456789)
@@ -35,40 +36,32 @@ static void expose_extremes(struct tb_exposition *x)
 
 int main(int argc, char **argv)
 {
-    static const struct {
-        const char *name;
-        const struct tb_encoding *encoding;
-    } formats[] = {{"text", &tb_encoding_text},
-                   {"openmetrics", &tb_encoding_openmetrics},
-                   {"openmetrics2", &tb_encoding_openmetrics2},
-                   {"protobuf", &tb_encoding_protobuf}};
+    const struct tb_encoding *format = argc > 2 ? format_named(argv[2]) : NULL;
     struct tb_expose_options options = {.metrics = tb_metrics_default};
     bool has_created = false;
+    if (!format) {
+        fprintf(stderr, "usage: exposition SEED " FORMAT_NAMES " [native] [created]\n");
+        return 2;
+    }
     for (int i = 3; i < argc; i++) {
         options.has_native |= strcmp(argv[i], "native") == 0;
         has_created |= strcmp(argv[i], "created") == 0;
     }
-    for (size_t f = 0; argc > 2 && f < sizeof formats / sizeof *formats; f++) {
-        if (strcmp(formats[f].name, argv[2]) != 0)
-            continue;
-        struct tb_exposition x = {.has_pairs = formats[f].encoding->has_pairs};
-        struct tb_encoder e;
-        struct tb_buffer out = {0};
-        seed = (uint32_t)strtoul(argv[1], NULL, 10);
-        struct tb_snapshot *s = random_snapshot(random_below(60));
-        tb_snapshot_begin(s, SOME_TIME_NS);
-        tb_snapshot_finish(s);
-        tb_expose_snapshot(&x, s, &options);
-        expose_extremes(&x);
-        tb_encoder_start(&e, formats[f].encoding, &x);
-        e.has_created_lines = has_created;
-        tb_encoder_next(&e, &out, SIZE_MAX);
-        fwrite(out.data, 1, out.len, stdout);
-        tb_buffer_free(&out);
-        tb_exposition_free(&x);
-        tb_snapshot_free(s);
-        return 0;
-    }
-    fprintf(stderr, "usage: exposition SEED text|openmetrics|openmetrics2|protobuf [native] [created]\n");
-    return 2;
+    struct tb_exposition x = {.has_pairs = format->has_pairs};
+    struct tb_encoder e;
+    struct tb_buffer out = {0};
+    seed = (uint32_t)strtoul(argv[1], NULL, 10);
+    struct tb_snapshot *s = random_snapshot(random_below(60));
+    tb_snapshot_begin(s, SOME_TIME_NS);
+    tb_snapshot_finish(s);
+    tb_expose_snapshot(&x, s, &options);
+    expose_extremes(&x);
+    tb_encoder_start(&e, format, &x);
+    e.has_created_lines = has_created;
+    tb_encoder_next(&e, &out, SIZE_MAX);
+    fwrite(out.data, 1, out.len, stdout);
+    tb_buffer_free(&out);
+    tb_exposition_free(&x);
+    tb_snapshot_free(s);
+    return 0;
 }
