@@ -223,11 +223,10 @@ static void routes_route(struct tb_yaml *y, yaml_node_t *value, void *to)
 static void openapi_file(struct tb_yaml *y, yaml_node_t *value, void *to)
 {
     struct reader *r = to;
-    const char *text = tb_yaml_text(y, value, "openapi"), *slash = strrchr(y->file, '/');
+    const char *text = tb_yaml_text(y, value, "openapi");
     if (!text)
         return;
-    char *path = *text == '/' || !slash ? tb_strndup(text, strlen(text))
-                                        : tb_format("%.*s%s", (int)(slash + 1 - y->file), y->file, text);
+    char *path = tb_yaml_beside(y, text);
     tb_openapi_read(r->config, r->routes, path, tb_yaml_line(value), tb_yaml_column(value), y->errors);
     free(path);
 }

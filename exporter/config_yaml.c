@@ -294,6 +294,13 @@ const char *tb_yaml_lines(struct tb_yaml *y, yaml_node_t *node, const char *what
     return scalar_text(y, node, what, "\r\n\t");
 }
 
+char *tb_yaml_beside(const struct tb_yaml *y, const char *name)
+{
+    const char *slash = strrchr(y->file, '/');
+    return *name == '/' || !slash ? tb_strndup(name, strlen(name))
+                                  : tb_format("%.*s%s", (int)(slash + 1 - y->file), y->file, name);
+}
+
 bool tb_yaml_number(struct tb_yaml *y, yaml_node_t *node, const char *what, uint32_t min, uint32_t max, uint32_t *ret)
 {
     const char *text = tb_yaml_text(y, node, what);

@@ -63,6 +63,8 @@ bool tb_yaml_is_none(const yaml_node_t *node); /* nothing, ~ or null */
 const char *tb_yaml_text(struct tb_yaml *y, yaml_node_t *node, const char *what);
 /* tb_yaml_lines - the same, line ends allowed. */
 const char *tb_yaml_lines(struct tb_yaml *y, yaml_node_t *node, const char *what);
+/* tb_yaml_beside - the path that a name in the file means: from the file's folder on. The caller's to free. */
+char *tb_yaml_beside(const struct tb_yaml *y, const char *name);
 bool tb_yaml_number(struct tb_yaml *y, yaml_node_t *node, const char *what, uint32_t min, uint32_t max, uint32_t *ret);
 bool tb_yaml_switch(struct tb_yaml *y, yaml_node_t *node, const char *what, bool *ret);
 

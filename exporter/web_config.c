@@ -50,11 +50,10 @@ static void read_client_ca(struct tb_yaml *y, yaml_node_t *node, void *to)
 /* A name is looked up beside the configuration. */
 static void read_file_name(struct tb_yaml *y, yaml_node_t *node, const char *what, struct tb_web_text *to)
 {
-    const char *text = text_or_none(y, node, what), *slash = strrchr(y->file, '/');
+    const char *text = text_or_none(y, node, what);
     if (!text)
         return;
-    char *path = *text == '/' || !slash ? tb_strndup(text, strlen(text))
-                                        : tb_format("%.*s%s", (int)(slash + 1 - y->file), y->file, text);
+    char *path = tb_yaml_beside(y, text);
     set_text(to, node, path);
     free(path);
 }
