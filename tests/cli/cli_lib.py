@@ -144,6 +144,15 @@ def run_python(s, code, *flags, service="shop", env=None):
                    stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
 
+# Behind a program's Handler, which it ends: a server of it in threads. Prints its port.
+SERVE = r"""
+    def log_message(self, *args):
+        pass
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+server.daemon_threads = True
+print(server.server_port, flush=True)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+"""
 # Prints its port. Answers paths that begin with /missing or /no with 404, /broken with 500, /held when it has read a line.
 # Ends when its input does.
 HTTP_SERVER = r"""
@@ -162,12 +171,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"ok")
     do_POST = do_GET
-    def log_message(self, *args):
-        pass
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-server.daemon_threads = True
-print(server.server_port, flush=True)
-threading.Thread(target=server.serve_forever, daemon=True).start()
+""" + SERVE + r"""
 sys.stdin.readline()
 held.set()
 sys.stdin.read()

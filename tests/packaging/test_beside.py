@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../cli"))
-from cli_lib import OBJECT, TICKBIRD, Skip, check, main, make_regions, need_object, read_line, test, wait_for  # noqa: E402
+from cli_lib import OBJECT, SERVE, TICKBIRD, Skip, check, main, make_regions, need_object, read_line, test, wait_for  # noqa: E402
 
 COUNT = 40
 LIBRARIES = "/usr/lib/x86_64-linux-gnu/"
@@ -25,12 +25,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
-    def log_message(self, *args):
-        pass
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-server.daemon_threads = True
-print(server.server_port, flush=True)
-threading.Thread(target=server.serve_forever, daemon=True).start()
+""" + SERVE + r"""
 sys.stdin.read()
 """
 
