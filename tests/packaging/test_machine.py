@@ -3,7 +3,6 @@
 """A whole machine with the object preloaded, in a mount namespace with its own /etc and /dev/shm: what
 docs/configuration.md says under "Preloading a whole machine", each command of it, the ways out of an emergency too."""
 import json
-import json
 import os
 import shutil
 import subprocess
