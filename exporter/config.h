@@ -126,10 +126,9 @@ void tb_text_list_free(struct tb_text_list *l);
 struct tb_pattern *tb_config_add_pattern(struct tb_route_config *r, const char *path, const char *file, size_t line,
                                          size_t column);
 
-/* tb_config_add_probes - the patterns of `probes: HOW`, from @file at that place: count (none), route (all counted under
- * the route `probe`) or ignore. False: no such word. */
+/* tb_config_add_probes - the patterns of `probes: HOW`, from @file at that place: count (none), route (all counted
+ * under the route `probe`) or ignore. False: no such word. */
 bool tb_config_add_probes(struct tb_route_config *to, const char *how, const char *file, size_t line, size_t column);
-
 
 /* tb_openapi_read - the paths of an OpenAPI (3) or Swagger (2) file, JSON or YAML, as patterns. @file is as the errors
  * shall name it, @line and @column where the configuration asks for it. */
