@@ -93,7 +93,7 @@ def renamed_by_its_environment(test):
     program = build(test, "listen.c", unique("named"))
     listener(test, program, preload=False, env={"TICKBIRD_SERVICE": name})
     test.start_exporter()
-    harness.until(lambda: f'service="a\\"b\\\\\\n{{}}{unique("x")}",reason="not_preloaded"' in test.scrape().text, "the service is told", LATE)
+    harness.until(lambda: f'service="a\\"b\\\\\ufffd{{}}{unique("x")}",reason="not_preloaded"' in test.scrape().text, "the service is told", LATE)
     harness.report(True, "service_as_the_agent_would_call_it")
     # An interpreter's is its script.
     script = test.write(unique("script") + ".py", "import socket, sys\ns = socket.create_server((sys.argv[1], int(sys.argv[2])))\nwhile True: s.accept()\n")
