@@ -301,10 +301,10 @@ dist: all ## archives in $(B)/dist: the sources, and programs that bring everyth
 # With the directories of a distribution compiled in, so apart from the other objects.
 PACKAGED = $(MAKE) --no-print-directory B=$(B)/packaged prefix=/usr libdir=/usr/lib/tickbird systemdir=/usr/lib/tickbird/system
 deb: ## a package for Debian and Ubuntu, in $(B)/dist
-	$(Q)$(PACKAGED) all
+	+$(Q)$(PACKAGED) all
 	$(Q)SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) packaging/deb.sh $(B)/packaged $(VERSION) $(B)/dist
 rpm: ## a package for distributions with rpm, in $(B)/dist
-	$(Q)$(PACKAGED) all
+	+$(Q)$(PACKAGED) all
 	$(Q)SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) packaging/rpm.sh $(B)/packaged $(VERSION) $(B)/dist
 
 clean: ## remove everything built

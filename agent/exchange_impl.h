@@ -255,7 +255,7 @@ static inline struct tb_inflight *same_entry(struct tb_core *core, const struct 
     struct tb_inflight *entry = &core->inflight[last - 1];
     if (TB_UNLIKELY(!tb_cas_acq_rel(&entry->start_ns, &none, tb_inflight_word(start_ns, slot))))
         return NULL;
-    entry->thread = (uint64_t)(uintptr_t)__builtin_thread_pointer();
+    entry->thread = tb_thread_pointer();
     entry->owner = (uint16_t)slot;
     entry->flags = 0;
     return entry;

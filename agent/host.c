@@ -38,7 +38,8 @@ static void finish(struct tb_host *h)
     if (len && h->text[len - 1] == '.')
         len--;
     h->len = (uint8_t)len;
-    h->is_bad |= len == 0 || len > TB_RULES_HOST_MAX;
+    if (len == 0 || len > TB_RULES_HOST_MAX)
+        h->is_bad = 1;
     h->is_fixed = 1;
 }
 

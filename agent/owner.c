@@ -180,7 +180,7 @@ static inline bool claim_entry(struct tb_core *core, uint32_t at, uint64_t word,
     uint64_t none = 0;
     if (TB_UNLIKELY(!tb_cas_acq_rel(&entry->start_ns, &none, word)))
         return false;
-    entry->thread = (uint64_t)(uintptr_t)__builtin_thread_pointer();
+    entry->thread = tb_thread_pointer();
     entry->route = route;
     entry->owner = (uint16_t)TB_INFLIGHT_OWNER(word);
     entry->method = method;

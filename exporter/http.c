@@ -89,7 +89,7 @@ static ssize_t read_stream(void *arg, uint64_t at, char *to, size_t space)
     struct stream *s = arg;
     (void)at;
     size_t len = s->read(s->arg, to, space);
-    return len ? (ssize_t)len : MHD_CONTENT_READER_END_OF_STREAM;
+    return len ? (ssize_t)len : (ssize_t)MHD_CONTENT_READER_END_OF_STREAM;
 }
 
 static void free_stream(void *arg)
@@ -210,7 +210,8 @@ static bool refuse(struct tb_http_request *r, const struct tb_http_page *page, c
                             allowed == TB_HTTP_READ ? to_read : to_write);
     } else if (f.has_body || f.encodings) {
         r->guard->refused[TB_REFUSED_BODY]++;
-        tb_http_answer_text(r, MHD_HTTP_CONTENT_TOO_LARGE, "no request body is expected\n", close_it);
+        /* 413: not every release of libmicrohttpd has the same name for it. */
+        tb_http_answer_text(r, 413, "no request body is expected\n", close_it);
     }
     return r->code;
 }

@@ -9,25 +9,11 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../cli"))
-from cli_lib import BUILD, ROOT, Skip, check, main, need, test  # noqa: E402
+from cli_lib import BUILD, ROOT, check, main, need, test  # noqa: E402
+from machine_copy import on_a_copy  # noqa: E402
 
 PACKAGED = os.path.join(BUILD, "packaged")
 VERSION = open(os.path.join(ROOT, "VERSION"), encoding="utf-8").read().strip()
-# A machine that changes: lower is this one, upper a tmpfs. What is run in it sees no other file system but /proc and /dev.
-SETUP = """set -eu
-cd {work}
-mount -t tmpfs tmpfs {work}/top
-mkdir {work}/top/upper {work}/top/work {work}/top/root
-mount -t overlay overlay -o lowerdir=/,upperdir={work}/top/upper,workdir={work}/top/work {work}/top/root
-cp {work}/*.deb {work}/*.rpm {work}/top/root/tmp/ 2>/dev/null || true
-mount -t proc proc {work}/top/root/proc
-mount -t tmpfs tmpfs {work}/top/root/dev
-mkdir -m 1777 {work}/top/root/dev/shm
-mknod -m 666 {work}/top/root/dev/null c 1 3
-chroot {work}/top/root /bin/sh -euc '{script}'
-cd {work}/top/upper
-find . -mindepth 1 | while read -r f; do [ -e "/$f" ] || [ -L "/$f" ] || echo "LEFT $f"; done
-"""
 
 
 def package(program, version, *env):
@@ -35,17 +21,6 @@ def package(program, version, *env):
                           env={**os.environ, "SOURCE_DATE_EPOCH": "1700000000"})
     check(done.returncode == 0 and not done.stderr, done)
     return done.stdout.split()[-1]
-
-
-def on_a_copy(script):
-    if os.geteuid() != 0 or subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode != 0:
-        raise Skip("no mount namespace can be made")
-    os.makedirs(WORK + "/top", exist_ok=True)
-    check("'" not in script, "quotes")
-    done = subprocess.run(["unshare", "-m", "-p", "-f", "--kill-child", "/bin/sh", "-c", SETUP.format(work=WORK, script=script)],
-                          capture_output=True, text=True, timeout=300, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"})
-    check(done.returncode == 0, done)
-    return done.stdout, done.stderr
 
 
 @test
@@ -65,7 +40,7 @@ def the_debian_package_comes_and_goes_without_a_word(_):
     need("dpkg-deb")
     package("deb", VERSION)
     package("deb", VERSION + ".1")
-    out, err = on_a_copy(f"""
+    out, err = on_a_copy(WORK, f"""
 dpkg -i /tmp/tickbird_{VERSION}-1_*.deb >/dev/null
 getent passwd tickbird | cut -d: -f1,6
 mkdir -p /etc/systemd/system /etc/tickbird; echo "include exe nginx" >/etc/tickbird/select
@@ -100,7 +75,7 @@ def the_rpm_is_built_and_comes_and_goes(_):
     check("/usr/bin/tickbird-exporter" in listed and f"/usr/lib/tickbird/libtickbird.so.{VERSION}" in listed, listed)
     needs = subprocess.run(["rpm", "-qp", "--requires", path], capture_output=True, text=True).stdout
     check("libmicrohttpd.so.12" in needs and "libtickbird" not in needs, needs)
-    out, err = on_a_copy(f"""
+    out, err = on_a_copy(WORK, f"""
 rpm --dbpath /tmp/db --initdb
 rpm --dbpath /tmp/db -i --nodeps --force-debian /tmp/{os.path.basename(path)}
 tickbird install --system --everything >/dev/null
