@@ -30,12 +30,20 @@ static bool is_of(const struct tb_snap_region *r, const struct tb_snap_service *
     return r->service == service && !r->unreadable && r->is_live;
 }
 
-static bool is_child_of_another(const struct tb_snapshot *s, const struct tb_snap_region *r)
+/*
+ * Is it a worker of another process of its service? In another pid namespace no parent can be looked up; there all but
+ * the process with the lowest number are taken for workers, as the one that started them is older.
+ */
+static bool is_worker(const struct tb_snapshot *s, const struct tb_snap_region *r)
 {
-    uint32_t parent = parent_of(r->pid);
-    for (size_t i = 0; parent && i < s->region_count; i++)
-        if (is_of(&s->regions[i], r->service) && s->regions[i].pid == parent)
+    uint32_t parent = r->is_near ? parent_of(r->pid) : 0;
+    for (size_t i = 0; i < s->region_count; i++) {
+        const struct tb_snap_region *other = &s->regions[i];
+        if (!is_of(other, r->service) || other->pidns_inode != r->pidns_inode)
+            continue;
+        if (r->is_near ? parent && other->pid == parent : other->pid < r->pid)
             return true;
+    }
     return false;
 }
 
@@ -67,7 +75,7 @@ size_t tb_collision_count(const struct tb_snapshot *s, const struct tb_snap_serv
             continue;
         while (at < count && hashes[at] != r->command_hash)
             at++;
-        if (at == count && !is_child_of_another(s, r))
+        if (at == count && !is_worker(s, r))
             hashes[count++] = r->command_hash;
     }
     return count;

@@ -8,7 +8,7 @@
 /*
  * tb_collision_count - how many different command lines run now under the name of @service; 0 and 1 are no collision. A
  * process counts as its parent when that is of the service too: workers are often started with other arguments. Reads
- * /proc for this; parents in other pid namespaces are not known.
+ * /proc for this. Of each other pid namespace the process with the lowest number counts alone.
  */
 size_t tb_collision_count(const struct tb_snapshot *s, const struct tb_snap_service *service);
 

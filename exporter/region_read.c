@@ -271,6 +271,7 @@ void tb_region_read_owners(const struct tb_region_copy *copy, uint64_t pidns_ino
 {
     const struct tb_region_header *h = tb_region_copy_header(copy);
     bool is_alive[TB_OWNERS] = {false}, is_near = pidns_inode && h->pidns_inode == pidns_inode;
+    r->pidns_inode = h->pidns_inode;
     r->is_near = is_near;
     size_t len = 0;
     const struct tb_owner *owners = tb_region_copy_section(copy, TB_SEC_OWNERS, 0, &len);

@@ -170,6 +170,7 @@ struct tb_snap_region {
     uint32_t pid;          /* the maker's or last adopter's, as it saw itself */
     uint64_t command_hash; /* of its command line */
     uint32_t processes;
+    uint64_t pidns_inode;             /* of its pids, 0 = unknown */
     bool is_near;                     /* its pids are of this pid namespace */
     uint32_t pids[8];                 /* the first of them */
     uint32_t rules_length, rules_tag; /* of the set in force, as tb_rules_head has them; 0 = none */

@@ -71,27 +71,53 @@ def status(test):
                           env=test.env() | {"LD_PRELOAD": ""}).stdout.decode()
 
 
+SERVER = "import os, socket, sys\ns = socket.create_server((sys.argv[1], int(sys.argv[2])))\n"
+WORKER = "if len(sys.argv) == 3: os.spawnv(os.P_NOWAIT, sys.executable, [sys.executable, sys.argv[0], sys.argv[1], '0', 'worker'])\n"
+WAIT = "while True: s.accept()\n"
+
+
+def collisions(test):
+    return [count for _, count in test.scrape().values("tickbird_service_collision", service="server")]
+
+
+def processes(test):
+    return test.scrape().total("tickbird_processes", service="server")
+
+
 def collision(test):
     """Two scripts of one name are told, replicas and workers of one program are not."""
     has_no_unit()
-    text = "import os, socket, sys\ns = socket.create_server((sys.argv[1], int(sys.argv[2])))\n"
-    worker = "if len(sys.argv) == 3: os.spawnv(os.P_NOWAIT, sys.executable, [sys.executable, sys.argv[0], sys.argv[1], '0', 'worker'])\n"
-    wait = "while True: s.accept()\n"
-    first = unnamed(test, sites.PYTHON, test.write("a/server.py", text + worker + wait), "{ip}", "{port}")
+    first = unnamed(test, sites.PYTHON, test.write("a/server.py", SERVER + WORKER + WAIT), "{ip}", "{port}")
     harness.until(lambda: len(harness.process_tree(first.pid)) == 2, "the worker is there")
     test.start_exporter()
-    def value():
-        return [count for _, count in test.scrape().values("tickbird_service_collision", service="server")]
-    harness.until(lambda: test.scrape().total("tickbird_processes", service="server") == 2, "both record")
-    harness.report(not value(), "a_worker_with_other_arguments_is_no_collision", f"{value()}" if value() else "")
-    second = unnamed(test, sites.PYTHON, test.write("b/server.py", text + wait), "{ip}", "{port}")
-    harness.until(lambda: value() == [2], "the collision is told")
+    harness.until(lambda: processes(test) == 2, "both record")
+    value = collisions(test)
+    harness.report(not value, "a_worker_with_other_arguments_is_no_collision", f"{value}" if value else "")
+    second = unnamed(test, sites.PYTHON, test.write("b/server.py", SERVER + WAIT), "{ip}", "{port}")
+    harness.until(lambda: collisions(test) == [2], "the collision is told")
     harness.report(True, "two_programs_of_one_name_are_told")
     said = status(test)
     harness.report("2 different command lines count as one service, server" in said, "status_tells_it", "" if "2 different" in said else said)
     test.stop(second)
-    harness.until(lambda: not value(), "the collision is over")
+    harness.until(lambda: not collisions(test), "the collision is over")
     harness.report(True, "it_is_over_when_one_ends")
+
+
+def collision_elsewhere(test):
+    """The same in pid namespaces of their own, where no parents can be looked up."""
+    has_no_unit()
+    own = ["unshare", "--pid", "--fork", "--kill-child"]
+    if subprocess.run([*own, "true"], capture_output=True, check=False).returncode:
+        raise harness.Missing("no pid namespace can be made")
+    test.start_exporter()
+    unnamed(test, *own, sites.PYTHON, test.write("a/server.py", SERVER + WORKER + WAIT), "{ip}", "{port}")
+    harness.until(lambda: processes(test) == 2, "both record")
+    value = collisions(test)
+    harness.report(not value, "a_worker_in_another_pid_namespace_is_no_collision", f"{value}" if value else "")
+    unnamed(test, *own, sites.PYTHON, test.write("b/server.py", SERVER + WAIT), "{ip}", "{port}")
+    harness.until(lambda: processes(test) == 3, "the other records")
+    value = collisions(test)
+    harness.report(value == [2], "two_programs_in_two_pid_namespaces_are_told", f"{value}" if value != [2] else "")
 
 
 def labels_of(test, env):
@@ -115,4 +141,4 @@ def labels_and_resource_attributes(test):
     harness.report(900 < len(kept) < 1024 and kept.endswith("=value") and ("team=a," + long).startswith(kept), "too_many_are_cut_between_pairs", kept[-40:])
 
 
-harness.main_special({f.__name__: f for f in (interpreters, collision, labels_and_resource_attributes)})
+harness.main_special({f.__name__: f for f in (interpreters, collision, collision_elsewhere, labels_and_resource_attributes)})
