@@ -88,6 +88,7 @@ def the_package_is_built_and_works_there(_):
 mkdir /tmp/src; cd /tmp/src; tar -xf /tmp/sources.tar
 apt-get -qq update >/dev/null 2>&1
 packaging/setup.sh build >/dev/null 2>&1
+apt-get -qq -y install --no-install-recommends dpkg-dev >/dev/null 2>&1
 nice make -s -j2 deb WERROR=-Werror SOURCE_DATE_EPOCH=1700000000 >/dev/null
 dpkg -i build/dist/tickbird_{VERSION}-1_*.deb >/dev/null
 mkdir -p /etc/tickbird; echo "include exe nginx" >/etc/tickbird/select
