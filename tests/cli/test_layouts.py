@@ -12,16 +12,16 @@ MAGIC, VERSION, SECTION_COUNT, REGION_ID, SECTIONS = 0, 8, 20, 32, 1624  # offse
 SECTION = struct.Struct("<IIQQ")  # type, version, offset, bytes
 
 
-def golden(name="v1"):
-    with open(os.path.join(ROOT, f"tests/data/regions/{name}.z"), "rb") as f:
+def golden(name="v1", kind="regions"):
+    with open(os.path.join(ROOT, f"tests/data/{kind}/{name}.z"), "rb") as f:
         return bytearray(zlib.decompress(f.read()))
 
 
-def put(s, number, region):
-    """As the region of one more program."""
+def put(s, number, region, service="00000000000000aa"):
+    """As the region of one more program; @service: the hash in the name of the file."""
     struct.pack_into("<Q", region, REGION_ID, 1000 + number)
     make_regions(s)
-    path = os.path.join(s.regions, f"tb1-{os.getuid()}-00000000000000aa-{number}")
+    path = os.path.join(s.regions, f"tb1-{os.getuid()}-{service}-{number}")
     with open(path, "wb") as f:
         for at in range(0, len(region), 4096):  # sparse, as an agent leaves it
             page = region[at:at + 4096]
@@ -105,6 +105,61 @@ def earlier_regions_and_a_running_program_add_up(s):
         key = (route.replace("/items/9", "/items/:id"), status)
         sums[key] = sums.get(key, 0) + n
     check(sums == {**{k: 2 * n for k, n in GOLDEN.items()}, ("/items/:id", "200"): 7, ("/broken", "500"): 3}, counts, text)
+
+
+def of_shop(s):
+    """The hash that agents give a region of service shop."""
+    make_regions(s)
+    Server(s).stop()
+    (name,) = os.listdir(s.regions)
+    os.unlink(os.path.join(s.regions, name))
+    return name.split("-")[2]
+
+
+def adopted(s, name, timed):
+    """An earlier region of the service is taken over by a program of today, and everything goes on in it. @timed: of /items/:id."""
+    put(s, 0, golden(name), of_shop(s))
+    before = os.listdir(s.regions)
+    server = Server(s)
+    check([server.get(f"/items/{i}") for i in range(4, 9)] == [200] * 5 and server.get("/broken") == 500 and server.get("/new") == 200)
+    counts, text = scrape(s)
+    check(os.listdir(s.regions) == before and 'tickbird_regions{state="live"} 1\n' in text, text)
+    check(counts == {**GOLDEN, ("/items/:id", "200"): 8, ("/broken", "500"): 2, ("/new", "200"): 1}, counts)
+    check(f'http_request_duration_seconds_count{{service="shop",method="GET",route="/items/:id",status="200"}} {timed}\n' in text, text)
+    server.stop()
+    check(scrape(s)[0] == counts)
+
+
+@test
+def a_program_goes_on_in_an_earlier_region(s):
+    adopted(s, "v1", 8)
+
+
+@test
+def a_program_goes_on_in_an_earlier_region_with_measures(s):
+    adopted(s, "v1-measures", 5)  # it had bounds of its own, and today's program has not: that histogram begins anew
+
+
+@test
+def rules_of_an_earlier_exporter_are_obeyed(s):
+    make_regions(s)
+    rules = os.path.join(s.regions, "rules")
+    with open(rules, "wb") as f:
+        f.write(golden("v1", "rules"))
+    os.chmod(rules, 0o644)
+    server = Server(s)
+    for path in ("/things/a", "/things/b", "/assets/x.js", "/static/a/b", "/reports/1", "/", "/healthz"):
+        check(server.get(path) == 200, path)
+    check(server.get("/orders/1", method="POST") == 200)
+    counts, text = scrape(s)
+    check(counts == {("/things/:thing", "200"): 2, ("/assets/:file.js", "200"): 1, ("/static/:rest", "200"): 1, ("/reports/:id", "200"): 1,
+                     ("start", "200"): 1}, counts, text)
+    check('http_requests_total{service="shop",method="POST",route="orders write",status="200"} 1\n' in text, text)
+    check('tickbird_ignored_requests_total{service="shop"} 1\n' in text, text)
+    reports = 'service="shop",method="GET",route="/reports/:id",status="200"'
+    bounds = re.findall(r"http_request_duration_seconds_bucket\{" + re.escape(reports) + r',le="(.*?)"\}', text)
+    check([float(b) for b in bounds] == [1, 5, float("inf")], bounds)
+    check(f"http_response_size_bytes_sum{{{reports}}} 2\n" in text, text)
 
 
 main()
