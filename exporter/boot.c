@@ -90,8 +90,11 @@ bool tb_process_is_alive(uint32_t pid, uint64_t claimed_ns)
     if (pid == 0 || pid > INT32_MAX || (kill((pid_t)pid, 0) < 0 && errno == ESRCH))
         return false;
     uint64_t start_ns = tb_process_started_ns(pid);
-    if (!start_ns)
-        return true;
+    return !start_ns || tb_process_may_have(start_ns, claimed_ns);
+}
+
+bool tb_process_may_have(uint64_t start_ns, uint64_t claimed_ns)
+{
     /* Suspended time only grows, so the slot was claimed no later than this on the boot clock; plus two ticks. */
     uint64_t suspended_ns = tb_clock_ns(CLOCK_BOOTTIME) - tb_clock_ns(CLOCK_MONOTONIC);
     return start_ns <= claimed_ns + suspended_ns + 20000000u;

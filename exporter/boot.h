@@ -24,4 +24,7 @@ uint64_t tb_process_started_ns(uint32_t pid);
  */
 bool tb_process_is_alive(uint32_t pid, uint64_t claimed_ns);
 
+/* tb_process_may_have - could a process that started then (CLOCK_BOOTTIME) have claimed its slot at that time? */
+bool tb_process_may_have(uint64_t start_ns, uint64_t claimed_ns);
+
 #endif

@@ -70,6 +70,10 @@ int tb_collector_new(const struct tb_collect_options *options, struct tb_collect
     if (!options->ledger)
         tb_boot_id(c->own_marks.boot_id);
     c->own_marks.dir_fd = c->own_marks.lock_fd = -1;
+    if (options->keeps_open) {
+        c->kept_files_max = tb_files_limit() / 2;
+        c->processes = tb_processes_new(tb_files_limit() / 8);
+    }
     c->marks = options->ledger ? options->ledger : &c->own_marks;
     *ret = c;
     return 0;
@@ -88,6 +92,7 @@ void tb_collector_free(struct tb_collector *c)
         }
     }
     free(c->files);
+    tb_processes_free(c->processes);
     tb_region_copy_free(&c->copy);
     tb_snapshot_free(c->snapshot);
     free(c);
@@ -210,7 +215,7 @@ static void add_region(struct tb_collector *c, struct tb_region_file *f, struct 
     r->service = service;
     if (is_apart)
         note_apart(c, r);
-    tb_region_read_owners(&c->copy, c->pidns_inode, tb_clock_ns(CLOCK_MONOTONIC), r);
+    tb_region_read_owners(&c->copy, c->processes, c->pidns_inode, tb_clock_ns(CLOCK_MONOTONIC), r);
     add_gauges(r->service, r);
     f->region_id = r->region_id;
     f->generation = r->generation;
@@ -233,14 +238,17 @@ static void add_region(struct tb_collector *c, struct tb_region_file *f, struct 
     note_life(c, r, has_counted);
 }
 
-/* Errors of this process, not of the region: whatever exists would seem gone. */
-static bool is_own_shortage(int error)
-{
-    return error == EMFILE || error == ENFILE || error == ENOMEM;
-}
+/* The directory that is being read. */
+struct directory {
+    int fd;
+    dev_t dev;
+    const char *path;
+};
 
-/* A file that is remembered, or may be: reads it into an entry of the snapshot. */
-static void read_opened(struct tb_collector *c, int fd, const struct stat *st, const char *dir, const char *path)
+/* A file that is remembered, or may be: reads it into an entry of the snapshot. @view is its own, if it has one that is
+ * open, which stays so only if it can be read; else another, which may become its own. */
+static void read_opened(struct tb_collector *c, struct tb_region_view *view, const struct stat *st,
+                        const struct directory *dir, const char *path)
 {
     struct tb_region_file *f = tb_files_remember(c, st, path);
     if (!f)
@@ -248,17 +256,22 @@ static void read_opened(struct tb_collector *c, int fd, const struct stat *st, c
     f->is_seen = true;
     f->is_readable = false;
     if (!tb_files_weigh(f, st)) {
-        tb_files_leave_out(c, dir, st->st_uid);
+        tb_files_leave_out(c, dir->path, st->st_uid);
+        tb_files_let_go(c, f);
         return;
     }
     struct tb_snap_region *r = tb_snapshot_region(c->snapshot, path);
     r->file_uid = st->st_uid;
-    r->is_live = has_owners(fd);
-    r->unreadable = tb_region_copy_take(&c->copy, fd, &r->layout_version);
+    r->is_live = has_owners(view->fd);
+    r->unreadable = tb_region_copy_view(&c->copy, view, st, &r->layout_version);
     if (!r->unreadable)
         add_region(c, f, r);
     f->is_readable = !r->unreadable;
     tb_region_file_age(f, r->is_live, tb_clock_ns(CLOCK_MONOTONIC));
+    if (!f->is_readable)
+        tb_files_let_go(c, f);
+    else if (view != &f->view)
+        tb_files_keep(c, f, view, st);
 }
 
 static void note_unopened(struct tb_collector *c, const struct stat *st, const char *path, int error)
@@ -272,46 +285,36 @@ static void note_unopened(struct tb_collector *c, const struct stat *st, const c
 }
 
 /* A name costs one fstatat, until its user has no room left for it; only then, or when it is known, it is opened. */
-static int read_region(struct tb_collector *c, int dir_fd, const char *dir, const struct dirent *entry)
+static int read_region(struct tb_collector *c, const struct directory *dir, const struct dirent *entry)
 {
     struct stat st;
-    int fd = -1, error = 0;
     char path[PATH_MAX];
-    if (snprintf(path, sizeof path, "%s/%s", dir, entry->d_name) >= (int)sizeof path)
+    const char *name = entry->d_name;
+    if (snprintf(path, sizeof path, "%s/%s", dir->path, name) >= (int)sizeof path)
         return 0;
-    if (!tb_files_find(c, entry->d_ino, path)) {
-        if (fstatat(dir_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-            return 0; /* removed since the directory was read */
-        if (!tb_files_have_room(c, tb_snapshot_user(c->snapshot, st.st_uid))) {
-            tb_files_leave_out(c, dir, st.st_uid);
-            return 0;
-        }
+    struct tb_region_file *f = tb_files_find(c, entry->d_ino, path);
+    if (f && tb_files_kept(c, f, dir->dev, &st)) {
+        read_opened(c, &f->view, &st, dir, path);
+        tb_step("region-read");
+        return 0;
     }
-    fd = openat(dir_fd, entry->d_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0)
-        error = errno;
-    if (error == ENOENT)
+    if (!f && fstatat(dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return 0; /* removed since the directory was read */
+    if (!f && !tb_files_have_room(c, tb_snapshot_user(c->snapshot, st.st_uid))) {
+        tb_files_leave_out(c, dir->path, st.st_uid);
         return 0;
-    if (is_own_shortage(error))
+    }
+    struct tb_region_view view = {.fd = tb_files_open(c, dir->fd, name, O_NOFOLLOW | O_NONBLOCK)};
+    int error = view.fd < 0 ? -view.fd : 0;
+    if (tb_is_own_shortage(error))
         return -error;
-    if (fd < 0 && fstatat(dir_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+    if (error && error != ENOENT && fstatat(dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
         note_unopened(c, &st, path, error);
-    else if (fd >= 0 && fstat(fd, &st) == 0)
-        read_opened(c, fd, &st, dir, path);
-    if (fd >= 0)
-        close(fd);
+    else if (!error && fstat(view.fd, &st) == 0)
+        read_opened(c, &view, &st, dir, path);
+    tb_region_view_close(&view);
     tb_step("region-read");
     return 0;
-}
-
-void tb_region_file_age(struct tb_region_file *f, bool is_live, uint64_t now_ns)
-{
-    if (is_live)
-        f->idle_since_ns = 0;
-    else if (!f->idle_since_ns || f->idle_generation != f->generation || f->idle_state != f->state)
-        f->idle_since_ns = now_ns;
-    f->idle_generation = f->generation;
-    f->idle_state = f->state;
 }
 
 /* --- directories -----------------------------------------------------------------------------------------------------
@@ -340,20 +343,24 @@ static void apply_markers(struct tb_snapshot *s)
 
 static int read_directory(struct tb_collector *c, const char *dir)
 {
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
+    int fd = tb_files_open(c, AT_FDCWD, dir, O_DIRECTORY), r = fd < 0 ? fd : 0;
     DIR *d = fd < 0 ? NULL : fdopendir(fd);
     if (!d) {
-        r = -errno;
-        if (fd >= 0)
+        if (fd >= 0) {
+            r = -errno;
             close(fd);
+        }
         if (r == -ENOENT)
             return 0;
-        if (is_own_shortage(-r))
+        if (tb_is_own_shortage(-r))
             return r;
         struct tb_snap_region *entry = tb_snapshot_region(c->snapshot, dir);
         entry->unreadable = TB_UNREADABLE_DIRECTORY;
         return 0;
     }
+    struct stat st = {0};
+    (void)fstat(fd, &st);
+    const struct directory directory = {fd, st.st_dev, dir};
     for (;;) {
         errno = 0;
         struct dirent *e = readdir(d);
@@ -368,7 +375,7 @@ static int read_directory(struct tb_collector *c, const char *dir)
         }
         if (c->deadline_ns != UINT64_MAX && tb_clock_ns(CLOCK_MONOTONIC) > c->deadline_ns)
             r = -ETIME;
-        if (r < 0 || (r = read_region(c, fd, dir, e)) < 0)
+        if (r < 0 || (r = read_region(c, &directory, e)) < 0)
             break;
     }
     closedir(d);
@@ -449,7 +456,13 @@ static int read_all(struct tb_collector *c)
         return r;
     tb_snapshot_begin(c->snapshot, tb_clock_ns(CLOCK_REALTIME));
     forget_seen(c);
-    return read_directories(c);
+    if (c->processes)
+        tb_processes_look(c->processes);
+    if (!tb_guard_begin())
+        return -errno;
+    r = read_directories(c);
+    tb_guard_end();
+    return r;
 }
 
 int tb_collect(struct tb_collector *c)

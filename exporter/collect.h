@@ -18,6 +18,9 @@ struct tb_collect_options {
     const char *const *dirs; /* borrowed for the collector's life; none = the default ones, looked up each time */
     size_t dir_count;
     struct tb_ledger *ledger; /* borrowed; NULL = regions alone, without what was folded */
+    /* Small region files stay open from one collection to the next, up to half of RLIMIT_NOFILE: for who collects
+     * often and without end. One that was removed meanwhile holds its memory until the next collection is done. */
+    bool keeps_open;
 };
 
 int tb_collector_new(const struct tb_collect_options *options, struct tb_collector **ret);

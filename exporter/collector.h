@@ -26,12 +26,18 @@ struct tb_region_file {
     uint64_t idle_since_ns; /* CLOCK_MONOTONIC: without owners, in this state and life, since; 0 = it has owners */
     uint64_t idle_generation;
     uint32_t idle_state;
+    struct tb_region_view view; /* open between collections, for as long as the name leads to this file */
     struct tb_slot_cache cache;
     struct tb_snap_service *service; /* that the cache is of */
     struct tb_region_file *next_in_bucket;
 };
 
 #define TB_FILE_BUCKETS 1024u
+
+/* What stays open between collections: up to half of the descriptors that this process may have for files, and only for
+ * those that hold little, for which opening them anew is most of what they cost; up to an eighth for processes. */
+#define TB_KEEP_BYTES (UINT64_C(256) << 10)     /* that one of them holds */
+#define TB_KEEP_ALL_BYTES (UINT64_C(128) << 20) /* that all hold together */
 
 struct tb_collector {
     struct tb_collect_options options;
@@ -41,6 +47,9 @@ struct tb_collector {
     size_t file_count, file_space;
     struct tb_region_file *file_buckets[TB_FILE_BUCKETS]; /* by inode */
     size_t others_files;                                  /* of users that are not trusted */
+    size_t kept_files, kept_files_max;                    /* whose view is open */
+    uint64_t kept_bytes;                                  /* that they held when they were last looked at */
+    struct tb_processes *processes;                       /* NULL = none is remembered */
     uint64_t pidns_inode;
     uint64_t deadline_ns;       /* of this collection */
     struct tb_ledger *marks;    /* options.ledger, or own_marks when there is none */
@@ -70,6 +79,25 @@ bool tb_files_have_room(const struct tb_collector *c, const struct tb_snap_user 
 bool tb_files_weigh(struct tb_region_file *f, const struct stat *st);
 /* Notes that a file of @uid was not read. */
 void tb_files_leave_out(struct tb_collector *c, const char *dir, uint32_t uid);
+
+/*
+ * tb_files_kept - is the file of that name in the directory on @dir_dev, remembered as @f, still open from the last
+ * collection and as it was then, but for what its programs wrote? *ret_st is set if so. Else its view is closed.
+ */
+bool tb_files_kept(struct tb_collector *c, struct tb_region_file *f, dev_t dir_dev, struct stat *ret_st);
+/* @opened, of which fstat said @st, becomes the view of @f, if there is room for one more; else it stays the caller's.
+ */
+void tb_files_keep(struct tb_collector *c, struct tb_region_file *f, struct tb_region_view *opened,
+                   const struct stat *st);
+size_t tb_files_limit(void);                                            /* RLIMIT_NOFILE */
+void tb_files_let_go(struct tb_collector *c, struct tb_region_file *f); /* closes the view, if it is open */
+/* Closes all views and forgets all processes; fewer are kept from now on. Returns whether there were any. */
+bool tb_files_let_all_go(struct tb_collector *c);
+
+/* An error of this process, not of the region: whatever exists would seem gone. */
+bool tb_is_own_shortage(int error);
+/* openat for reading; once more when descriptors ran out and some could be given back. Returns one, or -errno. */
+int tb_files_open(struct tb_collector *c, int dir_fd, const char *name, int flags);
 
 /* tb_region_file_age - keeps idle_since_ns up to date after @f was looked at. */
 void tb_region_file_age(struct tb_region_file *f, bool is_live, uint64_t now_ns);

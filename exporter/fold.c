@@ -281,8 +281,10 @@ static void unlink_one(struct tb_collector *c, struct tb_region_file *file)
     struct stat st;
     bool is_owner = fstat(f.fd, &st) == 0 && (geteuid() == 0 || geteuid() == st.st_uid);
     if (is_owner && tb_region_copy_header(&c->copy)->state == TB_REGION_FREE &&
-        unlinkat(f.dir_fd, name_of(file), 0) == 0)
+        unlinkat(f.dir_fd, name_of(file), 0) == 0) {
+        tb_files_let_go(c, file);
         c->stats.unlinked_regions++;
+    }
     release(&f);
 }
 

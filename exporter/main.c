@@ -105,6 +105,7 @@ static int open_collector(struct tb_exporter *e, char **ret_error)
         .dirs = (const char *const *)e->options.values[TB_OPTION_REGION_DIR].items,
         .dir_count = e->options.values[TB_OPTION_REGION_DIR].count,
         .ledger = e->ledger,
+        .keeps_open = true,
     };
     warn_of_missing(options.dirs, options.dir_count);
     int r = tb_collector_new(&options, &e->collector);

@@ -2,7 +2,8 @@
 /*
  * Copies a region out of shared memory. Word by word with 64-bit atomic loads, upwards, so that a number is always one
  * that the region really held; only where the file has data (SEEK_DATA), since reading a hole of a mapped tmpfs file
- * would allocate it. A region truncated meanwhile raises SIGBUS: the handler jumps back to the copier.
+ * would allocate it; where that is, is remembered for a file that stays open. A region truncated meanwhile raises
+ * SIGBUS: the handler jumps back to the copier.
  */
 #include "region_copy.h"
 
@@ -19,6 +20,8 @@
 #include "buffer.h"
 
 static sigjmp_buf guard;
+static struct sigaction before_guard;
+static unsigned guard_depth;
 static int is_guarded; /* only this process's one collecting thread faults on purpose */
 
 static void on_sigbus(int signal_number)
@@ -31,19 +34,38 @@ static void on_sigbus(int signal_number)
     signal(signal_number, SIG_DFL);
 }
 
+bool tb_guard_begin(void)
+{
+    struct sigaction action = {.sa_handler = on_sigbus, .sa_flags = SA_NODEFER};
+    if (!guard_depth && sigaction(SIGBUS, &action, &before_guard) < 0)
+        return false;
+    guard_depth++;
+    return true;
+}
+
+void tb_guard_end(void)
+{
+    if (--guard_depth == 0)
+        sigaction(SIGBUS, &before_guard, NULL);
+}
+
 bool tb_guarded(void (*run)(void *arg), void *arg)
 {
-    struct sigaction action = {.sa_handler = on_sigbus, .sa_flags = SA_NODEFER}, before;
-    if (sigaction(SIGBUS, &action, &before) < 0)
+    if (!tb_guard_begin())
         return false;
-    /* With the mask: whoever stands between the kernel and the handler (a sanitizer) may have blocked the signal. */
-    bool is_whole = sigsetjmp(guard, 1) == 0;
+    bool is_whole = sigsetjmp(guard, 0) == 0;
     if (is_whole) {
         tb_store_relaxed(&is_guarded, 1);
         run(arg);
         tb_store_relaxed(&is_guarded, 0);
+    } else {
+        /* Whoever stands between the kernel and the handler (a sanitizer) may have blocked it. */
+        sigset_t own;
+        sigemptyset(&own);
+        sigaddset(&own, SIGBUS);
+        pthread_sigmask(SIG_UNBLOCK, &own, NULL);
     }
-    sigaction(SIGBUS, &before, NULL);
+    tb_guard_end();
     return is_whole;
 }
 
@@ -63,8 +85,8 @@ static void copy_range(struct tb_region_copy *c, const uint8_t *mapped, size_t f
 
 struct job {
     struct tb_region_copy *copy;
-    int fd;
-    const uint8_t *mapped;
+    struct tb_region_view *view;
+    bool knows_extents; /* view->extents answer instead of the kernel */
     uint32_t *ret_version;
     enum tb_unreadable why;
     /* What was last asked: from @asked to @data there is a hole, then data to @hole. Sections lie in rising order and
@@ -72,17 +94,41 @@ struct job {
     size_t asked, data, hole;
 };
 
-/* The first part of [from, to) that holds data, as far as it goes: asks the kernel unless the last answer says it.
+/* The first extent that ends behind @from; behind the last one there is a hole. */
+static struct tb_region_extent recall(const struct tb_region_view *v, size_t from)
+{
+    for (size_t i = 0; i < v->extent_count; i++)
+        if (v->extents[i].hole > from)
+            return v->extents[i];
+    return (struct tb_region_extent){SIZE_MAX, SIZE_MAX};
+}
+
+/* The same, of the kernel, and remembered. */
+static struct tb_region_extent ask(struct tb_region_view *v, size_t from)
+{
+    off_t data = lseek(v->fd, (off_t)from, SEEK_DATA);
+    bool is_hole = data < 0 && errno == ENXIO; /* up to the end */
+    off_t hole = data < 0 ? -1 : lseek(v->fd, data, SEEK_HOLE);
+    struct tb_region_extent e = {
+        .data = is_hole    ? SIZE_MAX
+                : data < 0 ? from
+                           : (size_t)data & ~(size_t)7,
+        .hole = is_hole || hole < 0 ? SIZE_MAX : (size_t)hole & ~(size_t)7,
+    };
+    v->extents = tb_grow(v->extents, v->extent_count, &v->extent_space, sizeof *v->extents);
+    v->extents[v->extent_count++] = e;
+    return e;
+}
+
+/* The first part of [from, to) that holds data, as far as it goes: the last answer may say it already.
  * Returns false when there is none. */
 static bool find_data(struct job *j, size_t from, size_t to, size_t *ret_start, size_t *ret_end)
 {
     if (from < j->asked || from >= j->hole) {
-        off_t data = lseek(j->fd, (off_t)from, SEEK_DATA);
-        bool is_hole = data < 0 && errno == ENXIO; /* up to the end */
-        off_t hole = data < 0 ? -1 : lseek(j->fd, data, SEEK_HOLE);
+        struct tb_region_extent e = j->knows_extents ? recall(j->view, from) : ask(j->view, from);
         j->asked = from;
-        j->data = is_hole ? SIZE_MAX : data < 0 ? from : (size_t)data & ~(size_t)7;
-        j->hole = is_hole || hole < 0 ? SIZE_MAX : (size_t)hole & ~(size_t)7;
+        j->data = e.data;
+        j->hole = e.hole;
     }
     *ret_start = from > j->data ? from : j->data;
     *ret_end = j->hole < to ? j->hole : to;
@@ -97,7 +143,7 @@ static void copy_data(struct job *j, size_t from, size_t to)
     while (from < to && find_data(j, from, to, &start, &end)) {
         if (end <= start) /* the file changes under us; always get on */
             end = start + 8 > to ? to : start + 8;
-        copy_range(j->copy, j->mapped, start, end);
+        copy_range(j->copy, j->view->mapped, start, end);
         from = end;
     }
 }
@@ -137,13 +183,27 @@ static void copy_rules(struct job *j, size_t from, size_t len)
         copy_data(j, from + TB_RULES_BOUND_SETS, from + len);
 }
 
+/* What readers look at of one section: of the texts not the index, of the series those that were handed out. */
+static void copy_section(struct job *j, uint32_t type, size_t from, size_t len)
+{
+    size_t skipped = type == TB_SEC_STRINGS ? TB_STR_FIRST : 0;
+    if (type == TB_SEC_SERIES) {
+        size_t used = tb_region_copy_header(j->copy)->series_used * sizeof(struct tb_series);
+        len = used < len ? used : len;
+    }
+    if (type == TB_SEC_RULES)
+        copy_rules(j, from, len);
+    else if (skipped < len)
+        copy_data(j, from + skipped, from + len);
+}
+
 static void copy_mapped(void *arg)
 {
     struct job *j = arg;
     struct tb_region_copy *c = j->copy;
     const struct tb_region_header *h = tb_region_copy_header(c);
     uint32_t done = 0; /* bit per type: only the first section of a type is ever read */
-    copy_range(c, j->mapped, 0, sizeof *h & ~(size_t)7);
+    copy_range(c, j->view->mapped, 0, sizeof *h & ~(size_t)7);
     j->why = check_header(c, j->ret_version);
     for (uint32_t i = 0; !j->why && i < h->section_count; i++) {
         size_t from = h->sections[i].offset, len = h->sections[i].reserved;
@@ -153,10 +213,8 @@ static void copy_mapped(void *arg)
         /* No section may cover the header, which was validated and must stay as it is. */
         if (from < sizeof *h || from % 8 || from > c->len || len > c->len - from)
             j->why = TB_UNREADABLE_INVALID;
-        else if (h->sections[i].type == TB_SEC_RULES)
-            copy_rules(j, from, len & ~(size_t)7);
         else
-            copy_data(j, from, from + (len & ~(size_t)7));
+            copy_section(j, h->sections[i].type, from, len & ~(size_t)7);
     }
 }
 
@@ -175,28 +233,90 @@ static bool make_room(struct tb_region_copy *c)
     return true;
 }
 
+static enum tb_unreadable check_file(const struct stat *st)
+{
+    if (!S_ISREG(st->st_mode))
+        return TB_UNREADABLE_FORMAT;
+    if (st->st_size < (off_t)sizeof(struct tb_region_header))
+        return TB_UNREADABLE_TRUNCATED;
+    return st->st_size > (off_t)TB_REGION_BYTES_MAX ? TB_UNREADABLE_TOO_LARGE : TB_READABLE;
+}
+
+static bool map(struct tb_region_view *v, size_t len)
+{
+    if (v->mapped && v->len == len)
+        return true;
+    if (v->mapped)
+        munmap((void *)(uintptr_t)v->mapped, v->len);
+    void *p = mmap(NULL, len, PROT_READ, MAP_SHARED, v->fd, 0);
+    v->mapped = p == MAP_FAILED ? NULL : p;
+    v->len = len;
+    v->extent_count = 0;
+    return v->mapped;
+}
+
+static enum tb_unreadable run(struct job *j)
+{
+    if (!make_room(j->copy))
+        return TB_UNREADABLE_ERROR;
+    j->copy->len = j->view->len;
+    return tb_guarded(copy_mapped, j) ? j->why : TB_UNREADABLE_TRUNCATED;
+}
+
+/* As the extents say; false when they were not, or may not have been, those of the file all the while. A life only adds
+ * pages, and the file holds them before anything refers to them: as many before and after are the same ones. */
+static bool copy_known(struct tb_region_copy *c, struct tb_region_view *v, const struct stat *st, uint32_t *ret_version)
+{
+    struct job job = {.copy = c, .view = v, .knows_extents = true, .ret_version = ret_version};
+    struct stat after;
+    if (!v->extent_count || v->blocks != st->st_blocks || run(&job) != TB_READABLE)
+        return false;
+    const struct tb_region_header *h = tb_region_copy_header(c);
+    return h->region_id == v->region_id && h->generation == v->generation && fstat(v->fd, &after) == 0 &&
+           after.st_blocks == v->blocks;
+}
+
+enum tb_unreadable tb_region_copy_view(struct tb_region_copy *c, struct tb_region_view *v, const struct stat *st,
+                                       uint32_t *ret_version)
+{
+    enum tb_unreadable why = check_file(st);
+    if (why)
+        return why;
+    if (!map(v, (size_t)st->st_size))
+        return TB_UNREADABLE_ERROR;
+    if (copy_known(c, v, st, ret_version))
+        return TB_READABLE;
+    struct job job = {.copy = c, .view = v, .ret_version = ret_version};
+    v->extent_count = 0;
+    why = run(&job);
+    if (why) {
+        v->extent_count = 0;
+        return why;
+    }
+    v->blocks = st->st_blocks; /* of before: pages that came meanwhile are asked for next time */
+    v->region_id = tb_region_copy_header(c)->region_id;
+    v->generation = tb_region_copy_header(c)->generation;
+    return TB_READABLE;
+}
+
+void tb_region_view_close(struct tb_region_view *v)
+{
+    if (v->mapped)
+        munmap((void *)(uintptr_t)v->mapped, v->len);
+    if (v->fd >= 0)
+        close(v->fd);
+    free(v->extents);
+    *v = (struct tb_region_view){.fd = -1};
+}
+
 enum tb_unreadable tb_region_copy_take(struct tb_region_copy *c, int fd, uint32_t *ret_version)
 {
+    struct tb_region_view v = {.fd = fd};
     struct stat st;
-    if (fstat(fd, &st) < 0)
-        return TB_UNREADABLE_ERROR;
-    if (!S_ISREG(st.st_mode))
-        return TB_UNREADABLE_FORMAT;
-    if (st.st_size < (off_t)sizeof(struct tb_region_header))
-        return TB_UNREADABLE_TRUNCATED;
-    if (st.st_size > (off_t)TB_REGION_BYTES_MAX)
-        return TB_UNREADABLE_TOO_LARGE;
-    if (!make_room(c))
-        return TB_UNREADABLE_ERROR;
-    c->len = (size_t)st.st_size;
-    void *mapped = mmap(NULL, c->len, PROT_READ, MAP_SHARED, fd, 0);
-    if (mapped == MAP_FAILED)
-        return TB_UNREADABLE_ERROR;
-    struct job job = {.copy = c, .fd = fd, .mapped = mapped, .ret_version = ret_version};
-    if (!tb_guarded(copy_mapped, &job))
-        job.why = TB_UNREADABLE_TRUNCATED;
-    munmap(mapped, c->len);
-    return job.why;
+    enum tb_unreadable why = fstat(fd, &st) < 0 ? TB_UNREADABLE_ERROR : tb_region_copy_view(c, &v, &st, ret_version);
+    v.fd = -1; /* the caller's */
+    tb_region_view_close(&v);
+    return why;
 }
 
 const void *tb_region_copy_section(const struct tb_region_copy *c, uint32_t type, size_t need, size_t *ret_len)

@@ -6,6 +6,9 @@
 #ifndef TB_REGION_COPY_H
 #define TB_REGION_COPY_H
 
+#include <sys/stat.h>
+#include <sys/types.h>
+
 #include "snapshot.h"
 
 #define TB_REGION_BYTES_MAX ((size_t)32 << 20) /* larger files are refused: a copy needs that much address space */
@@ -32,6 +35,34 @@ void tb_region_copy_free(struct tb_region_copy *c);
  */
 enum tb_unreadable tb_region_copy_take(struct tb_region_copy *c, int fd, uint32_t *ret_version);
 
+/*
+ * A region file that stays open and mapped between collections, so that reading it again costs few system calls. What
+ * is mapped counts as memory of this process for whoever looks, but is charged to the programs. Holds no lock.
+ */
+struct tb_region_view {
+    int fd;                /* -1: not open, and nothing else counts */
+    const uint8_t *mapped; /* NULL = not yet */
+    size_t len;            /* of the mapping */
+    struct stat seen;      /* of the file, when it was last looked at; its owner's (files.c) */
+    /* Where the file has data, as lseek said when it held @blocks, in that life. Empty = not known. */
+    struct tb_region_extent {
+        size_t data, hole;
+    } * extents;
+    size_t extent_count, extent_space;
+    blkcnt_t blocks;
+    uint64_t region_id, generation;
+};
+
+/*
+ * tb_region_copy_view - tb_region_copy_take of a file that stays open. @st is what fstat has just said of it.
+ * The kernel is asked again where there is data as soon as the file holds more or less than before.
+ */
+enum tb_unreadable tb_region_copy_view(struct tb_region_copy *c, struct tb_region_view *v, const struct stat *st,
+                                       uint32_t *ret_version);
+
+/* tb_region_view_close - closes, unmaps, frees; @v is then not open. */
+void tb_region_view_close(struct tb_region_view *v);
+
 /* tb_region_copy_section - bytes of a section in the copy; NULL when it has none of that type or less than @need. */
 const void *tb_region_copy_section(const struct tb_region_copy *c, uint32_t type, size_t need, size_t *ret_len);
 
@@ -45,5 +76,9 @@ static inline const struct tb_region_header *tb_region_copy_header(const struct 
  * at the access and must hold nothing there. The handler of SIGBUS is what it was before, afterwards. Not nested.
  */
 bool tb_guarded(void (*run)(void *arg), void *arg);
+
+/* Around many calls of tb_guarded: the handler is set once for all of them. Returns whether it is; then end it. */
+bool tb_guard_begin(void);
+void tb_guard_end(void);
 
 #endif

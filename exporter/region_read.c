@@ -13,7 +13,6 @@
 #include "agent/region.h"
 #include "agent/series.h"
 #include "agent/series_read.h"
-#include "boot.h"
 #include "buffer.h"
 #include "users.h"
 
@@ -266,8 +265,8 @@ static void read_in_flight(const struct tb_region_copy *copy, const bool is_aliv
     }
 }
 
-void tb_region_read_owners(const struct tb_region_copy *copy, uint64_t pidns_inode, uint64_t now_ns,
-                           struct tb_snap_region *r)
+void tb_region_read_owners(const struct tb_region_copy *copy, struct tb_processes *processes, uint64_t pidns_inode,
+                           uint64_t now_ns, struct tb_snap_region *r)
 {
     const struct tb_region_header *h = tb_region_copy_header(copy);
     bool is_alive[TB_OWNERS] = {false}, is_near = pidns_inode && h->pidns_inode == pidns_inode;
@@ -281,7 +280,7 @@ void tb_region_read_owners(const struct tb_region_copy *copy, uint64_t pidns_ino
             continue;
         /* A slot that several processes share outlives each of them; a pid of another namespace tells nothing. */
         bool is_telling = is_near && !(o->flags & (TB_OWNER_SHARED | TB_OWNER_FOREIGN));
-        if (is_telling && !tb_process_is_alive(o->pid, o->start_ns))
+        if (is_telling && !tb_processes_is_alive(processes, o->pid, o->start_ns))
             continue;
         is_alive[i] = true;
         if (r->processes < sizeof r->pids / sizeof *r->pids)
@@ -291,7 +290,6 @@ void tb_region_read_owners(const struct tb_region_copy *copy, uint64_t pidns_ino
         r->connections += o->connections > 0 ? (uint64_t)o->connections : 0;
         r->unobservable |= o->unobservable;
     }
-    read_in_flight(copy, is_alive, now_ns, r);
-    if (r->in_flight == 0)
-        r->oldest_ns = 0;
+    if (r->in_flight)
+        read_in_flight(copy, is_alive, now_ns, r);
 }

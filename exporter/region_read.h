@@ -4,6 +4,7 @@
 #ifndef TB_REGION_READ_H
 #define TB_REGION_READ_H
 
+#include "processes.h"
 #include "region_copy.h"
 #include "snapshot.h"
 
@@ -46,11 +47,12 @@ void tb_region_read_identity(const struct tb_region_copy *copy, struct tb_snap_r
 
 /*
  * tb_region_read_owners - who lives, what is in flight and since when. r->is_live says whether anybody does.
+ * @processes    remembered between collections; NULL = none
  * @pidns_inode  of this process, 0 = unknown: then owners are believed as long as the region lives
  * @now_ns       CLOCK_MONOTONIC
  */
-void tb_region_read_owners(const struct tb_region_copy *copy, uint64_t pidns_inode, uint64_t now_ns,
-                           struct tb_snap_region *r);
+void tb_region_read_owners(const struct tb_region_copy *copy, struct tb_processes *processes, uint64_t pidns_inode,
+                           uint64_t now_ns, struct tb_snap_region *r);
 
 /* Length of a header's text field, which need not be terminated. */
 size_t tb_field_len(const char *field, size_t space);

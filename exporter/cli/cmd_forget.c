@@ -86,7 +86,8 @@ static int forget(struct tb_view *view, const char *name)
     if (!r)
         r = dir ? tb_ledger_open(dir, true, &ledger) : -EACCES;
     if (!r && tb_ledger_is_writer(ledger)) {
-        struct tb_collect_options options = {view->dir_count ? view->dirs : NULL, view->dir_count, ledger};
+        struct tb_collect_options options = {
+            .dirs = view->dir_count ? view->dirs : NULL, .dir_count = view->dir_count, .ledger = ledger};
         r = tb_collector_new(&options, &collector);
         r = r ? r : tb_forget(collector, name);
     } else if (!r) {

@@ -58,7 +58,8 @@ int tb_view_open(struct tb_view *view)
     if (dir && tb_ledger_open(dir, false, &view->ledger) != 0)
         view->ledger = NULL;
     free(own);
-    struct tb_collect_options options = {view->dir_count ? view->dirs : NULL, view->dir_count, view->ledger};
+    struct tb_collect_options options = {
+        .dirs = view->dir_count ? view->dirs : NULL, .dir_count = view->dir_count, .ledger = view->ledger};
     int result = tb_collector_new(&options, &view->collector);
     if (result != 0) {
         tb_cli_message("the regions cannot be read: %s: free descriptors or memory", strerror(-result));

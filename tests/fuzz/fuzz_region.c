@@ -87,7 +87,7 @@ static void read_region(const uint8_t *bytes, size_t len)
     r->is_live = true;
     tb_region_read_identity(&copy, r);
     r->service = tb_snapshot_service(s, h->service, tb_field_len(h->service, sizeof h->service));
-    tb_region_read_owners(&copy, 0, UINT64_C(1) << 60, r);
+    tb_region_read_owners(&copy, NULL, 0, UINT64_C(1) << 60, r);
     tb_region_read_counters(&copy, r->counters);
     struct tb_slot_cache cache = {0};
     tb_region_read_series(s, r->service, &copy, &cache, TB_READ_TOTAL, &r->series_skipped);

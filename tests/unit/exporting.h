@@ -44,7 +44,7 @@ static struct exporter exporter_open(const struct place *p, bool may_write)
 {
     struct exporter e = {0};
     assert_int_equal(tb_ledger_open(p->storage, may_write, &e.ledger), 0);
-    struct tb_collect_options options = {.dirs = p->dirs, .dir_count = 1, .ledger = e.ledger};
+    struct tb_collect_options options = {.dirs = p->dirs, .dir_count = 1, .ledger = e.ledger, .keeps_open = true};
     assert_int_equal(tb_collector_new(&options, &e.collector), 0);
     return e;
 }

@@ -17,63 +17,10 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "collecting.h"
 #include "exporter/boot.h"
-#include "exporter/collect.h"
 #include "exporter/health.h"
-#include "maker.h"
 #include "rendered.h"
-
-struct fixture {
-    char *dir;
-    const char *dirs[1];
-    struct tb_collector *collector;
-};
-
-static int set_up(void **state)
-{
-    struct fixture *f = calloc(1, sizeof *f);
-    f->dir = maker_dir();
-    f->dirs[0] = f->dir;
-    struct tb_collect_options options = {.dirs = f->dirs, .dir_count = 1};
-    *state = f;
-    return tb_collector_new(&options, &f->collector);
-}
-
-static int tear_down(void **state)
-{
-    struct fixture *f = *state;
-    tb_collector_free(f->collector);
-    maker_remove(f->dir);
-    free(f);
-    return 0;
-}
-
-static struct tb_snapshot *collect(struct fixture *f)
-{
-    assert_int_equal(tb_collect(f->collector), 0);
-    return tb_collector_snapshot(f->collector);
-}
-
-/* Count of a series, 0 when there is none. */
-static uint64_t count_of(struct tb_snapshot *s, const char *service, uint8_t method, const char *route, uint16_t status)
-{
-    for (size_t i = 0; i < s->series_count; i++) {
-        struct tb_snap_series *e = s->series[i];
-        if (strcmp(e->service->name, service) == 0 && e->key.method == method && strcmp(e->key.route, route) == 0 &&
-            e->key.status == status && e->key.family == TB_FAMILY_REQUESTS)
-            return e->count;
-    }
-    return 0;
-}
-
-static struct tb_snap_service *service_of(struct tb_snapshot *s, const char *name)
-{
-    for (size_t i = 0; i < s->service_count; i++)
-        if (strcmp(s->services[i]->name, name) == 0)
-            return s->services[i];
-    fail_msg("no service %s", name);
-    return NULL;
-}
 
 static void a_live_region_is_counted(void **state)
 {
@@ -561,6 +508,11 @@ int main(void)
         TEST(a_deadline_ends_a_collection_and_the_next_is_whole),
         TEST(a_region_cut_while_it_is_read_raises_no_signal),
         TEST(damaged_regions_are_read_or_refused),
+#define OPEN(name) cmocka_unit_test_setup_teardown(name, set_up_open, tear_down)
+        OPEN(a_region_cut_while_it_is_read_raises_no_signal),
+        OPEN(damaged_regions_are_read_or_refused),
+        OPEN(a_lost_region_restarts_its_service),
+        OPEN(in_flight_dies_with_its_process),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
