@@ -269,7 +269,7 @@ static bool is_version(struct tb_bytes t)
 
 /* Counts over the bytes; false when a byte cannot stand in a literal. */
 struct tally {
-    unsigned digits, uppers, lowers, marks, hexes, ats, dots, colons, equals, run, longest, changes, number,
+    unsigned digits, uppers, lowers, marks, hexes, ats, dots, colons, equals, bangs, run, longest, changes, number,
         longest_number;
     bool plain;
 };
@@ -297,6 +297,7 @@ static void tally_bytes(struct tb_bytes t, struct tally *n)
             n->dots += c == '.';
             n->colons += c == ':';
             n->equals += c == '=';
+            n->bangs += c == '!' || c == '$';
         }
         last = what;
     }
@@ -386,6 +387,8 @@ static enum tb_route_kind form_of(struct tb_bytes t, const struct tally *n)
         return TB_KIND_TOKEN;
     if (t.len >= 22 && n->uppers >= 5 && n->lowers >= 5 && n->changes >= 5 && n->marks <= 3)
         return TB_KIND_TOKEN;
+    if (n->bangs && n->digits && n->uppers && n->lowers && t.len >= 12)
+        return TB_KIND_TOKEN; /* a key or a password; names have no such mark among digits and capitals */
     return n->longest_number >= LONG_NUMBER ? TB_KIND_ID : TB_KIND_LITERAL;
 }
 

@@ -78,6 +78,7 @@ static void tokens_and_codes_are_values(void **state)
                                     {"dQw4w9WgXcQ", ":id"},
                                     {"4iV5W9uYEdYUVa79Axb7Rh", ":token"},
                                     {"YWxhZGRpbjpvcGVuc2VzYW1l0Zm9v==", ":token"},
+                                    {"1PQPPzozVSJ7!IHMOHfcYv", ":token"},
                                     {"cus_Nf8s2LkQ0xYz91", ":id"},
                                     {"ch_3MmlLrLkdIwHu7ix0snN0B15", ":id"},
                                     {"ORD-00017234", ":id"},
