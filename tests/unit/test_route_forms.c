@@ -74,15 +74,12 @@ static void uuids_ulids_and_hashes_are_told_apart(void **state)
 static void tokens_and_codes_are_values(void **state)
 {
     (void)state;
-    static const struct form f[] = {{"Zx81hQpLw93mVbT7yKcR2dNf", ":token"},
-                                    {"dQw4w9WgXcQ", ":id"},
-                                    {"4iV5W9uYEdYUVa79Axb7Rh", ":token"},
-                                    {"YWxhZGRpbjpvcGVuc2VzYW1l0Zm9v==", ":token"},
-                                    {"1PQPPzozVSJ7!IHMOHfcYv", ":token"},
-                                    {"cus_Nf8s2LkQ0xYz91", ":id"},
-                                    {"ch_3MmlLrLkdIwHu7ix0snN0B15", ":id"},
-                                    {"ORD-00017234", ":id"},
-                                    {"AC0123456789abcdef0123456789abcdef", ":hash"}};
+    static const struct form f[] = {
+        {"Zx81hQpLw93mVbT7yKcR2dNf", ":token"},         {"dQw4w9WgXcQ", ":id"},
+        {"4iV5W9uYEdYUVa79Axb7Rh", ":token"},           {"YWxhZGRpbjpvcGVuc2VzYW1l0Zm9v==", ":token"},
+        {"1PQPPzozVSJ7!IHMOHfcYv", ":token"},           {"cus_Nf8s2LkQ0xYz91", ":id"},
+        {"ch_3MmlLrLkdIwHu7ix0snN0B15", ":id"},         {"ORD-00017234", ":id"},
+        {"AC0123456789abcdef0123456789abcdef", ":hash"}};
     each_form(f, sizeof f / sizeof *f);
 }
 
