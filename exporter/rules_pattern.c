@@ -8,6 +8,8 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "agent/bytes.h"
+
 static bool is_name_byte(char c)
 {
     return isalnum((unsigned char)c) || c == '_';
@@ -45,17 +47,13 @@ static void put_parameter(struct builder *b, const char *name, size_t len)
     b->parameters++;
 }
 
-static int hex_digit(char c)
-{
-    const char *digits = "0123456789abcdef", *at = c ? strchr(digits, tolower((unsigned char)c)) : NULL;
-    return at ? (int)(at - digits) : -1;
-}
-
 /* Escapes of a path are decoded before it is matched: so are a pattern's. -1: no escape begins here. */
 static int decode(const char *p, size_t left)
 {
-    int high = left >= 3 && *p == '%' ? hex_digit(p[1]) : -1, low = high >= 0 ? hex_digit(p[2]) : -1;
-    return low >= 0 ? high << 4 | low : -1;
+    if (left < 3 || *p != '%')
+        return -1;
+    uint8_t high = tb_hex((uint8_t)p[1]), low = tb_hex((uint8_t)p[2]);
+    return high < 16 && low < 16 ? high << 4 | low : -1;
 }
 
 static const char *parse_part(const char *p, size_t len, struct tb_pattern_part *part)
