@@ -155,8 +155,11 @@ def main():
             words += [f"{len(suite.skipped)} skipped"] if suite.skipped else []
             print(f"{'FAIL' if suite.failed else 'ok':4} {suite.kind:10} {suite.name:28} {', '.join(words):28} "
                   f"{suite.took:6.1f} s", flush=True)
+            lines = suite.output.splitlines()
+            if suite.failed and not args.v:  # what went well says nothing about the failure, and there is much of it
+                lines = [line for line in lines if not line.startswith("ok ")]
             if suite.failed or args.v:
-                print("".join(f"     | {line}\n" for line in suite.output.splitlines()[-200:]), end="", flush=True)
+                print("".join(f"     | {line}\n" for line in lines[-200:]), end="", flush=True)
 
     skipped = [(s.name, *what) for s in suites for what in s.skipped]
     for suite_name, name, reason in skipped:

@@ -273,6 +273,7 @@ static void *busy_thread(void *arg)
 }
 
 static char order[64];
+static int childs_pair[2]; /* of children alone: over one pair, parent and child would read each other's requests */
 static void before_fork(void)
 {
     strncat(order, "p", 2);
@@ -286,7 +287,7 @@ static void in_parent(void)
 static void in_child(void)
 {
     strncat(order, "C", 2);
-    tp_exchange(pair);
+    tp_exchange(childs_pair);
 }
 
 static void forks_in_the_middle(void)
@@ -316,6 +317,7 @@ static void forks_in_the_middle(void)
 static void fork_handlers(void)
 {
     tp_pair(pair);
+    tp_pair(childs_pair);
     tp_exchange(pair);
     MUST(!pthread_atfork(before_fork, in_parent, in_child));
     for (int i = 0; i < 3; i++) {
