@@ -175,7 +175,12 @@ enum tb_family {
     TB_FAMILY_REQUEST_SIZE = 5,  /* bytes of request bodies; sum_ns of its records is in bytes */
     TB_FAMILY_RESPONSE_SIZE = 6, /* bytes of response bodies, as above */
     TB_FAMILY_FIRST_BYTE = 7,    /* time to the first byte of the response */
-    TB_FAMILY_EXEMPLARS = 8      /* its blocks are struct tb_exemplar, two for each classic bucket of its set */
+    TB_FAMILY_EXEMPLARS = 8,     /* its blocks are struct tb_exemplar, two for each classic bucket of its set */
+    /* Of calls that the program makes, with role client and target, route 0 and method 0 (dependency.h): */
+    TB_FAMILY_CALL_ERRORS = 9,   /* calls without an answer; status holds enum tb_call_error */
+    TB_FAMILY_CALL_CONNECT = 10, /* time to connect */
+    TB_FAMILY_CALL_TLS = 11,     /* time of TLS handshakes */
+    TB_FAMILY_CALL_RESULT = 12   /* status holds enum tb_call_result, chosen_ns when the last one was */
 };
 
 enum tb_role { TB_ROLE_UNKNOWN = 0, TB_ROLE_SERVER = 1, TB_ROLE_CLIENT = 2 };
@@ -186,6 +191,19 @@ enum tb_abort {
     TB_ABORT_INCOMPLETE_REQUEST = 3,
     TB_ABORT_NEVER_ANSWERED = 4
 };
+
+/* Why a call got no answer (dependency.h). */
+enum tb_call_error {
+    TB_CALL_REFUSED = 1,
+    TB_CALL_TIMEOUT = 2,
+    TB_CALL_RESET = 3,
+    TB_CALL_DNS = 4,
+    TB_CALL_TLS = 5,
+    TB_CALL_CLOSED = 6,
+    TB_CALL_PROTOCOL = 7
+};
+
+enum tb_call_result { TB_CALL_ANSWERED = 1, TB_CALL_FAILED = 2 };
 
 /*
  * Bound sets: which classic bounds the cells of a series are cut at (histogram.h). A set's number means the same bounds
@@ -210,7 +228,7 @@ struct tb_series_key {
     uint8_t role;      /* enum tb_role */
     uint8_t method;    /* methods.def id + 1; 0 = _OTHER */
     uint8_t bound_set; /* enum tb_bound_set, or a number from the table */
-    uint16_t status;   /* 100..999 as sent; enum tb_abort for TB_FAMILY_ABORTED; 0 = none */
+    uint16_t status;   /* 100..999 as sent; enum tb_abort for TB_FAMILY_ABORTED; see TB_FAMILY_CALL_; 0 = none */
     uint16_t reserved0;
     uint32_t route;  /* string reference */
     uint32_t target; /* string reference: outgoing, the other server; else the host asked for, 0 = not wanted */
@@ -226,8 +244,8 @@ struct tb_series {
     struct tb_series_key key;
     uint32_t records[TB_SHARDS]; /* offset / 8 of a struct tb_record in TB_SEC_CELLS, 0 = none yet */
     uint64_t created_ns;         /* CLOCK_REALTIME */
-    uint64_t
-        chosen_ns; /* CLOCK_REALTIME since when its bound set is in force, of the last to say so; 0: never another */
+    uint64_t chosen_ns; /* CLOCK_REALTIME since when its bound set is in force, of the last to say so; 0: never another.
+                           TB_FAMILY_CALL_RESULT: when the last one was */
 };
 TB_SIZE(struct tb_series, 64);
 TB_AT(struct tb_series, key, 8);
@@ -294,7 +312,8 @@ struct tb_rules_head {
     uint32_t hosts;      /* host names admitted as label values; writers add */
     uint32_t tags[2];    /* low bits of each set's checksum: who publishes need not read a set to know it */
     uint32_t bound_sets; /* not 0: the table of bound sets has entries */
-    uint32_t reserved[7];
+    uint32_t targets;    /* other servers admitted as targets; writers add */
+    uint32_t reserved[6];
 };
 TB_AT(struct tb_rules_head, generation, 4); /* off and generation are read as one word */
 TB_SIZE(struct tb_rules_head, 64);

@@ -80,27 +80,27 @@ struct tb_bytes tb_rules_text(const uint8_t *section, const struct tb_rules_view
 
 bool tb_rules_read(const uint8_t *section, uint32_t at, uint32_t len, struct tb_rules_view *ret)
 {
-    static const uint8_t sizes[TB_RULES_SECTIONS] = {sizeof(struct tb_rules_node),
-                                                     sizeof(struct tb_rules_edge),
-                                                     sizeof(struct tb_rules_entry),
-                                                     1,
-                                                     2,
-                                                     sizeof(struct tb_rules_bounds),
-                                                     8,
-                                                     1};
-    struct tb_rules_set set;
-    if (len < sizeof set || len > TB_RULES_BUFFER || len % 8 || !bytes_at(section, at, len))
+    static const uint8_t sizes[TB_RULES_SECTIONS] = {
+        [TB_RULES_NODES] = sizeof(struct tb_rules_node),     [TB_RULES_EDGES] = sizeof(struct tb_rules_edge),
+        [TB_RULES_ENTRIES] = sizeof(struct tb_rules_entry),  [TB_RULES_HOSTS] = sizeof(uint16_t),
+        [TB_RULES_BOUNDS] = sizeof(struct tb_rules_bounds),  [TB_RULES_AT_MOST] = sizeof(uint64_t),
+        [TB_RULES_TARGETS] = sizeof(struct tb_rules_target), [TB_RULES_LIMITS] = sizeof(uint32_t)};
+    struct tb_rules_set set = {0};
+    if (len < TB_RULES_HEAD_MIN || len > TB_RULES_BUFFER || len % 8 || !bytes_at(section, at, len))
         return false;
-    __builtin_memcpy(&set, section + at, sizeof set);
+    __builtin_memcpy(&set, section + at, len < sizeof set ? len : sizeof set);
+    if (set.parts[TB_RULES_NODES].offset < sizeof set) /* an older exporter's */
+        tb_zero(set.parts + TB_RULES_SECTIONS_FIRST, sizeof set.parts - TB_RULES_SECTIONS_FIRST * sizeof *set.parts);
     if (set.magic != TB_RULES_MAGIC || set.version != TB_RULES_VERSION || set.length != len ||
         set.route > TB_RULES_NONE ||
         set.checksum != tb_rules_checksum(section + at + TB_RULES_CHECKED, len - TB_RULES_CHECKED))
         return false;
     for (uint32_t i = 0; i < TB_RULES_SECTIONS; i++) {
         struct tb_rules_part p = set.parts[i];
-        if (p.offset > len || p.length > len - p.offset || p.length % sizes[i])
+        uint32_t size = sizes[i] ? sizes[i] : 1;
+        if (p.offset > len || p.length > len - p.offset || p.length % size)
             return false;
-        p.length /= sizes[i];
+        p.length /= size;
         tb_store_relaxed(&ret->parts[i].offset, p.offset);
         tb_store_relaxed(&ret->parts[i].length, p.length);
     }

@@ -27,8 +27,14 @@ enum tb_rules_section {
     TB_RULES_HOSTS = 4, /* uint16_t: texts of globs; none = every host */
     TB_RULES_BOUNDS = 5,
     TB_RULES_AT_MOST = 6, /* uint64_t: ticks (histogram.h) */
-    TB_RULES_SECTIONS = 8
+    /* From here on only where the head has room for them: it ends where the nodes begin. */
+    TB_RULES_TARGETS = 8,
+    TB_RULES_LIMITS = 9, /* uint32_t by enum tb_rules_limit; missing ones are 0 */
+    TB_RULES_SECTIONS = 16
 };
+#define TB_RULES_SECTIONS_FIRST 8u /* every set's head has these */
+
+enum tb_rules_limit { TB_RULES_MAX_TARGETS = 0 /* 0 = default */ };
 
 /* flags of a set */
 #define TB_RULES_HOST_LABEL 1u /* requests carry the host as a label */
@@ -62,7 +68,9 @@ struct tb_rules_set {
     uint32_t max_series;
     struct tb_rules_part parts[TB_RULES_SECTIONS];
 };
-TB_SIZE(struct tb_rules_set, 104);
+TB_SIZE(struct tb_rules_set, 168);
+#define TB_RULES_HEAD_MIN (40u + TB_RULES_SECTIONS_FIRST * 8u)
+TB_AT(struct tb_rules_set, parts, 40);
 #define TB_RULES_CHECKED 24u /* bytes of the head that the checksum does not cover */
 TB_AT(struct tb_rules_set, flags, TB_RULES_CHECKED);
 /* Whoever writes a set into a region makes the checksum there 0 first: a core may still read what lay there before. */
@@ -111,6 +119,13 @@ struct tb_rules_bounds {
 };
 TB_SIZE(struct tb_rules_bounds, 8);
 #define TB_RULES_BOUNDS_COUNT 32u /* of a set; more are not looked at */
+
+/* What another server that programs call is to be called. The first that matches counts. */
+struct tb_rules_target {
+    uint16_t glob; /* text: of the target as it would be called otherwise */
+    uint16_t name; /* text */
+};
+TB_SIZE(struct tb_rules_target, 4);
 
 /* The bundle: this head, its rows, the sets (each at a multiple of 8). The first row whose glob matches counts. */
 #define TB_RULES_BUNDLE_MAGIC UINT64_C(0x31444e4255524254) /* "TBRUBND1" */

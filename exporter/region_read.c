@@ -44,6 +44,14 @@ static bool is_sensible(const struct tb_series_key *key)
         return key->status >= 1 && key->status <= TB_ABORT_NEVER_ANSWERED;
     if (key->family == TB_FAMILY_RULE)
         return true;
+    if (key->family >= TB_FAMILY_CALL_ERRORS && key->role != TB_ROLE_CLIENT)
+        return false;
+    if (key->family == TB_FAMILY_CALL_ERRORS)
+        return key->status >= TB_CALL_REFUSED && key->status <= TB_CALL_PROTOCOL;
+    if (key->family == TB_FAMILY_CALL_RESULT)
+        return key->status == TB_CALL_ANSWERED || key->status == TB_CALL_FAILED;
+    if (key->family == TB_FAMILY_CALL_CONNECT || key->family == TB_FAMILY_CALL_TLS)
+        return key->status == 0;
     return key->family >= TB_FAMILY_REQUESTS && key->family <= TB_FAMILY_EXEMPLARS && key->status >= 100 &&
            key->status <= 999;
 }
