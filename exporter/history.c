@@ -105,7 +105,8 @@ static void total_of(const struct tb_snap_series *e, struct tb_increase *ret)
     const struct tb_cell_place *places = tb_bounds_cells(e->key.bound_set);
     ret->untimed = e->total.untimed;
     ret->used = 0;
-    for (const struct tb_snap_block *b = e->total.blocks; b && b->octave < TB_OCTAVES; b = b->next) {
+    for (const struct tb_snap_block *b = e->total.blocks; b != tb_blocks_end(&e->total) && b->octave < TB_OCTAVES;
+         b++) {
         for (size_t i = 0; i < TB_BLOCK_CELLS; i++) {
             uint16_t bucket = places[b->octave * TB_BLOCK_CELLS + i].grid;
             if (!b->cells[i])

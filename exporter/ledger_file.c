@@ -180,7 +180,12 @@ static int read_series(struct reading *in, const char *p, size_t len)
     free(ext);
     if (!e)
         return 0; /* over its user's quota */
-    struct tb_snap_values v = {r.sum_ns, r.first_byte_ns, r.rx_bytes, r.tx_bytes, r.incomplete, r.untimed, 0, NULL};
+    struct tb_snap_values v = {.sum_ns = r.sum_ns,
+                               .first_byte_ns = r.first_byte_ns,
+                               .rx_bytes = r.rx_bytes,
+                               .tx_bytes = r.tx_bytes,
+                               .incomplete = r.incomplete,
+                               .untimed = r.untimed};
     for (uint32_t i = 0; i < r.cells; i++) {
         struct cell_record cell;
         memcpy(&cell, cells + i * sizeof cell, sizeof cell);

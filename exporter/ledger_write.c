@@ -32,7 +32,7 @@ static bool is_zero(const struct tb_snap_values *v)
 {
     if (v->sum_ns || v->first_byte_ns || v->rx_bytes || v->tx_bytes || v->incomplete || v->untimed || v->retired)
         return false;
-    for (const struct tb_snap_block *b = v->blocks; b; b = b->next)
+    for (const struct tb_snap_block *b = v->blocks; b != tb_blocks_end(v); b++)
         for (size_t i = 0; i < TB_BLOCK_CELLS; i++)
             if (b->cells[i])
                 return false;
@@ -107,9 +107,9 @@ static void write_series(struct tb_buffer *b, struct bounds_written *written, co
     };
     size_t start = begin_record(b, RECORD_SERIES), head_at = b->len;
     tb_put(b, (const char *)&r, sizeof r);
-    for (const struct tb_snap_block *block = v->blocks; block; block = block->next) {
+    for (const struct tb_snap_block *block = v->blocks; block != tb_blocks_end(v); block++) {
         for (size_t i = 0; i < TB_BLOCK_CELLS; i++) {
-            struct cell_record cell = {tb_cell_bound(e->key.bound_set, block->octave, i), block->cells[i]};
+            struct cell_record cell = {tb_cell_bound(e->key.bound_set, (uint32_t)block->octave, i), block->cells[i]};
             if (!cell.count)
                 continue;
             tb_put(b, (const char *)&cell, sizeof cell);

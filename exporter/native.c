@@ -9,7 +9,7 @@ size_t tb_native_cells(const struct tb_snap_values *v, uint16_t bound_set, struc
     int lowest = tb_histogram_zero_index(tb_bounds_of(bound_set)->unit);
     uint64_t zero = 0;
     size_t count = 0;
-    for (const struct tb_snap_block *b = v->blocks; b && b->octave < TB_OCTAVES; b = b->next) {
+    for (const struct tb_snap_block *b = v->blocks; b != tb_blocks_end(v) && b->octave < TB_OCTAVES; b++) {
         for (size_t i = 0; i < TB_BLOCK_CELLS; i++) {
             int at = lowest + places[b->octave * TB_BLOCK_CELLS + i].grid;
             if (!b->cells[i])

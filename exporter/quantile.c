@@ -20,7 +20,7 @@ uint64_t tb_grid_upper_ns(unsigned bucket)
 void tb_distribution_add_values(struct tb_distribution *d, const struct tb_snap_values *v, uint16_t bound_set)
 {
     const struct tb_cell_place *places = tb_bounds_cells(bound_set);
-    for (const struct tb_snap_block *b = v->blocks; b && b->octave < TB_OCTAVES; b = b->next)
+    for (const struct tb_snap_block *b = v->blocks; b != tb_blocks_end(v) && b->octave < TB_OCTAVES; b++)
         for (size_t i = 0; i < TB_BLOCK_CELLS; i++)
             d->counts[places[b->octave * TB_BLOCK_CELLS + i].grid] += b->cells[i];
 }

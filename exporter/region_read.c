@@ -114,12 +114,12 @@ static void add_sum(struct tb_snap_values *to, const struct tb_series_sum *sum)
     to->tx_bytes += sum->tx_bytes;
     to->incomplete += sum->incomplete;
     to->untimed += sum->untimed;
-    struct tb_snap_block **at = &to->blocks;
+    size_t at = 0;
     for (uint64_t octaves = sum->octaves; octaves; octaves &= octaves - 1) {
         uint32_t octave = (uint32_t)__builtin_ctzll(octaves);
-        at = tb_values_find(at, octave);
+        at = tb_values_find(to, at, octave);
         for (size_t i = 0; i < TB_BLOCK_CELLS; i++)
-            (*at)->cells[i] += sum->cells[octave][i];
+            to->blocks[at].cells[i] += sum->cells[octave][i];
     }
 }
 

@@ -330,19 +330,20 @@ static int common_set(struct tb_snap_user *user, uint16_t a, uint16_t b)
 }
 
 /* Cells of one set into those of another, all of whose bounds the first one has: none is cut. */
-static void add_cells(struct tb_snap_values *to, uint16_t to_set, const struct tb_snap_block *from, uint16_t from_set)
+static void add_cells(struct tb_snap_values *to, uint16_t to_set, const struct tb_snap_values *from, uint16_t from_set)
 {
-    for (const struct tb_snap_block *b = from; b; b = b->next)
+    for (const struct tb_snap_block *b = from->blocks; b != tb_blocks_end(from); b++)
         for (size_t i = 0; i < TB_BLOCK_CELLS; i++)
             if (b->cells[i])
-                *tb_values_cell(to, to_set, tb_cell_bound(from_set, b->octave, i)) += b->cells[i];
+                *tb_values_cell(to, to_set, tb_cell_bound(from_set, (uint32_t)b->octave, i)) += b->cells[i];
 }
 
 static void recut(struct tb_snap_values *v, uint16_t from_set, uint16_t to_set)
 {
-    struct tb_snap_values before = {.blocks = v->blocks};
+    struct tb_snap_values before = {.blocks = v->blocks, .block_count = v->block_count};
     v->blocks = NULL;
-    add_cells(v, to_set, before.blocks, from_set);
+    v->block_count = 0;
+    add_cells(v, to_set, &before, from_set);
     tb_values_free(&before);
 }
 
@@ -367,10 +368,10 @@ static void add_to_row(struct tb_snap_series *row, const struct tb_snap_series *
     uint64_t incomplete = e->whole.incomplete, first_byte_ns = e->whole.first_byte_ns;
     if (fit(row, e->key.bound_set)) {
         struct tb_snap_values but_cells = e->total;
-        but_cells.blocks = NULL;
+        but_cells.block_count = 0;
         tb_values_add(&row->total, row->key.bound_set == e->key.bound_set ? &e->total : &but_cells);
         if (row->key.bound_set != e->key.bound_set)
-            add_cells(&row->total, row->key.bound_set, e->total.blocks, e->key.bound_set);
+            add_cells(&row->total, row->key.bound_set, &e->total, e->key.bound_set);
         retired -= e->count - e->total.untimed;
         untimed -= e->total.untimed;
         incomplete -= e->total.incomplete;

@@ -25,8 +25,7 @@
 
 /* The cells of one octave (histogram.h). */
 struct tb_snap_block {
-    struct tb_snap_block *next; /* ascending octaves */
-    uint32_t octave;
+    uint64_t octave;
     uint64_t cells[TB_BLOCK_CELLS];
 };
 
@@ -38,8 +37,15 @@ struct tb_snap_values {
     uint64_t incomplete;
     uint64_t untimed;
     uint64_t retired; /* timed ones that no cell has any more: counted before their bounds came back into force */
-    struct tb_snap_block *blocks;
+    struct tb_snap_block *blocks; /* ascending octaves; in one piece, since a scrape reads all of them */
+    size_t block_count;
 };
+
+/* tb_blocks_end - behind the last of v->blocks. */
+static inline const struct tb_snap_block *tb_blocks_end(const struct tb_snap_values *v)
+{
+    return v->block_count ? v->blocks + v->block_count : v->blocks;
+}
 
 struct tb_snap_service;
 struct tb_snap_user; /* users.h */
@@ -205,7 +211,7 @@ struct tb_snap_unobserved {
 
 #define TB_SNAP_UNOBSERVED_MAX 256u /* beyond, the service is `_other` */
 #define TB_SNAP_BUCKETS 4096u
-#define TB_SERVICE_BUCKETS 256u
+#define TB_SERVICE_BUCKETS 2048u
 
 struct tb_snapshot {
     uint64_t id; /* no other of this process has had it */
@@ -316,10 +322,11 @@ uint64_t tb_cell_bound(uint16_t bound_set, uint32_t octave, size_t cell);
  */
 uint64_t *tb_values_cell(struct tb_snap_values *v, uint16_t bound_set, uint64_t upper);
 
-/* tb_values_find - where the block of @octave hangs, from a place at or before it; it is made when missing. */
-struct tb_snap_block **tb_values_find(struct tb_snap_block **at, uint32_t octave);
+/* tb_values_find - the number of the block of @octave, looked for from number @from up; it is made when missing, which
+ * moves the others. */
+size_t tb_values_find(struct tb_snap_values *v, size_t from, uint32_t octave);
 
-/* Sums over values. The block of @octave is made when missing. */
+/* Sums over values. The block of @octave is made when missing; valid until another one is. */
 uint64_t *tb_values_block(struct tb_snap_values *v, uint32_t octave);
 void tb_values_add(struct tb_snap_values *to, const struct tb_snap_values *from);
 void tb_values_subtract(struct tb_snap_values *to, const struct tb_snap_values *from);

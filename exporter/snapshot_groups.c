@@ -64,13 +64,13 @@ void tb_series_sort(struct tb_snapshot *s)
 static void retire_cells(struct tb_snap_series *e, uint64_t now_ns)
 {
     uint64_t timed = tb_values_timed(&e->total);
-    for (const struct tb_snap_block *b = e->total.blocks; b; b = b->next) {
-        uint64_t *base = tb_values_block(&e->base, b->octave);
+    for (size_t k = 0; k < e->total.block_count; k++) {
+        struct tb_snap_block *b = &e->total.blocks[k];
+        uint64_t *base = tb_values_block(&e->base, (uint32_t)b->octave);
         for (size_t i = 0; i < TB_BLOCK_CELLS; i++)
             base[i] -= b->cells[i];
-    }
-    for (struct tb_snap_block *b = e->total.blocks; b; b = b->next)
         memset(b->cells, 0, sizeof b->cells);
+    }
     e->base.sum_ns -= e->total.sum_ns;
     e->base.retired += timed;
     e->total.retired += timed;

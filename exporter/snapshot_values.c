@@ -7,22 +7,22 @@
 #include "buffer.h"
 #include "snapshot.h"
 
-struct tb_snap_block **tb_values_find(struct tb_snap_block **at, uint32_t octave)
+size_t tb_values_find(struct tb_snap_values *v, size_t from, uint32_t octave)
 {
-    while (*at && (*at)->octave < octave)
-        at = &(*at)->next;
-    if (!*at || (*at)->octave != octave) {
-        struct tb_snap_block *block = tb_alloc(sizeof *block);
-        block->octave = octave;
-        block->next = *at;
-        *at = block;
-    }
+    size_t at = from;
+    while (at < v->block_count && v->blocks[at].octave < octave)
+        at++;
+    if (at < v->block_count && v->blocks[at].octave == octave)
+        return at;
+    v->blocks = tb_realloc(v->blocks, (v->block_count + 1) * sizeof *v->blocks);
+    memmove(&v->blocks[at + 1], &v->blocks[at], (v->block_count++ - at) * sizeof *v->blocks);
+    v->blocks[at] = (struct tb_snap_block){.octave = octave};
     return at;
 }
 
 uint64_t *tb_values_block(struct tb_snap_values *v, uint32_t octave)
 {
-    return (*tb_values_find(&v->blocks, octave))->cells;
+    return v->blocks[tb_values_find(v, 0, octave)].cells;
 }
 
 void tb_values_add(struct tb_snap_values *to, const struct tb_snap_values *from)
@@ -34,8 +34,8 @@ void tb_values_add(struct tb_snap_values *to, const struct tb_snap_values *from)
     to->incomplete += from->incomplete;
     to->untimed += from->untimed;
     to->retired += from->retired;
-    for (const struct tb_snap_block *b = from->blocks; b; b = b->next) {
-        uint64_t *cells = tb_values_block(to, b->octave);
+    for (const struct tb_snap_block *b = from->blocks; b != tb_blocks_end(from); b++) {
+        uint64_t *cells = tb_values_block(to, (uint32_t)b->octave);
         for (size_t i = 0; i < TB_BLOCK_CELLS; i++)
             cells[i] += b->cells[i];
     }
@@ -50,8 +50,8 @@ void tb_values_subtract(struct tb_snap_values *to, const struct tb_snap_values *
     to->incomplete -= from->incomplete;
     to->untimed -= from->untimed;
     to->retired -= from->retired;
-    for (const struct tb_snap_block *b = from->blocks; b; b = b->next) {
-        uint64_t *cells = tb_values_block(to, b->octave);
+    for (const struct tb_snap_block *b = from->blocks; b != tb_blocks_end(from); b++) {
+        uint64_t *cells = tb_values_block(to, (uint32_t)b->octave);
         for (size_t i = 0; i < TB_BLOCK_CELLS; i++)
             cells[i] -= b->cells[i];
     }
@@ -59,25 +59,21 @@ void tb_values_subtract(struct tb_snap_values *to, const struct tb_snap_values *
 
 void tb_values_zero(struct tb_snap_values *v)
 {
-    struct tb_snap_block *blocks = v->blocks;
-    *v = (struct tb_snap_values){.blocks = blocks};
-    for (struct tb_snap_block *b = blocks; b; b = b->next)
-        memset(b->cells, 0, sizeof b->cells);
+    *v = (struct tb_snap_values){.blocks = v->blocks, .block_count = v->block_count};
+    for (size_t i = 0; i < v->block_count; i++)
+        memset(v->blocks[i].cells, 0, sizeof v->blocks[i].cells);
 }
 
 void tb_values_free(struct tb_snap_values *v)
 {
-    for (struct tb_snap_block *b = v->blocks, *next; b; b = next) {
-        next = b->next;
-        free(b);
-    }
+    free(v->blocks);
     *v = (struct tb_snap_values){0};
 }
 
 uint64_t tb_values_timed(const struct tb_snap_values *v)
 {
     uint64_t n = 0;
-    for (const struct tb_snap_block *b = v->blocks; b; b = b->next)
+    for (const struct tb_snap_block *b = v->blocks; b != tb_blocks_end(v); b++)
         for (size_t i = 0; i < TB_BLOCK_CELLS; i++)
             n += b->cells[i];
     return n;
@@ -93,7 +89,7 @@ size_t tb_values_classic(const struct tb_snap_values *v, uint16_t bound_set, uin
     size_t count = tb_bounds_of(bound_set)->count;
     const struct tb_cell_place *places = tb_bounds_cells(bound_set);
     memset(ret, 0, (count + 1) * sizeof *ret);
-    for (const struct tb_snap_block *b = v->blocks; b && b->octave < TB_OCTAVES; b = b->next)
+    for (const struct tb_snap_block *b = v->blocks; b != tb_blocks_end(v) && b->octave < TB_OCTAVES; b++)
         for (size_t i = 0; i < TB_BLOCK_CELLS; i++)
             ret[places[b->octave * TB_BLOCK_CELLS + i].bucket] += b->cells[i];
     return count + 1;
@@ -123,7 +119,7 @@ uint64_t tb_values_sum(const struct tb_snap_values *v, uint16_t bound_set)
     const struct tb_cell_place *places = tb_bounds_cells(bound_set);
     unsigned __int128 low = 0, high = 0;
     uint32_t ticks = tb_bounds_of(bound_set)->unit == TB_UNIT_BYTES ? TB_BYTE_TICKS : 1; /* of one of the sum */
-    for (const struct tb_snap_block *b = v->blocks; b && b->octave < TB_OCTAVES; b = b->next) {
+    for (const struct tb_snap_block *b = v->blocks; b != tb_blocks_end(v) && b->octave < TB_OCTAVES; b++) {
         for (size_t i = 0; i < TB_BLOCK_CELLS; i++) {
             const struct tb_cell_place *p = &places[b->octave * TB_BLOCK_CELLS + i];
             if (!b->cells[i])
