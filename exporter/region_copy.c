@@ -183,18 +183,77 @@ static void copy_rules(struct job *j, size_t from, size_t len)
         copy_data(j, from + TB_RULES_BOUND_SETS, from + len);
 }
 
-/* What readers look at of one section: of the texts not the index, of the series those that were handed out. */
+/* Of each shard the counters that this exporter knows. */
+static void copy_counters(struct job *j, size_t from, size_t len)
+{
+    for (size_t at = 0; at < TB_SHARDS * TB_COUNTERS_MAX * 8u; at += TB_COUNTERS_MAX * 8u) {
+        size_t end = at + TB_COUNTER_COUNT * 8u;
+        copy_data(j, from + (at < len ? at : len), from + (end < len ? end : len));
+    }
+}
+
+/* The texts up to where they end now, without the index. Whoever claims a series has appended its texts before: those
+ * of the series that the header, copied first, speaks of are among them. */
+static void copy_strings(struct job *j, size_t from, size_t len)
+{
+    if (len < TB_STR_FIRST)
+        return;
+    copy_data(j, from, from + sizeof(struct tb_strings_head));
+    size_t used = ((const struct tb_strings_head *)(const void *)(j->copy->base + from))->used;
+    copy_data(j, from + TB_STR_FIRST, from + (used < len ? (used + 7) & ~(size_t)7 : len));
+}
+
+/* The series that were handed out. */
+static void copy_series(struct job *j, size_t from, size_t len)
+{
+    size_t used = tb_region_copy_header(j->copy)->series_used * sizeof(struct tb_series);
+    copy_data(j, from, from + (used < len ? used : len));
+}
+
+/* Where what was handed out of the arena's chunk at @at ends: of the chunk that a shard has open, where its next object
+ * goes. What is claimed there meanwhile is in no copy yet. */
+static size_t end_of_chunk(const struct tb_region_header *h, size_t at)
+{
+    size_t end = at + TB_CHUNK_BYTES;
+    for (size_t i = 0; i < TB_SHARDS; i++)
+        if (h->arena_at[i] > at && h->arena_at[i] < end)
+            end = h->arena_at[i];
+    return (end + 7) & ~(size_t)7;
+}
+
+/* The chunks that were handed out, each up to where it is used. */
+static void copy_cells(struct job *j, size_t from, size_t len)
+{
+    const struct tb_region_header *h = tb_region_copy_header(j->copy);
+    size_t used = h->cells_used < len ? h->cells_used : len;
+    for (size_t at = 0; at < used; at += TB_CHUNK_BYTES) {
+        size_t end = end_of_chunk(h, at);
+        copy_data(j, from + at, from + (end < len ? end : len));
+    }
+}
+
+/* What readers look at of one section. */
 static void copy_section(struct job *j, uint32_t type, size_t from, size_t len)
 {
-    size_t skipped = type == TB_SEC_STRINGS ? TB_STR_FIRST : 0;
-    if (type == TB_SEC_SERIES) {
-        size_t used = tb_region_copy_header(j->copy)->series_used * sizeof(struct tb_series);
-        len = used < len ? used : len;
-    }
-    if (type == TB_SEC_RULES)
+    switch (type) {
+    case TB_SEC_COUNTERS:
+        copy_counters(j, from, len);
+        break;
+    case TB_SEC_STRINGS:
+        copy_strings(j, from, len);
+        break;
+    case TB_SEC_SERIES:
+        copy_series(j, from, len);
+        break;
+    case TB_SEC_CELLS:
+        copy_cells(j, from, len);
+        break;
+    case TB_SEC_RULES:
         copy_rules(j, from, len);
-    else if (skipped < len)
-        copy_data(j, from + skipped, from + len);
+        break;
+    default:
+        copy_data(j, from, from + len);
+    }
 }
 
 static void copy_mapped(void *arg)

@@ -21,6 +21,7 @@
 #include "collecting.h"
 #include "exporter/boot.h"
 #include "exporter/processes.h"
+#include "exporter/region_copy.h"
 
 /* Descriptors of this process whose file's name begins with @name, as the kernel says it. */
 static unsigned open_files(const char *name)
@@ -181,6 +182,36 @@ static void an_emptied_and_adopted_region_starts_at_nothing(void **state)
     free(path);
 }
 
+/* What lies behind what was handed out costs a scrape of many small regions more than the rest: it is not copied. */
+static void only_what_was_handed_out_is_copied(void **state)
+{
+    struct fixture *f = *state;
+    struct tb_core *core = maker_start(f->dir, "shop");
+    struct tb_region_copy copy = {0};
+    uint32_t version;
+    maker_get(core, "/a", 200, 3);
+    uint32_t texts = ((struct tb_strings_head *)(void *)core->strings)->used, shard = 0;
+    while (!core->header->arena_at[shard])
+        shard++;
+    const size_t places[] = {TB_OFF_COUNTERS + TB_COUNTER_COUNT * 8u, TB_OFF_STRINGS + ((texts + 7) & ~7u),
+                             TB_OFF_SERIES + core->header->series_used * sizeof(struct tb_series),
+                             TB_OFF_CELLS + core->header->arena_at[shard]};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        assert_int_not_equal(places[i] % TB_PAGE, 0); /* within a page that is there */
+        core->base[places[i]] = 1;
+    }
+    char *path = maker_only_file(f->dir);
+    int fd = open(path, O_RDONLY);
+    assert_int_equal(tb_region_copy_take(&copy, fd, &version), TB_READABLE);
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
+        assert_int_equal(copy.base[places[i]], 0);
+    close(fd);
+    tb_region_copy_free(&copy);
+    assert_int_equal(count_of(collect(f), "shop", TB_METHOD_GET, "/a", 200), 3);
+    free(path);
+    maker_kill(core);
+}
+
 static void few_descriptors_are_shared(void **state)
 {
     struct fixture *f = *state;
@@ -275,6 +306,7 @@ int main(void)
         OPEN(a_replaced_region_is_the_new_one),
         OPEN(an_open_region_that_is_cut_or_closed_to_us_says_so),
         OPEN(an_emptied_and_adopted_region_starts_at_nothing),
+        OPEN(only_what_was_handed_out_is_copied),
         OPEN(few_descriptors_are_shared),
         cmocka_unit_test(a_known_process_is_alive_until_it_ends),
     };
