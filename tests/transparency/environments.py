@@ -14,9 +14,9 @@ import harness
 PRIVATE = "mount --make-rprivate / && "
 SHM = PRIVATE + "mount -t tmpfs -o mode=1777{} none /dev/shm && "
 # /etc as it is, with a file of its own on top that only this namespace has.
-ETC = PRIVATE + ("mkdir -p /dev/shm/tb-etc.$$ && cd /dev/shm/tb-etc.$$ && mount -t tmpfs none . && mkdir upper work && "
-                 "mount -t overlay -o lowerdir=/etc,upperdir=upper,workdir=work none /etc && cd \"$TMPDIR\" && "
-                 "rmdir /dev/shm/tb-etc.$$ 2>/dev/null; echo \"$TP_SYSTEM\" >/etc/ld.so.preload && ")
+ETC = PRIVATE + ("mkdir etc && mount -t tmpfs none etc && mkdir etc/upper etc/work && mount -t overlay "
+                 "-o lowerdir=/etc,upperdir=etc/upper,workdir=etc/work none /etc && "
+                 "echo \"$TP_SYSTEM\" >/etc/ld.so.preload && ")
 DEFAULT = {"TICKBIRD_DIR": None}
 
 # name: (script before the program, words that a case needs, variables)

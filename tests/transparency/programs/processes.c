@@ -190,8 +190,8 @@ static void handed_over(void)
     } control;
     char byte = 'x';
     struct iovec iov = {&byte, 1};
-    int channel[2];
-    MUST(!socketpair(AF_UNIX, SOCK_STREAM, 0, channel));
+    int channel[2], said[2]; /* said: the sender has printed its line */
+    MUST(!socketpair(AF_UNIX, SOCK_STREAM, 0, channel) && !pipe(said));
     tp_pair(pair);
     tp_exchange(pair);
     for (int round = 0; round < 2; round++) {
@@ -204,11 +204,14 @@ static void handed_over(void)
             memcpy(CMSG_DATA(&control.head), &pair[0], sizeof(int));
             m.msg_controllen = CMSG_SPACE(sizeof(int));
             SHOW(sendmsg(channel[0], &m, 0));
+            MUST(write(said[1], "x", 1) == 1);
         }
         if (!child) {
             int got = -1;
             m.msg_controllen = sizeof(control);
             ssize_t n = recvmsg(channel[1], &m, MSG_CMSG_CLOEXEC);
+            char told;
+            MUST(read(said[0], &told, 1) == 1);
             memcpy(&got, CMSG_DATA(&control.head), sizeof(int));
             say("received %zd, fd %d, FD %d, flags %x, control %zu\n", n, got, fcntl(got, F_GETFD),
                 (unsigned)m.msg_flags, m.msg_controllen);
