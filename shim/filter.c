@@ -32,6 +32,9 @@
 #ifndef MADV_WIPEONFORK
 #define MADV_WIPEONFORK 18
 #endif
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
 
 /* glibc from 2.33 on has fstat as a function of its own, which is newfstatat of an empty path; so does its loader. */
 long tb_filter_fstat(int fd, struct stat *ret)
@@ -65,12 +68,8 @@ static bool is_filtered(void)
 /* Every system call of the shim and the agent, with the constants that a filter may look at. Only in the child. */
 static void try_all(void)
 {
-    static const struct rlimit none = {0, 0};
     static uint32_t word;
     static char buf[512];
-    /* Should the filter kill, then without a core; where a program gets the cores the limit is not heeded. */
-    TB_RAW4(SYS_prlimit64, 0, RLIMIT_CORE, &none, 0);
-    TB_RAW2(SYS_prctl, PR_SET_DUMPABLE, 0);
     TB_RAW0(SYS_getpid);
     TB_RAW0(SYS_getppid);
     TB_RAW0(SYS_geteuid);
@@ -111,11 +110,29 @@ static void try_all(void)
     TB_RAW3(SYS_write, -1, "", 0);
 }
 
-static bool try_in_child(void)
+/* Those that change the program's code (inline.c). Apart: whoever forbids them needs nothing else forbidden. */
+static void try_code(void)
+{
+    TB_RAW6(SYS_mmap, 0, 0, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    TB_RAW3(SYS_mprotect, 0, 0, PROT_READ | PROT_EXEC);
+    TB_RAW5(SYS_mremap, 0, 0, 0, MREMAP_MAYMOVE | MREMAP_FIXED, 0);
+    TB_RAW2(SYS_munmap, 0, 0);
+}
+
+/* Should the filter kill, then without a core; where a program gets the cores the limit is not heeded. */
+static void want_no_core(void)
+{
+    static const struct rlimit none = {0, 0};
+    TB_RAW4(SYS_prlimit64, 0, RLIMIT_CORE, &none, 0);
+    TB_RAW2(SYS_prctl, PR_SET_DUMPABLE, 0);
+}
+
+static bool try_in_child(void (*try)(void))
 {
     long pid = TB_RAW5(SYS_clone, 0 /* no signal at its end */, 0, 0, 0, 0);
     if (pid == 0) {
-        try_all();
+        want_no_core();
+        try();
         for (;;)
             TB_RAW1(SYS_exit_group, 0);
     }
@@ -131,6 +148,11 @@ bool tb_filter_permits(void)
 {
     static uint32_t answer; /* 0: not asked; two threads may ask at once: the answer is the same */
     if (!tb_load_relaxed(&answer))
-        tb_store_relaxed(&answer, !is_filtered() || try_in_child() ? 1 : 2);
+        tb_store_relaxed(&answer, !is_filtered() || try_in_child(try_all) ? 1 : 2);
     return tb_load_relaxed(&answer) == 1;
+}
+
+bool tb_filter_permits_code(void)
+{
+    return !is_filtered() || try_in_child(try_code);
 }

@@ -13,6 +13,10 @@
  */
 bool tb_filter_permits(void);
 
+/* tb_filter_permits_code - the same for the calls that change the program's code. Not kept: asked once, at the start.
+ */
+bool tb_filter_permits_code(void);
+
 /* tb_filter_fstat - fstat by the system call that the loader of this libc has just used. Returns 0 or -errno. */
 struct stat;
 long tb_filter_fstat(int fd, struct stat *ret);

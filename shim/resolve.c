@@ -6,7 +6,6 @@
  */
 #include "resolve.h"
 
-#include "../agent/bytes.h"
 #include "raw.h"
 
 #define FUNCTIONS (1u << STT_FUNC | 1u << STT_GNU_IFUNC | 1u << STT_NOTYPE)
@@ -136,16 +135,21 @@ static uint32_t find_sysv(const struct tables *t, const char *name)
     return 0;
 }
 
-static void *find(uintptr_t base, const ElfW(Dyn) * dyn, const char *name, unsigned types)
+static const ElfW(Sym) * find_symbol(uintptr_t base, const ElfW(Dyn) * dyn, const char *name, unsigned types)
 {
     struct tables t = find_tables(base, dyn);
     t.types = types;
     if (!t.symbols || !t.strings || (!t.gnu_hash && !t.sysv_hash))
         return NULL;
     uint32_t i = t.gnu_hash ? find_gnu(&t, name) : find_sysv(&t, name);
-    if (!i)
+    return i ? &t.symbols[i] : NULL;
+}
+
+static void *find(uintptr_t base, const ElfW(Dyn) * dyn, const char *name, unsigned types)
+{
+    const ElfW(Sym) *s = find_symbol(base, dyn, name, types);
+    if (!s)
         return NULL;
-    const ElfW(Sym) *s = &t.symbols[i];
     uintptr_t address = base + s->st_value;
     if ((s->st_info & 15u) == STT_GNU_IFUNC) /* x86 passes nothing, AArch64 the machine's capabilities */
         address = ((uintptr_t(*)(unsigned long))address)(tb_auxval(AT_HWCAP));
@@ -293,4 +297,37 @@ bool tb_elf_is_sealed(uintptr_t base, uintptr_t from, uintptr_t to, uintptr_t pa
             return (start & ~(page - 1)) <= from && to <= (end & ~(page - 1));
     }
     return false;
+}
+
+/* The first of the list, whatever it was started by. */
+static const struct link_map *program(void)
+{
+    return own_object() && objects->l_ld ? objects : NULL;
+}
+
+struct tb_bytes tb_resolve_program_function(const char *name)
+{
+    const struct link_map *p = program();
+    const ElfW(Sym) *s = p ? find_symbol(p->l_addr, p->l_ld, name, 1u << STT_FUNC) : NULL;
+    return s ? tb_bytes((const void *)(p->l_addr + s->st_value), s->st_size) : tb_bytes(NULL, 0);
+}
+
+uintptr_t tb_resolve_program_code(uintptr_t from, uintptr_t to)
+{
+    const struct link_map *p = program();
+    const ElfW(Phdr) *ph = (const ElfW(Phdr) *)tb_auxval(AT_PHDR);
+    const size_t count = tb_auxval(AT_PHNUM);
+    uintptr_t base = 0, lowest = UINTPTR_MAX;
+    bool is_code = false;
+    if (!p || !ph || dynamic_of(ph, count, &base, 0) != p->l_ld)
+        return 0;
+    for (size_t i = 0; i < count; i++) {
+        uintptr_t start = base + ph[i].p_vaddr, end = start + ph[i].p_filesz;
+        if (ph[i].p_type != PT_LOAD)
+            continue;
+        if (start < lowest)
+            lowest = start;
+        is_code |= ph[i].p_flags == (PF_R | PF_X) && start <= from && from <= to && to <= end;
+    }
+    return is_code ? lowest : 0;
 }

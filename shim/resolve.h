@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "../agent/bytes.h"
+
 /* The few references to libc; weak, and absent where the process has no libc. Declared here, not by headers. */
 extern void *dlsym(void *restrict handle, const char *restrict name) __attribute__((weak));
 extern char *getenv(const char *name) __attribute__((weak));
@@ -47,6 +49,18 @@ void *tb_resolve_object(const char *name, uintptr_t *ret_base);
  * (PT_GNU_RELRO)? False also when that cannot be told of the object at @base.
  */
 bool tb_elf_is_sealed(uintptr_t base, uintptr_t from, uintptr_t to, uintptr_t page);
+
+/*
+ * tb_resolve_program_function - the code of a function that the program itself (not a library of its) defines and
+ * shows to others; no bytes when there is none. Borrowed for the life of the process.
+ */
+struct tb_bytes tb_resolve_program_function(const char *name);
+
+/*
+ * tb_resolve_program_code - the lowest address of the program, when everything from @from to @to is its code: of one
+ * segment of its file that can be read and executed and not written. Else 0.
+ */
+uintptr_t tb_resolve_program_code(uintptr_t from, uintptr_t to);
 
 /* tb_resolve_is_second_copy - was another libtickbird.so loaded before this one? Two would count everything twice. */
 bool tb_resolve_is_second_copy(void);

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * shim/prologue.c against a disassembler. Reads what `objdump -d --insn-width=16` prints of a library: of every single
+ * instruction that the decoder claims to know the length must be objdump's, and it must be none that means something
+ * else at another place; of every function whose beginning is accepted the cuts must be objdump's, no branch that
+ * objdump sees may lead into what is overwritten, and what is moved must lead where the original does. Prints what was
+ * seen; exit 0 = fine.
+ */
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../shim/instruction.h"
+#include "../../shim/prologue.h"
+
+#define FUNCTION_MAX (1u << 20)
+
+static _Alignas(16) uint8_t buffer[FUNCTION_MAX + 32];
+static uint8_t *code = buffer;              /* aligned as the function is */
+static uint8_t is_start[FUNCTION_MAX + 16]; /* objdump begins an instruction here */
+static uint64_t targets[1u << 16];          /* of branches in the function */
+static size_t code_len, target_count;
+static size_t used_len; /* without the filler at its end */
+static uint64_t function_at;
+static size_t seen, lengths, known, functions, behind, answers[4];
+
+static void fail(const char *what, const char *line)
+{
+    printf("%s: %s\n", what, line);
+    exit(1);
+}
+
+/* Is it one that depends on where it stands, or does not go on behind itself? */
+static bool is_bound(const char *text)
+{
+    static const char *const words[] = {"call",   "ret",     "jmp", "loop", "jrcxz", "jecxz",
+                                        "xbegin", "syscall", "hlt", "int",  "ud2",   "(bad)"};
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        if (!strncmp(text, words[i], strlen(words[i])))
+            return true;
+    return strstr(text, "(%rip)") || strstr(text, "(%eip)");
+}
+
+/* Past what objdump says of prefixes; empty when there is nothing else, as in data. */
+static const char *mnemonic(const char *text)
+{
+    static const char *const prefixes[] = {"cs",     "ds",  "es",   "ss",   "fs",    "gs",     "data16",
+                                           "addr32", "bnd", "lock", "repz", "repnz", "notrack"};
+    size_t len = strcspn(text, " ");
+    bool is_prefix = !strncmp(text, "rex", 3);
+    for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
+        is_prefix |= len == strlen(prefixes[i]) && !strncmp(text, prefixes[i], len);
+    return is_prefix && len ? mnemonic(text + len + strspn(text + len, " ")) : text;
+}
+
+/* A branch whose target stands in the line as a number. */
+static bool is_distant(const char *text)
+{
+    text = mnemonic(text);
+    const char *operand = text + strcspn(text, " ");
+    operand += strspn(operand, " ");
+    return (text[0] == 'j' || !strncmp(text, "call", 4) || !strncmp(text, "loop", 4) || !strncmp(text, "xbegin", 6)) &&
+           isxdigit((unsigned char)*operand);
+}
+
+static void check_instruction(const uint8_t *bytes, size_t len, const char *text, const char *line)
+{
+    uint8_t padded[32];
+    memset(padded, 0xcc, sizeof(padded));
+    memcpy(padded, bytes, len);
+    bool is_branch, is_branch_cut;
+    struct tb_instruction in;
+    size_t found = tb_prologue_length(tb_bytes(padded, sizeof(padded)), &is_branch);
+    bool is_read = tb_instruction_read(tb_bytes(padded, sizeof(padded)), &in);
+    seen++;
+    if (is_read && !strstr(text, "(bad)")) {
+        lengths++;
+        if (in.len != len)
+            fail("another length", line);
+        if (in.is_relative != (strstr(text, "(%rip)") || strstr(text, "(%eip)")))
+            fail("relative to its address, or not", line);
+        if (!in.distance != !is_distant(text))
+            fail("a branch, or none", line);
+    }
+    if (!found)
+        return;
+    known++;
+    if (found != len)
+        fail("another length", line);
+    if (is_bound(text))
+        fail("may not be moved", line);
+    if (is_branch != (text[0] == 'j'))
+        fail("is a branch, or none", line);
+    for (size_t cut = 0; cut < len; cut++)
+        if (tb_prologue_length(tb_bytes(padded, cut), &is_branch_cut))
+            fail("reads past the end", line);
+}
+
+/* The same bytes, but for branches, which must lead to the same place. */
+static void check_moved(const struct tb_prologue *p, const char *name)
+{
+    static const int64_t places[] = {-(1 << 30), -4096, 1 << 20, 1 << 30};
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+        uint8_t out[TB_PROLOGUE_MOVED];
+        uintptr_t to = (uintptr_t)code + (uintptr_t)places[i];
+        size_t len = tb_prologue_move(p, code, to, out), at = 0;
+        if (!len || len > sizeof(out))
+            fail("not moved", name);
+        for (size_t from = p->at; from < p->end;) {
+            bool is_branch;
+            size_t step = tb_prologue_length(tb_bytes(code + from, code_len - from), &is_branch);
+            if (!is_branch) {
+                if (memcmp(code + from, out + at, step))
+                    fail("moved and changed", name);
+                at += step;
+            } else {
+                int32_t before = 0, after;
+                bool is_short = step == 2;
+                if (is_short)
+                    before = (int8_t)code[from + 1];
+                else
+                    memcpy(&before, code + from + 2, 4);
+                memcpy(&after, out + at + 2, 4);
+                if (out[at] != 0x0f || (out[at + 1] & 0x0f) != (code[from + !is_short] & 0x0f) ||
+                    (uintptr_t)code + from + step + (uintptr_t)(int64_t)before !=
+                        to + at + 6 + (uintptr_t)(int64_t)after)
+                    fail("the branch leads elsewhere", name);
+                at += 6;
+            }
+            from += step;
+        }
+        if (at != len)
+            fail("another number of bytes", name);
+    }
+}
+
+static void check_function(const char *name)
+{
+    struct tb_prologue p = {0, 0, 0};
+    if (!code_len)
+        return;
+    functions++;
+    memset(code + code_len, 0xf4, 16); /* nothing of the one before */
+    enum tb_prologue_answer answer = tb_prologue_read(tb_bytes(code, used_len), &p);
+    answers[answer]++;
+    if (answer == TB_PROLOGUE_OK) {
+        size_t overwritten = p.jump_at == p.at ? TB_PROLOGUE_JUMP : TB_PROLOGUE_HOP;
+        if (!is_start[p.at] || (p.end < code_len && !is_start[p.end]) || p.end > used_len || p.end < p.at + overwritten)
+            fail("cut through an instruction", name);
+        if (p.jump_at != p.at && (p.jump_at < used_len || p.jump_at + TB_PROLOGUE_JUMP > code_len))
+            fail("over what is no filler", name);
+        behind += p.jump_at != p.at;
+        for (size_t i = 0; i < target_count; i++)
+            if (targets[i] >= function_at && targets[i] < function_at + p.end)
+                fail("is entered there", name);
+        check_moved(&p, name);
+    } else if (p.end) {
+        fail("touched the result", name);
+    }
+    memset(is_start, 0, code_len + 1);
+    code_len = used_len = target_count = 0;
+}
+
+static size_t read_bytes(const char *at, uint8_t *ret)
+{
+    size_t len = 0;
+    while (len < 16 && isxdigit((unsigned char)at[0]) && isxdigit((unsigned char)at[1]) && at[2] == ' ') {
+        ret[len++] = (uint8_t)strtoul((char[]){at[0], at[1], 0}, NULL, 16);
+        at += 3;
+    }
+    return len;
+}
+
+static void take_instruction(char *line)
+{
+    char *bytes_text = strchr(line, '\t'), *text = bytes_text ? strchr(bytes_text + 1, '\t') : NULL;
+    uint8_t bytes[16];
+    size_t len = bytes_text ? read_bytes(bytes_text + 1, bytes) : 0;
+    if (!text || !len || code_len + len >= FUNCTION_MAX)
+        return;
+    text++;
+    if (strncmp(text, ".byte", 5) && *mnemonic(text)) /* else data among the code */
+        check_instruction(bytes, len, text, line);
+    is_start[code_len] = 1;
+    memcpy(code + code_len, bytes, len);
+    code_len += len;
+    if (strncmp(mnemonic(text), "nop", 3) && strcmp(text, "xchg   %ax,%ax"))
+        used_len = code_len;
+    char *operand = text + strcspn(text, " ");
+    if ((text[0] == 'j' || !strncmp(text, "loop", 4)) && target_count < sizeof(targets) / sizeof(targets[0])) {
+        operand += strspn(operand, " ");
+        if (isxdigit((unsigned char)*operand))
+            targets[target_count++] = strtoull(operand, NULL, 16);
+    }
+}
+
+int main(void)
+{
+    static char line[4096], name[4096];
+    while (fgets(line, sizeof(line), stdin)) {
+        line[strcspn(line, "\n")] = 0;
+        if (isxdigit((unsigned char)line[0]) && strstr(line, ">:")) {
+            check_function(name);
+            snprintf(name, sizeof(name), "%s", line);
+            function_at = strtoull(line, NULL, 16);
+            code = buffer + function_at % 16;
+        } else if (line[0] == ' ' && strchr(line, '\t')) {
+            take_instruction(line);
+        }
+    }
+    check_function(name);
+    printf("%zu instructions, the length of %zu known, %zu may be moved; %zu functions: %zu accepted (%zu by a hop), "
+           "%zu unknown, %zu short, %zu entered\n",
+           seen, lengths, known, functions, answers[TB_PROLOGUE_OK], behind, answers[TB_PROLOGUE_UNKNOWN],
+           answers[TB_PROLOGUE_SHORT], answers[TB_PROLOGUE_ENTERED]);
+    return 0;
+}
