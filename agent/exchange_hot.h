@@ -20,7 +20,7 @@ static inline void request_bytes(struct call *call, struct tb_bytes b)
         if (TB_LIKELY(c->request.phase == TB_PHASE_START && b.ptr) &&
             !(tb_load_relaxed(&c->response_flags) & RESPONSE_TUNNEL) && whole_request(&c->request, &b, &line)) {
             request_starts(call);
-            if (TB_UNLIKELY(tb_load_relaxed(&call->core->wants_head))) {
+            if (TB_UNLIKELY(wanted_of_head(call))) {
                 tb_exchange_wanted_head(call, &line, tb_bytes(start, (size_t)(b.ptr - start)));
                 continue;
             }

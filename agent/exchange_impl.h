@@ -5,6 +5,7 @@
 #define TB_EXCHANGE_IMPL_H
 
 #include "conn.h"
+#include "dependency.h"
 #include "exchange.h"
 #include "measures.h"
 #include "queue.h"
@@ -134,6 +135,8 @@ static inline void observe_with(struct call *call, uint8_t family, uint16_t stat
                                 .status = status,
                                 .route = route,
                                 .target = p->target};
+    if (TB_UNLIKELY(key.role == TB_ROLE_CLIENT) && !key.target)
+        key.target = TB_STR_OTHER; /* of bytes that are no request */
     if (TB_UNLIKELY(route == TB_STR_IGNORED))
         tb_count(call->core, TB_COUNTER_IGNORED);
     else if (TB_UNLIKELY(m))
@@ -151,6 +154,13 @@ static inline void observe(struct call *call, uint8_t family, uint16_t status, u
 /* The same at the end of an exchange where the rules want more than a count and a duration. Releases @p. */
 void tb_exchange_observe_measured(struct call *call, const struct tb_pending *p, uint16_t status, uint32_t route,
                                   const struct tb_observation *o);
+
+/* A call was answered, and is to be counted. */
+static inline void note_answer(struct call *call, const struct tb_pending *p, uint16_t status, uint32_t route)
+{
+    if (TB_UNLIKELY(tb_load_relaxed(&call->c->role) == TB_ROLE_CLIENT) && p->target && route != TB_STR_IGNORED)
+        tb_dependency_answered(call->core, p->target, status, now(call));
+}
 
 /* One exchange is over: @status was sent. Returns the route of the key that it was counted under. */
 static inline uint32_t finish(struct call *call, const struct tb_pending *p, uint16_t status, bool is_known,
@@ -171,6 +181,7 @@ static inline uint32_t finish(struct call *call, const struct tb_pending *p, uin
     c->tx_body = 0;
     set_flags(c, RESPONSE_ANSWERED);
     uint32_t route = is_known ? tb_route_end(call->core, p->route, p->method, status) : TB_STR_UNMATCHED;
+    note_answer(call, p, status, route);
     if (TB_UNLIKELY(tb_load_relaxed(&call->core->measures))) {
         tb_exchange_observe_measured(call, p, status, route, &o);
         return route;
@@ -217,7 +228,14 @@ bool tb_exchange_is_others(struct tb_core *core, const struct tb_pending *p);
 /* Did this begin, in @generation, in a process that this one was forked from? */
 bool tb_exchange_is_inherited(const struct tb_core *core, uint16_t generation);
 
-/* A whole head, where the rules want more of it (core->wants_head). */
+/* TB_HEAD_: what is looked at in the heads of this connection. A client's tell whom they are for. */
+static inline uint8_t wanted_of_head(const struct call *call)
+{
+    uint8_t wants = tb_load_relaxed(&call->core->wants_head);
+    return TB_UNLIKELY(tb_load_relaxed(&call->c->role) == TB_ROLE_CLIENT) ? wants | TB_HEAD_HOST : wants;
+}
+
+/* A whole head of which more is wanted (wanted_of_head). */
 void tb_exchange_wanted_head(struct call *call, const struct tb_start_line *line, struct tb_bytes head);
 /* A head in pieces of which more was wanted is over, whole or not: its route is decided now, if it waited for the host.
  * Returns the target of the key. @ret_trace: what it said of a trace. */

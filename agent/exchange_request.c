@@ -82,22 +82,37 @@ void tb_exchange_request_odd(struct call *call, bool is_queued, bool is_kept, co
 
 /* ---- heads, where the rules want more of them ---- */
 
-/* Only what is asked of this process has a host label; a client's target is another matter. */
-static uint32_t label_of(struct call *call, struct tb_bytes host)
+/* The target of the key: whom a client asks; of what is asked of this process, the host where the rules want it. */
+static uint32_t target_of(struct call *call, struct tb_host *host)
 {
     const struct tb_rules_view *v = tb_load_acquire(&call->core->rules_view);
-    bool is_wanted = v && (v->flags & TB_RULES_HOST_LABEL) && tb_load_relaxed(&call->c->role) == TB_ROLE_SERVER;
-    return is_wanted && call->c->route != TB_ROUTE_IGNORED ? tb_host_label(call->core, host) : 0;
+    if (call->c->route == TB_ROUTE_IGNORED)
+        return 0;
+    if (tb_load_relaxed(&call->c->role) == TB_ROLE_CLIENT)
+        return tb_dependency_asked(call->core, call->c, host);
+    return v && (v->flags & TB_RULES_HOST_LABEL) ? tb_host_label(call->core, tb_host_text(host)) : 0;
 }
 
-static uint32_t route_at(struct tb_core *core, const struct tb_start_line *line, struct tb_bytes host)
+/* What the request line says of the host. */
+static void host_of_line(struct call *call, struct tb_host *host, uint8_t method, struct tb_bytes target)
 {
-    return line->path.len ? tb_route_begin_at(core, line->method, host, path_of(line), line->is_cut) : TB_ROUTE_OTHER;
+    if (method == TB_METHOD_CONNECT && tb_load_relaxed(&call->c->role) == TB_ROLE_CLIENT)
+        tb_host_connect(host, target);
+    else
+        tb_host_target(host, target);
+}
+
+static uint32_t route_at(struct call *call, const struct tb_start_line *line, struct tb_host *host)
+{
+    bool is_host_asked = tb_load_relaxed(&call->core->wants_head) & TB_HEAD_HOST;
+    if (!is_host_asked || !line->path.len)
+        return route_of(call->core, line);
+    return tb_route_begin_at(call->core, line->method, tb_host_text(host), path_of(line), line->is_cut);
 }
 
 void tb_exchange_wanted_head(struct call *call, const struct tb_start_line *line, struct tb_bytes head)
 {
-    uint8_t wants = tb_load_relaxed(&call->core->wants_head);
+    uint8_t wants = wanted_of_head(call);
     struct tb_trace reader = {0};
     struct tb_host host = {0};
     uint64_t trace[2] = {0, 0};
@@ -108,11 +123,10 @@ void tb_exchange_wanted_head(struct call *call, const struct tb_start_line *line
         tb_trace_id(&reader, trace);
     }
     if (wants & TB_HEAD_HOST) {
-        tb_host_target(&host, line->path);
+        host_of_line(call, &host, line->method, line->path);
         tb_host_feed(&host, head);
-        struct tb_bytes name = tb_host_text(&host);
-        call->c->route = route_at(call->core, line, name);
-        target = label_of(call, name);
+        call->c->route = route_at(call, line, &host);
+        target = target_of(call, &host);
     } else {
         call->c->route = route_of(call->core, line);
     }
@@ -140,7 +154,7 @@ static bool wait_for_head(struct call *call, const struct tb_start_line *line)
     w->method = line->method;
     tb_zero(&w->host, sizeof(w->host));
     tb_zero(&w->trace, sizeof(w->trace));
-    tb_host_target(&w->host, tb_bytes(w->path, len));
+    host_of_line(call, &w->host, w->method, tb_bytes(w->path, len));
     c->route = TB_ROUTE_OTHER;
     return true;
 }
@@ -162,10 +176,9 @@ uint32_t tb_exchange_wanted_done(struct call *call, uint64_t ret_trace[2])
     if (TB_LIKELY(!c->path_block) || c->request.phase < TB_PHASE_HEADERS)
         return 0;
     struct tb_host_block *w = host_block(call);
-    struct tb_bytes name = tb_host_text(&w->host);
     struct tb_start_line line = {.path = tb_bytes(w->path, w->path_len), .method = w->method, .is_cut = w->is_cut != 0};
-    c->route = route_at(call->core, &line, name);
-    uint32_t label = label_of(call, name);
+    c->route = route_at(call, &line, &w->host);
+    uint32_t label = target_of(call, &w->host);
     tb_trace_id(&w->trace, ret_trace);
     tb_path_free(call->core, c->path_block);
     c->path_block = 0;
@@ -202,8 +215,7 @@ static enum tb_parse request_line(struct call *call, struct tb_bytes *b)
             m->phase = TB_PHASE_STOPPED;
             r = TB_PARSE_BAD;
         } else {
-            is_waiting =
-                tb_load_relaxed(&call->core->wants_head) & (TB_HEAD_HOST | TB_HEAD_TRACE) && wait_for_head(call, &line);
+            is_waiting = wanted_of_head(call) & (TB_HEAD_HOST | TB_HEAD_TRACE) && wait_for_head(call, &line);
             if (!is_waiting)
                 c->route = route_of(call->core, &line);
         }

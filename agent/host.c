@@ -12,6 +12,7 @@ enum { LINE_START, NAME, BLANK, VALUE, SKIP };
 
 static void add_byte(struct tb_host *h, uint8_t c)
 {
+    h->is_given = 1;
     c = tb_lower(c);
     bool is_name = (uint8_t)(c - 'a') < 26 || (uint8_t)(c - '0') < 10 || c == '-' || c == '.' || c == '_' || c == ':' ||
                    c == '[' || c == ']';
@@ -34,6 +35,8 @@ static void finish(struct tb_host *h)
     }
     if (is_bracketed && colon < len && h->text[colon - 1] != ']')
         h->is_bad = 1;
+    h->port_at = (uint8_t)colon;
+    h->port_len = (uint8_t)(len - colon);
     len = colon;
     if (len && h->text[len - 1] == '.')
         len--;
@@ -58,6 +61,13 @@ void tb_host_target(struct tb_host *h, struct tb_bytes target)
     }
     for (size_t k = start; k < i; k++)
         add_byte(h, target.ptr[k]);
+    finish(h);
+}
+
+void tb_host_connect(struct tb_host *h, struct tb_bytes target)
+{
+    for (size_t i = 0; i < target.len; i++)
+        add_byte(h, target.ptr[i]);
     finish(h);
 }
 
@@ -103,6 +113,27 @@ struct tb_bytes tb_host_text(struct tb_host *h)
     if (!h->is_fixed && h->state == VALUE)
         finish(h); /* the section ended in the middle of the line */
     return tb_bytes(h->text, h->is_fixed && !h->is_bad ? h->len : 0);
+}
+
+/* Is ":8080" no port that goes without saying? */
+static bool is_port_worth_it(const uint8_t *port, size_t len)
+{
+    bool is_default = len == 1 || (len == 3 && tb_equal(port, ":80", 3)) || (len == 4 && tb_equal(port, ":443", 4));
+    for (size_t i = 1; i < len; i++)
+        if ((uint8_t)(port[i] - '0') >= 10)
+            return false;
+    return len && !is_default && len <= 6;
+}
+
+struct tb_bytes tb_host_authority(struct tb_host *h)
+{
+    struct tb_bytes name = tb_host_text(h);
+    const uint8_t *port = h->text + h->port_at;
+    if (!name.len || !is_port_worth_it(port, h->port_len))
+        return name;
+    for (size_t i = 0; i < h->port_len; i++) /* a dot between the two is gone */
+        h->text[name.len + i] = port[i];
+    return tb_bytes(h->text, name.len + h->port_len);
 }
 
 /* ---- label values ---- */

@@ -60,6 +60,20 @@ struct tb_rules_bounds tb_rules_bounds(const uint8_t *section, const struct tb_r
     return b;
 }
 
+struct tb_rules_target tb_rules_target(const uint8_t *section, const struct tb_rules_view *v, uint32_t number)
+{
+    struct tb_rules_target t;
+    __builtin_memcpy(&t, element(section, v, TB_RULES_TARGETS, number, sizeof t), sizeof t);
+    return t;
+}
+
+uint32_t tb_rules_limit(const uint8_t *section, const struct tb_rules_view *v, enum tb_rules_limit which)
+{
+    uint32_t limit;
+    __builtin_memcpy(&limit, element(section, v, TB_RULES_LIMITS, which, sizeof limit), sizeof limit);
+    return limit;
+}
+
 uint64_t tb_rules_at_most(const uint8_t *section, const struct tb_rules_view *v, uint32_t number)
 {
     uint64_t ticks;

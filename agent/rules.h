@@ -99,6 +99,8 @@ struct tb_rules_node tb_rules_node(const uint8_t *section, const struct tb_rules
 struct tb_rules_edge tb_rules_edge(const uint8_t *section, const struct tb_rules_view *v, uint32_t number);
 struct tb_rules_entry tb_rules_entry(const uint8_t *section, const struct tb_rules_view *v, uint32_t number);
 struct tb_rules_bounds tb_rules_bounds(const uint8_t *section, const struct tb_rules_view *v, uint32_t number);
+struct tb_rules_target tb_rules_target(const uint8_t *section, const struct tb_rules_view *v, uint32_t number);
+uint32_t tb_rules_limit(const uint8_t *section, const struct tb_rules_view *v, enum tb_rules_limit which);
 uint64_t tb_rules_at_most(const uint8_t *section, const struct tb_rules_view *v, uint32_t number);
 struct tb_bytes tb_rules_text(const uint8_t *section, const struct tb_rules_view *v, uint32_t offset);
 

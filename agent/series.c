@@ -397,12 +397,31 @@ static struct tb_series *known_series(const struct tb_core *core, struct key_wor
     return NULL;
 }
 
-void tb_series_choose(struct tb_core *core, const struct tb_series_key *key)
+/* Two at once: one of two moments that hardly differ stays. */
+static void choose(struct tb_core *core, const struct tb_series_key *key, uint64_t chosen_ns)
 {
     struct tb_series *s = known_series(core, words_of(key));
-    uint64_t chosen_ns = tb_load_relaxed(&core->chosen_ns);
     if (s && tb_load_relaxed(&s->chosen_ns) < chosen_ns)
         tb_store_relaxed(&s->chosen_ns, chosen_ns);
+}
+
+void tb_series_choose(struct tb_core *core, const struct tb_series_key *key)
+{
+    choose(core, key, tb_load_relaxed(&core->chosen_ns));
+}
+
+void tb_series_note(struct tb_core *core, const struct tb_series_key *key, uint64_t realtime_ns)
+{
+    struct tb_record *r = record_for(core, key);
+    if (!r)
+        return;
+    tb_add_relaxed(&r->untimed, 1);
+    choose(core, key, realtime_ns);
+}
+
+bool tb_series_is_known(const struct tb_core *core, const struct tb_series_key *key)
+{
+    return known_series(core, words_of(key)) != NULL;
 }
 
 /* An entry of blocks[] that holds @octave_bits: the block's offset / 8. Anything else is no place in the arenas. */

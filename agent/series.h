@@ -31,6 +31,13 @@ void tb_series_observe(struct tb_core *core, const struct tb_series_key *key, co
  */
 void tb_series_add(struct tb_core *core, const struct tb_series_key *key, uint32_t cell, uint64_t amount);
 
+/* tb_series_note - the same for what has no duration by nature: one more, at @realtime_ns (CLOCK_REALTIME, 0 =
+ * unknown), which the series keeps as chosen_ns. */
+void tb_series_note(struct tb_core *core, const struct tb_series_key *key, uint64_t realtime_ns);
+
+/* tb_series_is_known - is there a series of this key? Makes nothing. */
+bool tb_series_is_known(const struct tb_core *core, const struct tb_series_key *key);
+
 /* tb_series_block - block @number (below 64) of the key's series in this process's shard, made when new: 8 words in one
  * cache line. NULL: none can be had. */
 uint64_t *tb_series_block(struct tb_core *core, const struct tb_series_key *key, uint32_t number);

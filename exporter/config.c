@@ -11,6 +11,7 @@
 
 #include "agent/methods.h"
 #include "agent/rules.h"
+#include "config_calls.h"
 #include "config_metrics.h"
 #include "config_yaml.h"
 #include "rules_compile.h"
@@ -314,10 +315,15 @@ static void service_metrics(struct tb_yaml *y, yaml_node_t *value, void *to)
     tb_config_read_metrics(y, value, &((struct reader *)to)->service->metrics);
 }
 
+static void service_calls(struct tb_yaml *y, yaml_node_t *value, void *to)
+{
+    tb_config_read_calls(y, value, &((struct reader *)to)->service->calls);
+}
+
 static void read_service(struct tb_yaml *y, yaml_node_t *value, void *to)
 {
     static const struct tb_yaml_key keys[] = {
-        {"name", service_name}, {"routes", service_routes}, {"metrics", service_metrics}};
+        {"name", service_name}, {"routes", service_routes}, {"metrics", service_metrics}, {"calls", service_calls}};
     struct reader *r = to;
     struct tb_config *c = r->config;
     unsigned before = y->errors->count;
@@ -396,12 +402,17 @@ static void read_metrics(struct tb_yaml *y, yaml_node_t *value, void *to)
     tb_config_read_names(y, value, ((struct reader *)to)->config);
 }
 
+static void read_common_calls(struct tb_yaml *y, yaml_node_t *value, void *to)
+{
+    tb_config_read_calls(y, value, &((struct reader *)to)->config->calls);
+}
+
 static void read_file(struct tb_config *c, struct tb_config_errors *errors)
 {
     static const struct tb_yaml_key keys[] = {{"exporter", read_exporter},    {"run", read_run},
                                               {"include", read_include},      {"exclude", read_exclude},
                                               {"routes", read_common_routes}, {"services", read_services},
-                                              {"metrics", read_metrics}};
+                                              {"metrics", read_metrics},      {"calls", read_common_calls}};
     struct reader r = {.config = c};
     struct tb_yaml y;
     if (tb_yaml_open(&y, c->path, errors))
@@ -464,6 +475,7 @@ void tb_config_free(struct tb_config *c)
     for (size_t i = 0; i < c->service_count; i++) {
         free(c->services[i].name);
         free_routes(&c->services[i].routes);
+        tb_config_free_calls(&c->services[i].calls);
     }
     for (size_t i = 0; i < c->openapi_count; i++) {
         free(c->openapi[i].file);
@@ -472,6 +484,7 @@ void tb_config_free(struct tb_config *c)
     free(c->openapi);
     free(c->services);
     free_routes(&c->routes);
+    tb_config_free_calls(&c->calls);
     tb_text_list_free(&c->include);
     tb_text_list_free(&c->exclude);
     tb_names_free(&c->names);
@@ -489,8 +502,8 @@ size_t tb_config_service(const struct tb_config *c, const char *name)
 
 bool tb_config_has_rules(const struct tb_config *c)
 {
-    bool has = c->routes.is_given || c->metrics.is_given;
+    bool has = c->routes.is_given || c->metrics.is_given || c->calls.is_given;
     for (size_t i = 0; i < c->service_count; i++)
-        has |= c->services[i].routes.is_given || c->services[i].metrics.is_given;
+        has |= c->services[i].routes.is_given || c->services[i].metrics.is_given || c->services[i].calls.is_given;
     return has;
 }

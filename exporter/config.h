@@ -67,10 +67,18 @@ struct tb_route_config {
     uint32_t line, column;
 };
 
+/* One `calls` of the file: the other servers that programs call. */
+struct tb_calls_config {
+    bool is_given;
+    uint32_t max_targets;             /* 0 = not given */
+    struct tb_text_list globs, names; /* in pairs: targets that match are called so */
+};
+
 struct tb_service_config {
     char *name; /* glob */
     struct tb_route_config routes;
     struct tb_metrics_config metrics;
+    struct tb_calls_config calls;
 };
 
 /* An OpenAPI file that was read. */
@@ -86,6 +94,7 @@ struct tb_config {
     struct tb_text_list include, exclude;
     struct tb_route_config routes; /* for every service */
     struct tb_metrics_config metrics;
+    struct tb_calls_config calls;
     struct tb_service_config *services;
     size_t service_count, service_space;
     struct tb_openapi_note *openapi;
@@ -106,7 +115,7 @@ void tb_config_free(struct tb_config *c);
 /* tb_config_service - the number of the first entry of `services` that matches @name; service_count when none does. */
 size_t tb_config_service(const struct tb_config *c, const char *name);
 
-/* tb_config_has_rules - does the file say anything about routes or metrics? */
+/* tb_config_has_rules - does the file say anything that programs are to know? */
 bool tb_config_has_rules(const struct tb_config *c);
 
 /* tb_config_to_options - options of @o that have neither flag nor variable take the file's value, if it has one. */

@@ -55,6 +55,16 @@ static struct tb_labels in_scratch(const struct tb_buffer *scratch)
     return (struct tb_labels){.text = scratch->data, .len = scratch->len};
 }
 
+/* Labels of a service with one more, in @scratch, which is overwritten. */
+static struct tb_labels with_label(struct tb_buffer *scratch, struct tb_labels service, const char *name,
+                                   const char *value)
+{
+    scratch->len = 0;
+    tb_put(scratch, service.text, service.len);
+    tb_put_label(scratch, name, value);
+    return in_scratch(scratch);
+}
+
 /*
  * Where no request failed yet, a 5xx series at 0: error ratios then have a value before the first error. It takes no
  * slot anywhere and has no histogram.
@@ -65,6 +75,17 @@ static void expose_no_error(struct tb_exposition *x, struct tb_buffer *scratch, 
     tb_put(scratch, like->labels, like->labels_len - (sizeof "200\"" - 1));
     tb_puts(scratch, "500\"");
     tb_expose_value(x, in_scratch(scratch), 0, like->created_ns);
+}
+
+const struct tb_role_families *tb_role_families(enum tb_role role)
+{
+    static const struct tb_role_families of[] = {
+        [TB_ROLE_SERVER] = {TB_M_REQUESTS, TB_M_DURATION, TB_M_FIRST_BYTE, TB_M_REQUEST_SIZE, TB_M_RESPONSE_SIZE,
+                            TB_M_INCOMPLETE},
+        [TB_ROLE_CLIENT] = {TB_M_CLIENT_REQUESTS, TB_M_CLIENT_DURATION, TB_M_CLIENT_FIRST_BYTE,
+                            TB_M_CLIENT_REQUEST_SIZE, TB_M_CLIENT_RESPONSE_SIZE, TB_M_CLIENT_INCOMPLETE},
+    };
+    return role == TB_ROLE_SERVER || role == TB_ROLE_CLIENT ? &of[role] : NULL;
 }
 
 static void expose_requests(struct tb_exposition *x, const struct tb_snapshot *s, struct range r,
@@ -169,12 +190,11 @@ static void expose_asked(struct tb_exposition *x, struct range r, const struct t
 
 /* A summary, which every program has; or, as soon as some service has the histogram, that: with no bucket but the last
  * where a service has only the summary. */
-static void expose_first_byte(struct tb_exposition *x, struct range r, struct range cut,
+static void expose_first_byte(struct tb_exposition *x, struct range r, struct range cut, struct tb_metric as,
                               const struct tb_expose_options *options)
 {
     static const uint64_t no_bounds[1];
     bool is_cut = cut.from < cut.to;
-    struct tb_metric as = options->metrics[TB_M_FIRST_BYTE];
     if (is_cut)
         as.type = TB_METRIC_HISTOGRAM;
     if (!tb_expose_family(x, &as))
@@ -202,16 +222,6 @@ static void expose_first_byte(struct tb_exposition *x, struct range r, struct ra
 
 /* --- services --------------------------------------------------------------------------------------------------------
  */
-
-/* Labels of a service with one more, in @scratch, which is overwritten. */
-static struct tb_labels with_label(struct tb_buffer *scratch, struct tb_labels service, const char *name,
-                                   const char *value)
-{
-    scratch->len = 0;
-    tb_put(scratch, service.text, service.len);
-    tb_put_label(scratch, name, value);
-    return in_scratch(scratch);
-}
 
 static void expose_in_flight(struct tb_exposition *x, const struct tb_snapshot *s, const struct tb_metric *metrics)
 {
@@ -363,18 +373,67 @@ static void expose_regions(struct tb_exposition *x, const struct tb_snapshot *s,
     tb_expose_single(x, &metrics[TB_M_SKIPPED_SERIES], h.skipped_series, 0);
 }
 
+/* The exchanges of a role. */
+static void expose_role(struct tb_exposition *x, const struct tb_snapshot *s, enum tb_role role,
+                        const struct tb_expose_options *options)
+{
+    const struct tb_role_families *id = tb_role_families(role);
+    const struct tb_metric *m = options->metrics;
+    struct range all = find_range(s, TB_FAMILY_REQUESTS, role);
+    expose_requests(x, s, all, &m[id->requests]);
+    expose_histograms(x, all, &m[id->duration], options->has_native);
+    expose_first_byte(x, all, find_range(s, TB_FAMILY_FIRST_BYTE, role), m[id->first_byte], options);
+    expose_asked(x, find_range(s, TB_FAMILY_REQUEST_SIZE, role), &m[id->request_size], options);
+    expose_asked(x, find_range(s, TB_FAMILY_RESPONSE_SIZE, role), &m[id->response_size], options);
+    expose_incomplete(x, all, &m[id->incomplete]);
+}
+
+/* Whether each target answered last, and when it last did. Both results of one lie side by side. */
+static void expose_dependencies(struct tb_exposition *x, const struct tb_snapshot *s, struct range r,
+                                const struct tb_metric *m, bool is_time)
+{
+    struct tb_buffer scratch = {0};
+    if (r.from == r.to || !tb_expose_family(x, m))
+        return;
+    for (struct tb_snap_series *const *p = r.from; p < r.to;) {
+        const struct tb_snap_series *first = *p;
+        uint64_t last[TB_CALL_FAILED + 1] = {0};
+        for (; p < r.to && tb_snapshot_same_route(first, *p); p++)
+            if (tb_snapshot_is_shown(*p))
+                last[(*p)->key.status] = (*p)->chosen_ns;
+        struct tb_labels labels =
+            with_label(&scratch, service_labels(first->service), s->label_names[TB_LABEL_TARGET], first->key.target);
+        if (!is_time)
+            tb_expose_value(x, labels, last[TB_CALL_ANSWERED] && last[TB_CALL_ANSWERED] >= last[TB_CALL_FAILED], 0);
+        else if (last[TB_CALL_ANSWERED])
+            tb_expose_value(x, labels, last[TB_CALL_ANSWERED], 0);
+    }
+    tb_buffer_free(&scratch);
+}
+
+static void expose_calls(struct tb_exposition *x, const struct tb_snapshot *s, const struct tb_expose_options *options)
+{
+    const struct tb_metric *m = options->metrics;
+    struct range errors = find_range(s, TB_FAMILY_CALL_ERRORS, TB_ROLE_CLIENT),
+                 results = find_range(s, TB_FAMILY_CALL_RESULT, TB_ROLE_CLIENT);
+    if (errors.from < errors.to)
+        expose_counts(x, errors, &m[TB_M_CLIENT_ERRORS]);
+    expose_asked(x, find_range(s, TB_FAMILY_CALL_CONNECT, TB_ROLE_CLIENT), &m[TB_M_CLIENT_CONNECT], options);
+    expose_asked(x, find_range(s, TB_FAMILY_CALL_TLS, TB_ROLE_CLIENT), &m[TB_M_CLIENT_TLS], options);
+    expose_dependencies(x, s, results, &m[TB_M_DEPENDENCY_UP], false);
+    expose_dependencies(x, s, results, &m[TB_M_DEPENDENCY_SUCCESS], true);
+}
+
 void tb_expose_series(struct tb_exposition *x, const struct tb_snapshot *s, const struct tb_expose_options *options)
 {
     const struct tb_metric *metrics = options->metrics;
-    struct range served = find_range(s, TB_FAMILY_REQUESTS, TB_ROLE_SERVER);
-    expose_requests(x, s, served, &metrics[TB_M_REQUESTS]);
-    expose_histograms(x, served, &metrics[TB_M_DURATION], options->has_native);
-    expose_first_byte(x, served, find_range(s, TB_FAMILY_FIRST_BYTE, TB_ROLE_SERVER), options);
-    expose_asked(x, find_range(s, TB_FAMILY_REQUEST_SIZE, TB_ROLE_SERVER), &metrics[TB_M_REQUEST_SIZE], options);
-    expose_asked(x, find_range(s, TB_FAMILY_RESPONSE_SIZE, TB_ROLE_SERVER), &metrics[TB_M_RESPONSE_SIZE], options);
-    expose_incomplete(x, served, &metrics[TB_M_INCOMPLETE]);
+    struct range calls = find_range(s, TB_FAMILY_REQUESTS, TB_ROLE_CLIENT);
+    expose_role(x, s, TB_ROLE_SERVER, options);
     expose_counts(x, find_range(s, TB_FAMILY_ABORTED, TB_ROLE_SERVER), &metrics[TB_M_ABORTED]);
     expose_histograms(x, find_range(s, TB_FAMILY_STREAM, TB_ROLE_SERVER), &metrics[TB_M_STREAM], options->has_native);
+    if (calls.from < calls.to)
+        expose_role(x, s, TB_ROLE_CLIENT, options);
+    expose_calls(x, s, options);
 }
 
 void tb_expose_services(struct tb_exposition *x, const struct tb_snapshot *s, const struct tb_expose_options *options)

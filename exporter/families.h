@@ -6,6 +6,14 @@
 #include "exposition.h"
 #include "snapshot.h"
 
+/* What the exchanges of a role are called: enum tb_metric_id of each. */
+struct tb_role_families {
+    size_t requests, duration, first_byte, request_size, response_size, incomplete;
+};
+
+/* tb_role_families - those of @role; NULL: it has none. */
+const struct tb_role_families *tb_role_families(enum tb_role role);
+
 struct tb_expose_options {
     const struct tb_metric *metrics; /* TB_FAMILIES of them, as tb_metrics_default */
     bool has_native;                 /* histograms have their native part as well */

@@ -31,6 +31,8 @@ static const struct {
     {TB_PRESET_OTEL, TB_M_IN_FLIGHT, "http_server_active_requests"},
     {TB_PRESET_OTEL, TB_M_REQUEST_SIZE, "http_server_request_body_size_bytes"},
     {TB_PRESET_OTEL, TB_M_RESPONSE_SIZE, "http_server_response_body_size_bytes"},
+    {TB_PRESET_OTEL, TB_M_CLIENT_REQUEST_SIZE, "http_client_request_body_size_bytes"},
+    {TB_PRESET_OTEL, TB_M_CLIENT_RESPONSE_SIZE, "http_client_response_body_size_bytes"},
 };
 
 /* How a unit is written at the end of a name, the first is ours; and its power of ten in nanoseconds. */

@@ -275,6 +275,33 @@ static void put_hosts(struct compiler *c, const struct tb_text_list *hosts, stru
     }
 }
 
+static uint32_t first_given(uint32_t own, uint32_t common)
+{
+    return own ? own : common;
+}
+
+/* What targets are called; a service's own first. False: it does not fit. */
+static bool put_targets(struct compiler *c, const struct tb_calls_config *calls, struct layout *out)
+{
+    bool fits = true;
+    for (size_t i = 0; i < calls->globs.count; i++) {
+        struct tb_rules_target is = {text_of(c, calls->globs.items[i]), text_of(c, calls->names.items[i])};
+        fits &= is.glob && is.name;
+        tb_put(&out->parts[TB_RULES_TARGETS], (const char *)&is, sizeof is);
+    }
+    return fits;
+}
+
+static bool put_calls(struct compiler *c, const struct tb_calls_config *own, const struct tb_calls_config *common,
+                      struct layout *out)
+{
+    uint32_t max_targets = first_given(own->max_targets, common->max_targets);
+    if (max_targets)
+        tb_put(&out->parts[TB_RULES_LIMITS], (const char *)&max_targets, sizeof max_targets);
+    bool fits = put_targets(c, own, out);
+    return put_targets(c, common, out) && fits;
+}
+
 /* What is to be recorded. False: it does not fit. */
 static bool put_measures(struct compiler *c, const struct tb_measures_out *m, struct layout *out)
 {
@@ -335,11 +362,6 @@ static bool has_shapes(const struct compiler *c)
     return true;
 }
 
-static uint32_t first_given(uint32_t own, uint32_t common)
-{
-    return own ? own : common;
-}
-
 #define HOSTS_DEFAULT 20u
 
 static struct tb_rules_set settings(const struct tb_route_config *own, const struct tb_route_config *common,
@@ -388,6 +410,7 @@ int tb_rules_compile(const struct tb_config *config, size_t service, enum tb_rul
         complain_measures(&c, config, is, why);
     set.flags |= measures.flags;
     fits = put_measures(&c, &measures, &layout) && fits;
+    fits = put_calls(&c, &is->calls, &config->calls, &layout) && fits;
     put_hosts(&c, own->has_host ? &own->hosts : &common->hosts, &layout);
     if (!c.error_count && (!fits || c.node_count > UINT16_MAX || !put_set(&c, &layout, set, out))) {
         const struct tb_route_config *at = own->is_given ? own : common;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "agent/methods.h"
+#include "families.h"
 #include "snapshot_labels.h"
 #include "users.h"
 
@@ -88,24 +89,30 @@ void tb_shown_free(struct tb_shown *shown)
 static uint64_t cost_of(const struct tb_snap_key *key, const struct tb_names *names)
 {
     const struct tb_metric *m = names->metrics;
+    const struct tb_role_families *id = tb_role_families((enum tb_role)key->role);
     const uint64_t histogram = tb_bounds_of(key->bound_set)->count + 3u;
-    if (key->role != TB_ROLE_SERVER)
+    if (!id)
         return 0;
     if (key->family == TB_FAMILY_REQUESTS) /* and its errors at 0 */
-        return (m[TB_M_REQUESTS].name ? 2 : 0) + (m[TB_M_DURATION].name ? histogram : 0) +
-               (m[TB_M_FIRST_BYTE].name ? 2 : 0) + (m[TB_M_INCOMPLETE].name ? 1 : 0);
-    if (key->family == TB_FAMILY_ABORTED)
-        return m[TB_M_ABORTED].name ? 1 : 0;
+        return (m[id->requests].name ? 2 : 0) + (m[id->duration].name ? histogram : 0) +
+               (m[id->first_byte].name ? 2 : 0) + (m[id->incomplete].name ? 1 : 0);
     const struct {
-        uint8_t family;
+        uint8_t family, role; /* TB_ROLE_UNKNOWN: any */
         size_t metric;
-    } histograms[] = {{TB_FAMILY_STREAM, TB_M_STREAM},
-                      {TB_FAMILY_REQUEST_SIZE, TB_M_REQUEST_SIZE},
-                      {TB_FAMILY_RESPONSE_SIZE, TB_M_RESPONSE_SIZE},
-                      {TB_FAMILY_FIRST_BYTE, TB_M_FIRST_BYTE}};
-    for (size_t i = 0; i < sizeof histograms / sizeof *histograms; i++)
-        if (key->family == histograms[i].family && m[histograms[i].metric].name)
-            return histogram;
+        uint64_t cost;
+    } others[] = {{TB_FAMILY_ABORTED, TB_ROLE_SERVER, TB_M_ABORTED, 1},
+                  {TB_FAMILY_STREAM, TB_ROLE_SERVER, TB_M_STREAM, histogram},
+                  {TB_FAMILY_REQUEST_SIZE, TB_ROLE_UNKNOWN, id->request_size, histogram},
+                  {TB_FAMILY_RESPONSE_SIZE, TB_ROLE_UNKNOWN, id->response_size, histogram},
+                  {TB_FAMILY_FIRST_BYTE, TB_ROLE_UNKNOWN, id->first_byte, histogram},
+                  {TB_FAMILY_CALL_ERRORS, TB_ROLE_CLIENT, TB_M_CLIENT_ERRORS, 1},
+                  {TB_FAMILY_CALL_CONNECT, TB_ROLE_CLIENT, TB_M_CLIENT_CONNECT, histogram},
+                  {TB_FAMILY_CALL_TLS, TB_ROLE_CLIENT, TB_M_CLIENT_TLS, histogram},
+                  {TB_FAMILY_CALL_RESULT, TB_ROLE_CLIENT, TB_M_DEPENDENCY_UP, 2}}; /* and when it last was */
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (key->family == others[i].family && (!others[i].role || key->role == others[i].role) &&
+            m[others[i].metric].name)
+            return others[i].cost;
     return 0;
 }
 
@@ -120,7 +127,7 @@ static struct tb_snap_key key_of_names(const struct tb_snap_key *key, const stru
         k.route = "";
     if (!names->labels[k.role == TB_ROLE_CLIENT ? TB_LABEL_TARGET : TB_LABEL_HOST])
         k.target = "";
-    if (!names->labels[TB_LABEL_STATUS] && k.family != TB_FAMILY_ABORTED)
+    if (!names->labels[TB_LABEL_STATUS] && !tb_reason_name(&k))
         k.status = 0;
     return k;
 }
@@ -131,7 +138,7 @@ static struct tb_snap_key key_of_rest(const struct tb_snap_key *key, const struc
     struct tb_snap_key k = *key;
     k.method = TB_METHOD_OTHER;
     k.route = "_other";
-    k.target = "";
+    k.target = k.role == TB_ROLE_CLIENT ? "_other" : "";
     return key_of_names(&k, names);
 }
 
@@ -381,6 +388,8 @@ static void add_to_row(struct tb_snap_series *row, const struct tb_snap_series *
     row->total.retired += retired;
     row->total.incomplete += incomplete;
     row->total.first_byte_ns += first_byte_ns;
+    if (e->chosen_ns > row->chosen_ns)
+        row->chosen_ns = e->chosen_ns;
 }
 
 /* The sums of rows. One that would fall, since a histogram of it has begun anew, begins at 0 as well. */

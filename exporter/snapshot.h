@@ -158,6 +158,17 @@ const char *tb_unobservable_name(unsigned bit);
 /* tb_abort_name - the reason label of an aborted series; "" when unknown. */
 const char *tb_abort_name(uint16_t status);
 
+/* tb_reason_name - the reason label of a series that has one instead of a status (a result: `answered` or `failed`);
+ * NULL: it has a status, or neither. */
+struct tb_snap_key;
+const char *tb_reason_name(const struct tb_snap_key *key);
+
+/* tb_is_call_family - about calls to a target, not about exchanges: no method, route or status. */
+static inline bool tb_is_call_family(uint8_t family)
+{
+    return family >= TB_FAMILY_CALL_ERRORS && family <= TB_FAMILY_CALL_RESULT;
+}
+
 /* One region file as last read. */
 struct tb_snap_region {
     char *path;

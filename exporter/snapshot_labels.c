@@ -13,6 +13,26 @@ const char *tb_abort_name(uint16_t status)
     return status >= 1 && status <= TB_ABORT_NEVER_ANSWERED ? names[status] : "";
 }
 
+static const char *call_error_name(uint16_t status)
+{
+    static const char *const names[] = {
+        [TB_CALL_REFUSED] = "refused",  [TB_CALL_TIMEOUT] = "timeout", [TB_CALL_RESET] = "reset",
+        [TB_CALL_DNS] = "dns",          [TB_CALL_TLS] = "tls",         [TB_CALL_CLOSED] = "closed",
+        [TB_CALL_PROTOCOL] = "protocol"};
+    return status >= TB_CALL_REFUSED && status <= TB_CALL_PROTOCOL ? names[status] : "";
+}
+
+const char *tb_reason_name(const struct tb_snap_key *key)
+{
+    if (key->family == TB_FAMILY_ABORTED)
+        return tb_abort_name(key->status);
+    if (key->family == TB_FAMILY_CALL_ERRORS)
+        return call_error_name(key->status);
+    if (key->family == TB_FAMILY_CALL_RESULT)
+        return key->status == TB_CALL_ANSWERED ? "answered" : "failed";
+    return NULL;
+}
+
 void tb_put_label(struct tb_buffer *text, const char *name, const char *value)
 {
     if (!name)
@@ -41,7 +61,8 @@ void tb_labels_service(const struct tb_snapshot *s, struct tb_snap_service *e)
 
 void tb_labels_series(const struct tb_snapshot *s, struct tb_snap_series *e)
 {
-    const char *const *names = (const char *const *)s->label_names;
+    const char *const *names = (const char *const *)s->label_names, *reason = tb_reason_name(&e->key);
+    const bool is_call = tb_is_call_family(e->key.family);
     struct tb_buffer b = {0};
     char status[8] = {(char)('0' + e->key.status / 100 % 10), (char)('0' + e->key.status / 10 % 10),
                       (char)('0' + e->key.status % 10)};
@@ -50,11 +71,13 @@ void tb_labels_series(const struct tb_snapshot *s, struct tb_snap_series *e)
         tb_put_label(&b, names[TB_LABEL_TARGET], e->key.target);
     else if (*e->key.target)
         tb_put_label(&b, names[TB_LABEL_HOST], e->key.target);
-    tb_put_label(&b, names[TB_LABEL_METHOD], tb_method_name(e->key.method));
-    tb_put_label(&b, names[TB_LABEL_ROUTE], e->key.route);
-    if (e->key.family == TB_FAMILY_ABORTED)
-        tb_put_label(&b, names[TB_LABEL_REASON], tb_abort_name(e->key.status));
-    else
+    if (!is_call) {
+        tb_put_label(&b, names[TB_LABEL_METHOD], tb_method_name(e->key.method));
+        tb_put_label(&b, names[TB_LABEL_ROUTE], e->key.route);
+    }
+    if (reason)
+        tb_put_label(&b, names[TB_LABEL_REASON], reason);
+    else if (!is_call)
         tb_put_label(&b, names[TB_LABEL_STATUS], status);
     use(&b, &e->labels, &e->labels_len);
     free(e->pairs);

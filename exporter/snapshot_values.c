@@ -22,7 +22,8 @@ size_t tb_values_find(struct tb_snap_values *v, size_t from, uint32_t octave)
 
 uint64_t *tb_values_block(struct tb_snap_values *v, uint32_t octave)
 {
-    return v->blocks[tb_values_find(v, 0, octave)].cells;
+    size_t at = tb_values_find(v, 0, octave); /* first: it may move the blocks */
+    return v->blocks[at].cells;
 }
 
 void tb_values_add(struct tb_snap_values *to, const struct tb_snap_values *from)

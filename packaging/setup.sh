@@ -14,6 +14,7 @@ packages() {
         puma ruby-webrick default-jdk-headless prometheus curl binutils musl-tools procps g++ strace \
         python3-prometheus-client openssl python3-httptools golang-go groff \
         micro-httpd xinetd ipsvd busybox gawk systemd erlang-inets liburing-dev checkpolicy semodule-utils apparmor \
+        curl wget php-curl python3-requests python3-httpx python3-aiohttp libwww-perl git \
         libc6-i386 libjemalloc2 faketime libnss-wrapper bubblewrap python3-yaml ;;
     browser) echo chromium ;; # 300 MB: without it, what needs a browser is skipped
     lint) echo clang-format clang-tidy shellcheck binutils git ;;

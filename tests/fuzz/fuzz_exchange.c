@@ -10,6 +10,7 @@
  *
  * LDFLAGS: -Wl,--wrap=tb_series_observe,--wrap=tb_route_begin,--wrap=tb_route_end
  * LDFLAGS: -Wl,--wrap=tb_owner_claim,--wrap=tb_inflight_claim
+ * LDFLAGS: -Wl,--wrap=tb_dependency_asked,--wrap=tb_dependency_answered
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,6 +2,7 @@
 /*
  * Prints what the regions of a directory have counted, one fact a line, for run.py:
  *   requests|aborted|stream ROLE METHOD STATUS ROUTE COUNT INCOMPLETE UNTIMED SUM_NS FIRST_BYTE_NS
+ *   errors|connect|tls|result, as above: of calls to others
  *   counter NAME VALUE, owner PID IN_FLIGHT UNOBSERVABLE, inflight COUNT, region SERVICE BYTES
  * Uses the same readers as the exporter. Usage: dump DIRECTORY
  */
@@ -28,7 +29,10 @@ static const uint8_t *section(const uint8_t *base, uint32_t type, uint64_t *ret_
 
 static void dump_series(const uint8_t *base, size_t len)
 {
-    static const char *const families[] = {"?", "requests", "aborted", "stream", "rule"};
+    static const char *const families[] = {
+        [TB_FAMILY_REQUESTS] = "requests",  [TB_FAMILY_ABORTED] = "aborted",      [TB_FAMILY_STREAM] = "stream",
+        [TB_FAMILY_CALL_ERRORS] = "errors", [TB_FAMILY_CALL_CONNECT] = "connect", [TB_FAMILY_CALL_TLS] = "tls",
+        [TB_FAMILY_CALL_RESULT] = "result", [TB_FAMILY_CALL_RESULT + 1] = NULL};
     static const char *const roles[] = {"unknown", "server", "client"};
     const struct tb_region_header *header = (const struct tb_region_header *)base;
     uint64_t strings_len;
@@ -40,11 +44,11 @@ static void dump_series(const uint8_t *base, size_t len)
             continue;
         struct tb_bytes route = tb_string_get(strings, strings_len, key.route);
         const char *method = key.method ? tb_method_name((uint8_t)(key.method)) : "_OTHER";
-        printf("%s %s %s %u %.*s %llu %llu %llu %llu %llu\n", families[key.family < 5 ? key.family : 0],
-               roles[key.role < 3 ? key.role : 0], method, key.status, route.len ? (int)route.len : 1,
-               route.len ? (const char *)route.ptr : "-", (unsigned long long)sum.count,
-               (unsigned long long)sum.incomplete, (unsigned long long)sum.untimed, (unsigned long long)sum.sum_ns,
-               (unsigned long long)sum.first_byte_ns);
+        const char *family = key.family <= TB_FAMILY_CALL_RESULT ? families[key.family] : NULL;
+        printf("%s %s %s %u %.*s %llu %llu %llu %llu %llu\n", family ? family : "?", roles[key.role < 3 ? key.role : 0],
+               method, key.status, route.len ? (int)route.len : 1, route.len ? (const char *)route.ptr : "-",
+               (unsigned long long)sum.count, (unsigned long long)sum.incomplete, (unsigned long long)sum.untimed,
+               (unsigned long long)sum.sum_ns, (unsigned long long)sum.first_byte_ns);
     }
 }
 

@@ -187,6 +187,8 @@ def dump(directory):
             for i, what in ((6, "incomplete"), (7, "untimed"), (8, "sum_ns")):
                 if int(word[i]):
                     result[what][key] = result[what].get(key, 0) + int(word[i])
+        elif word[0] in ("errors", "connect", "tls", "result"):
+            result[word[0]][int(word[3])] = result[word[0]].get(int(word[3]), 0) + int(word[5])
         elif word[0] == "counter":
             result["counter"][word[1]] = result["counter"].get(word[1], 0) + int(word[2])
         elif word[0] == "owner":

@@ -2,8 +2,8 @@
 /*
  * A core without a region, for tests of single connections: the clock is a variable, one owner line and 64 in-flight
  * lines are always there, a route's label is its handle and LONE_LABEL. Everything static; include it once, last. The
- * opening comment of who includes it replaces tb_owner_claim, tb_inflight_claim and tb_route_end (LDFLAGS:
- * -Wl,--wrap=...).
+ * opening comment of who includes it replaces tb_owner_claim, tb_inflight_claim, tb_route_end and tb_dependency_asked,
+ * _answered (LDFLAGS: -Wl,--wrap=...).
  */
 #ifndef TB_TESTS_LONE_CORE_H
 #define TB_TESTS_LONE_CORE_H
@@ -13,12 +13,15 @@
 #include <string.h>
 
 #include "core.h"
+#include "dependency.h"
+#include "host.h"
 #include "region.h"
 #include "route_cache.h"
 
 #define LONE_INFLIGHT 64
 #define LONE_SLOT 1
 #define LONE_LABEL 1000000u /* plus the handle of the route */
+#define LONE_TARGETS 64u    /* references from 1 up */
 
 static struct tb_core core;
 static struct tb_rules_head rules;
@@ -31,6 +34,30 @@ static uint64_t clock_ns, clock_reads;
 bool __wrap_tb_owner_claim(struct tb_core *);
 uint16_t __wrap_tb_inflight_claim(struct tb_core *, uint64_t, uint32_t, uint32_t, uint8_t);
 uint32_t __wrap_tb_route_end(struct tb_core *, uint32_t, uint8_t, uint16_t);
+
+static char lone_targets[LONE_TARGETS][80];
+
+uint32_t __wrap_tb_dependency_asked(struct tb_core *, const struct tb_conn *, struct tb_host *);
+void __wrap_tb_dependency_answered(struct tb_core *, uint32_t, uint16_t, uint64_t);
+
+uint32_t __wrap_tb_dependency_asked(struct tb_core *k, const struct tb_conn *c, struct tb_host *host)
+{
+    (void)k, (void)c;
+    struct tb_bytes name = tb_host_authority(host);
+    size_t len = name.len < sizeof lone_targets[0] - 1 ? name.len : sizeof lone_targets[0] - 1;
+    for (uint32_t i = 1; len && i < LONE_TARGETS; i++) {
+        if (!lone_targets[i][0])
+            memcpy(lone_targets[i], name.ptr, len);
+        if (strlen(lone_targets[i]) == len && memcmp(lone_targets[i], name.ptr, len) == 0)
+            return i;
+    }
+    return 0;
+}
+
+void __wrap_tb_dependency_answered(struct tb_core *k, uint32_t target, uint16_t status, uint64_t now_ns)
+{
+    (void)k, (void)target, (void)status, (void)now_ns;
+}
 
 bool __wrap_tb_owner_claim(struct tb_core *k)
 {

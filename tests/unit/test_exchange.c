@@ -5,6 +5,7 @@
  *
  * LDFLAGS: -Wl,--wrap=tb_series_observe,--wrap=tb_route_begin,--wrap=tb_route_end
  * LDFLAGS: -Wl,--wrap=tb_owner_claim,--wrap=tb_inflight_claim
+ * LDFLAGS: -Wl,--wrap=tb_dependency_asked,--wrap=tb_dependency_answered
  */
 #include <pthread.h>
 #include <sched.h>
@@ -56,7 +57,11 @@ void __wrap_tb_series_observe(struct tb_core *k, const struct tb_series_key *key
                                           "never_answered"};
     const char *route = "_unmatched";
     char *line = lines[lines_used++];
-    const char *client = key->role == TB_ROLE_CLIENT ? "client " : "";
+    char client[90] = "";
+
+    if (key->role == TB_ROLE_CLIENT)
+        snprintf(client, sizeof client, "client%s%s ", key->target < LONE_TARGETS && key->target ? " of " : "",
+                 key->target < LONE_TARGETS ? lone_targets[key->target] : "");
 
     (void)k;
     if (key->route == TB_STR_OTHER || key->route == LONE_LABEL)

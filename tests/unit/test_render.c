@@ -103,7 +103,7 @@ static void a_5xx_at_0_stands_where_none_was_counted(void **state)
     key.method = TB_METHOD_POST;
     key.status = 500;
     add(s, "a", key, 1000, 4);
-    key.role = TB_ROLE_CLIENT; /* counted, not yet shown */
+    key.role = TB_ROLE_CLIENT; /* of a family of its own */
     key.target = "example.com";
     add(s, "a", key, 1000, 5);
     char *text = render(s);
@@ -113,7 +113,55 @@ static void a_5xx_at_0_stands_where_none_was_counted(void **state)
                  "http_requests_total{service=\"a\",method=\"GET\",route=\"/a\",status=\"503\"} 3\n"
                  "http_requests_total{service=\"a\",method=\"GET\",route=\"/a\",status=\"500\"} 0\n"
                  "http_requests_total{service=\"a\",method=\"POST\",route=\"/a\",status=\"500\"} 4\n");
-    assert_null(strstr(text, "example.com"));
+    assert_lines(text, "http_client_requests_total",
+                 "http_client_requests_total{service=\"a\",target=\"example.com\",method=\"POST\",route=\"/a\",status="
+                 "\"500\"} 5\n");
+    free(text);
+    tb_snapshot_free(s);
+}
+
+/* A dependency is up while its last answer is not older than its last failure. */
+static void calls_have_families_of_their_own(void **state)
+{
+    (void)state;
+    struct tb_snapshot *s = tb_snapshot_new();
+    struct tb_snap_key key = {.role = TB_ROLE_CLIENT, .route = "_other", .ext = ""};
+    static const struct {
+        const char *target;
+        uint64_t answered_ns, failed_ns;
+    } e[] = {{"back.example", 2000000000, 1000000000},
+             {"down.example:8080", 0, 1},
+             {"lost.example", 1500000000, 3000000000}};
+    for (size_t i = 0; i < sizeof e / sizeof *e; i++) {
+        key.target = e[i].target;
+        key.family = TB_FAMILY_CALL_RESULT;
+        key.status = TB_CALL_ANSWERED;
+        if (e[i].answered_ns)
+            add(s, "a", key, 0, 0)->base.untimed = 1;
+        tb_snapshot_series(s, tb_snapshot_service(s, "a", 1), &key)->base_chosen_ns = e[i].answered_ns;
+        key.status = TB_CALL_FAILED;
+        struct tb_snap_series *failed = add(s, "a", key, 0, 0);
+        failed->base.untimed = 1;
+        failed->base_chosen_ns = e[i].failed_ns;
+    }
+    key.family = TB_FAMILY_CALL_ERRORS;
+    key.status = TB_CALL_REFUSED;
+    add(s, "a", key, 0, 0)->base.untimed = 4;
+    key.family = TB_FAMILY_CALL_CONNECT;
+    key.status = 0;
+    add(s, "a", key, 1000, 3);
+    char *text = render(s);
+    assert_lines(text, "http_client_errors_total",
+                 "http_client_errors_total{service=\"a\",target=\"lost.example\",reason=\"refused\"} 4\n");
+    assert_non_null(
+        strstr(text, "http_client_connect_duration_seconds_count{service=\"a\",target=\"lost.example\"} 3\n"));
+    assert_lines(text, "dependency_up",
+                 "dependency_up{service=\"a\",target=\"back.example\"} 1\n"
+                 "dependency_up{service=\"a\",target=\"down.example:8080\"} 0\n"
+                 "dependency_up{service=\"a\",target=\"lost.example\"} 0\n");
+    assert_lines(text, "dependency_last_success_timestamp_seconds",
+                 "dependency_last_success_timestamp_seconds{service=\"a\",target=\"back.example\"} 2\n"
+                 "dependency_last_success_timestamp_seconds{service=\"a\",target=\"lost.example\"} 1.5\n");
     free(text);
     tb_snapshot_free(s);
 }
@@ -440,6 +488,7 @@ int main(void)
         cmocka_unit_test(unobserved_programs_are_one_sample_each),
         cmocka_unit_test(a_small_snapshot_gives_exactly_this),
         cmocka_unit_test(a_5xx_at_0_stands_where_none_was_counted),
+        cmocka_unit_test(calls_have_families_of_their_own),
         cmocka_unit_test(aborted_and_streams_have_families_of_their_own),
         cmocka_unit_test(numbers_are_exact),
         cmocka_unit_test(what_is_no_utf8_is_replaced),

@@ -6,6 +6,7 @@
 #include "rules_support.h"
 
 #include "conn.h"
+#include "dependency.h"
 #include "exchange.h"
 #include "exporter/rules_publish.h"
 #include "route_learner.h"
@@ -446,22 +447,28 @@ static void hosts_are_read_cut_anywhere(void **state)
 {
     (void)state;
     static const struct {
-        const char *target, *head, *host;
+        const char *target, *head, *host, *port;
+        bool is_given;
     } e[] = {
-        {"/", "Host: Shop.Example.com\r\n\r\n", "shop.example.com"},
-        {"/", "A: b\r\nhost:shop:8080\r\n\r\n", "shop"},
-        {"/", "X-Host: no\r\nHOST:\t[::1]:80 \r\n\r\n", "[::1]"},
-        {"/", "Host: a.\r\nHost: b\r\n\r\n", "a"},
-        {"/", "A: b\r\n\r\nHost: body\r\n", ""},
-        {"/", "Host:\r\n\r\n", ""},
-        {"/", "Host: a b\r\n\r\n", "a"},
-        {"/", "Host: a/b\r\n\r\n", ""},
-        {"/", "Host: \xff\r\n\r\n", ""},
-        {"/", "Host: x", "x"},
-        {"/", "Hos: x\nHost: y\n\n", "y"},
-        {"http://Abs.example:81/x?http://q", "Host: other\r\n\r\n", "abs.example"},
-        {"http://user@h/", "", "h"},
-        {"/x://y", "Host: z\r\n\r\n", "z"},
+        {"/", "Host: Shop.Example.com\r\n\r\n", "shop.example.com", "", true},
+        {"/", "A: b\r\nhost:shop:8080\r\n\r\n", "shop", ":8080", true},
+        {"/", "X-Host: no\r\nHOST:\t[::1]:80 \r\n\r\n", "[::1]", "", true},
+        {"/", "Host: [::1]:65535\r\n\r\n", "[::1]", ":65535", true},
+        {"/", "Host: a.:443\r\n\r\n", "a", "", true},
+        {"/", "Host: a.:8443\r\n\r\n", "a", ":8443", true},
+        {"/", "Host: a:b\r\n\r\n", "a", "", true},
+        {"/", "Host: a:123456\r\n\r\n", "a", "", true},
+        {"/", "Host: a.\r\nHost: b\r\n\r\n", "a", "", true},
+        {"/", "A: b\r\n\r\nHost: body\r\n", "", "", false},
+        {"/", "Host:\r\n\r\n", "", "", false},
+        {"/", "Host: a b\r\n\r\n", "a", "", true},
+        {"/", "Host: a/b\r\n\r\n", "", "", true},
+        {"/", "Host: \xff\r\n\r\n", "", "", true},
+        {"/", "Host: x", "x", "", true},
+        {"/", "Hos: x\nHost: y\n\n", "y", "", true},
+        {"http://Abs.example:81/x?http://q", "Host: other\r\n\r\n", "abs.example", ":81", true},
+        {"http://user@h/", "", "h", "", true},
+        {"/x://y", "Host: z\r\n\r\n", "z", "", true},
     };
     for (size_t i = 0; i < sizeof e / sizeof *e; i++)
         for (size_t cut = 0; cut <= strlen(e[i].head); cut++) {
@@ -472,6 +479,10 @@ static void hosts_are_read_cut_anywhere(void **state)
             struct tb_bytes got = tb_host_text(&h);
             assert_int_equal(got.len, strlen(e[i].host));
             assert_memory_equal(got.ptr, e[i].host, got.len);
+            got = tb_host_authority(&h);
+            assert_int_equal(got.len, strlen(e[i].host) + strlen(e[i].port));
+            assert_memory_equal(got.ptr + strlen(e[i].host), e[i].port, strlen(e[i].port));
+            assert_int_equal(h.is_given, e[i].is_given);
         }
     struct tb_host h = {0};
     char big[600] = "Host: ";
@@ -502,6 +513,32 @@ static void host_labels_are_allowed_and_capped(void **state)
     rules_use(core, "routes: {host: {label: true, max: 3}}", "x");
     assert_string_equal(label_text(core, "b.example.com"), "b.example.com");
     assert_string_equal(label_text(core, "c.example.com"), "_other");
+    support_drop(core);
+}
+
+static const char *target_text(struct tb_core *core, const char *authority)
+{
+    uint32_t ref = tb_dependency_target(core, tb_bytes_str(authority));
+    return (const char *)tb_string_get(core->strings, TB_LEN_STRINGS, ref).ptr;
+}
+
+static void targets_are_named_and_capped(void **state)
+{
+    (void)state;
+    struct tb_core *core = support_bound_core();
+    rules_use(
+        core,
+        "calls: {max_targets: 3, targets: [{match: '*.S3.example', name: everywhere}]}\n"
+        "services: [{name: x, calls: {targets: [{match: 'a.s3.example', name: s3}, {match: '10.0.*:81', name: in}]}}]",
+        "x");
+    for (int twice = 0; twice < 2; twice++) {
+        assert_string_equal(target_text(core, "a.s3.example"), "s3"); /* a service's own first */
+        assert_string_equal(target_text(core, "b.s3.example"), "everywhere");
+        assert_string_equal(target_text(core, "10.0.3.4:81"), "in");
+        assert_string_equal(target_text(core, "pay.example"), "_other"); /* the fourth */
+        assert_string_equal(target_text(core, ""), "_other");
+    }
+    assert_int_equal(support_counter(core, TB_COUNTER_TARGETS_OVERFLOW), 2);
     support_drop(core);
 }
 
@@ -755,6 +792,7 @@ int main(void)
         cmocka_unit_test(a_set_that_contradicts_itself_changes_nothing),
         cmocka_unit_test(hosts_are_read_cut_anywhere),
         cmocka_unit_test(host_labels_are_allowed_and_capped),
+        cmocka_unit_test(targets_are_named_and_capped),
         cmocka_unit_test(requests_carry_their_host_however_they_are_cut),
         cmocka_unit_test(ignored_requests_are_counted_as_such_alone),
         cmocka_unit_test(rules_hold_from_the_first_request),

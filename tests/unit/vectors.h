@@ -200,6 +200,13 @@ static const struct vector vectors[] = {
     {"as_a_client",
      {"<GET /c?x HTTP/1.1\r\nHost: y\r\n\r\n", ">HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
       "<POST /d HTTP/1.1\r\nContent-Length: 1\r\n\r\nx", ">HTTP/1.1 500 No\r\n\r\nuntil close", "E", "X"},
-     "client GET /c 200\nclient POST /d 500\n"},
+     "client POST /d 500\nclient of y GET /c 200\n"},
+    {"as_a_client_of_several",
+     {"<GET /a HTTP/1.1\r\nX: y\r\nHOST:  Pay.Example.COM:8080 \r\n\r\n", ">HTTP/1.1 204 \r\n\r\n",
+      "<GET http://abs.example:80/b HTTP/1.1\r\nHost: other\r\n\r\n", ">HTTP/1.1 204 \r\n\r\n",
+      "<CONNECT tls.example.:443 HTTP/1.1\r\nHost: proxy\r\n\r\n", ">HTTP/1.1 200 \r\n\r\n", "<\x16\x03", "E", "X"},
+     "client of abs.example GET /b 204\nclient of pay.example.com:8080 GET /a 204\nclient of tls.example CONNECT * "
+     "200\n"
+     "client stream 200\n"},
     {"as_a_client_left_alone", {"<GET /c HTTP/1.1\r\n\r\n", "E", "X"}, "client abort GET /c server_closed\n"},
 };
