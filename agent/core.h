@@ -124,6 +124,7 @@ struct tb_core {
     bool is_foreign; /* this process is in another pid namespace than the region's maker */
     uint64_t
         unobservable; /* bits for the owner slot, whenever this process has one (unobservable.def); kept over forks */
+    uint32_t is_tls_followed;  /* what a TLS library of this process decrypts is seen: TLS on a socket is no loss */
     uint32_t fork_generation;  /* raised on both sides of each fork that was seen */
     uint32_t birth_generation; /* fork_generation when this process was forked (or its exec failed); 0 = neither */
 

@@ -178,6 +178,12 @@ void tb_conn_open(struct tb_conn *c)
     tb_zero(c, sizeof(*c));
 }
 
+void tb_conn_open_as(struct tb_conn *c, uint8_t role)
+{
+    tb_conn_open(c);
+    c->role = role;
+}
+
 void tb_exchange_shutdown(struct tb_core *core, struct tb_conn *c, enum tb_direction direction)
 {
     struct call call = {.core = core, .c = c};
@@ -267,6 +273,13 @@ bool tb_exchange_close(struct tb_core *core, struct tb_conn *c, enum tb_close_ho
     tb_queue_free(core, c);
     ignore(&call);
     return true;
+}
+
+/* The role and the try-flags stay: they tell a thread that was overtaken by the close that there is nothing here. */
+void tb_conn_wipe(struct tb_conn *c)
+{
+    const struct tb_conn nothing = {.role = ROLE_GIVEN_UP, .request_busy = 1, .response_busy = 1};
+    *c = nothing;
 }
 
 bool tb_exchange_is_open(const struct tb_conn *c)

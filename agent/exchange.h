@@ -40,6 +40,9 @@ void tb_exchange_select(enum tb_simd simd);
 /* tb_conn_open - a new stream. @c is memory of any content. No system call. */
 void tb_conn_open(struct tb_conn *c);
 
+/* tb_conn_open_as - the same where the role is known (enum tb_role), so that the first bytes do not decide it. */
+void tb_conn_open_as(struct tb_conn *c, uint8_t role);
+
 /*
  * tb_exchange_io - @total bytes crossed in @direction, in @count ranges (a struct iovec array; the ranges may hold more
  * than @total). A range with a NULL pointer has only a length. Called after the real call succeeded. @total 0 with
@@ -73,6 +76,9 @@ void tb_exchange_shutdown(struct tb_core *core, struct tb_conn *c, enum tb_direc
  * be given to another connection).
  */
 bool tb_exchange_close(struct tb_core *core, struct tb_conn *c, enum tb_close_how how);
+
+/* tb_conn_wipe - after tb_exchange_close: nothing of what the stream carried stays in @c. */
+void tb_conn_wipe(struct tb_conn *c);
 
 /* tb_exchange_is_open - a request is partly received or unanswered, or a response unfinished: close needs care. */
 bool tb_exchange_is_open(const struct tb_conn *c);

@@ -106,7 +106,7 @@ static void response_bad(struct call *call)
     if (c->request_flags & REQUEST_HTTP2)
         give_up(call, TB_COUNTER_GIVEUP_HTTP2);
     else if (c->request_flags & REQUEST_IS_TLS)
-        give_up(call, TB_COUNTER_GIVEUP_TLS);
+        give_up(call, tb_load_relaxed(&call->core->is_tls_followed) ? TB_COUNTER_TLS_SOCKETS : TB_COUNTER_GIVEUP_TLS);
     else if (c->request_flags & REQUEST_COUNTED)
         give_up(call, TB_COUNTER_GIVEUP_NOT_HTTP);
     else

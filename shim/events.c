@@ -12,6 +12,7 @@
 #include "raw.h"
 #include "resolve.h"
 #include "streams.h"
+#include "tls_slots.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -102,6 +103,13 @@ static bool looks_http(const struct tb_bytes *ranges, size_t count, size_t total
     return tb_exchange_looks_http(tb_bytes(ranges->ptr, ranges->len < total ? ranges->len : total));
 }
 
+/* A handshake record of TLS (RFC 8446, section 5.1): whose library decrypts it? */
+static void look_for_tls(const struct tb_bytes *ranges, size_t count, size_t total)
+{
+    if (count && total >= 2 && ranges->len >= 2 && ranges->ptr && ranges->ptr[0] == 0x16 && ranges->ptr[1] == 3)
+        tb_tls_look();
+}
+
 /* Bytes on a number of unseen birth. Returns its word when it was taken up now. */
 static uint64_t take_up(int fd, const struct tb_bytes *ranges, size_t count, size_t total)
 {
@@ -168,6 +176,8 @@ static uint64_t prove_client(uint64_t *slot, uint64_t word, const struct tb_byte
 static uint64_t reach_conn(int fd, uint64_t before, const struct tb_bytes *ranges, size_t count, size_t total)
 {
     uint64_t word = tb_fd_word(fd);
+    if (tb_fd_state(word) != TB_FD_CONN)
+        look_for_tls(ranges, count, total);
     if (tb_fd_state(before) == TB_FD_UNKNOWN) {
         if (tb_fd_state(word) == TB_FD_UNKNOWN)
             word = take_up(fd, ranges, count, total);
@@ -362,8 +372,8 @@ void tb_on_accept(int listener, int fd)
 
 void tb_on_listen(int fd, int ret)
 {
-    if (ret == 0 && tb_wake() && tb_fd_state(tb_fd_word(fd)) != TB_FD_IGNORED)
-        tb_process_region();
+    if (ret == 0 && tb_wake() && tb_fd_state(tb_fd_word(fd)) != TB_FD_IGNORED && tb_process_region())
+        tb_tls_look();
 }
 
 void tb_on_connect(int fd, int ret)

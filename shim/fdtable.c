@@ -38,8 +38,7 @@ uint64_t *tb_fd_high_slot(uint32_t fd)
     return leaf ? &leaf[fd % TB_FD_PER_LEAF] : NULL;
 }
 
-/* Maps @len bytes and publishes them in *@at; when another thread was first, its mapping stays and ours goes. */
-static void *map_once(void **at, size_t len)
+void *tb_map_once(void **at, size_t len)
 {
     long got = tb_core.env.syscall(SYS_mmap, 0, (long)len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (got < 0 && got > -4096)
@@ -65,7 +64,8 @@ uint64_t *tb_fd_slot_make(int fd)
         return NULL;
     uint64_t *slot = tb_fd_slot(fd);
     if (TB_UNLIKELY(!slot)) {
-        uint64_t *leaf = map_once((void **)&leaves[(uint32_t)fd / TB_FD_PER_LEAF], TB_FD_PER_LEAF * sizeof(uint64_t));
+        uint64_t *leaf =
+            tb_map_once((void **)&leaves[(uint32_t)fd / TB_FD_PER_LEAF], TB_FD_PER_LEAF * sizeof(uint64_t));
         if (!leaf)
             return NULL;
         slot = &leaf[(uint32_t)fd % TB_FD_PER_LEAF];
@@ -130,7 +130,7 @@ struct tb_conn *tb_conn_alloc(void)
         if (at >= TB_CHUNKS)
             return NULL;
         chunk = at ? tb_load_acquire(&chunks[at]) : first_chunk;
-        if (!chunk && !(chunk = map_once((void **)&chunks[at], CHUNK_BYTES)))
+        if (!chunk && !(chunk = tb_map_once((void **)&chunks[at], CHUNK_BYTES)))
             return NULL;
     } while (!tb_cas_relaxed(&fresh, &n, n + 1));
     return (struct tb_conn *)(void *)(chunk + n % TB_CHUNK_CONNS * TB_CONN_BYTES);

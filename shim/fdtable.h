@@ -91,6 +91,12 @@ uint32_t tb_fd_limit(void);
 bool tb_fd_has_other(const uint64_t *slot, const struct tb_conn *conn);
 
 /*
+ * tb_map_once - memory of @len zeroes that stays, published in *@at; when another thread was first, its mapping is
+ * returned and ours goes. NULL: none to be had. Up to three system calls. Context: any.
+ */
+void *tb_map_once(void **at, size_t len);
+
+/*
  * tb_conn_alloc - memory for a connection, uninitialised. NULL when the bound is reached or no memory can be mapped.
  * Lock-free; signal-safe. Freed ones are reused first.
  */

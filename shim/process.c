@@ -26,6 +26,8 @@
 #include "resolve.h"
 #include "select.h"
 #include "streams.h"
+#include "tls.h"
+#include "tls_slots.h"
 
 #ifndef MADV_WIPEONFORK
 #define MADV_WIPEONFORK 18
@@ -293,6 +295,7 @@ void tb_process_forked(void)
 {
     tb_store_relaxed(tb_fork_word, 1);
     tb_core_forked(&tb_core, own_pid());
+    tb_tls_forked();
     if (!tb_core.base)
         tb_store_relaxed(&region_started, 0); /* it was a thread of the parent, which is not here, that makes it */
 }
@@ -333,6 +336,7 @@ void tb_process_before_exec(void)
     if (!tb_load_relaxed(&tb_awake) || !tb_core.base || tb_process_is_other())
         return;
     tb_fds_close_all(true);
+    tb_tls_close_all();
     tb_owner_release(&tb_core); /* the next program has the same pid; when exec fails it is claimed anew */
 }
 
@@ -342,6 +346,7 @@ void tb_process_before_exit(void)
         return;
     tb_store_relaxed(&is_inert, 1);
     tb_fds_close_all(false);
+    tb_tls_close_all();
     tb_owner_release(&tb_core);
     tb_store_release(&tb_awake, 0);
 }

@@ -6,6 +6,7 @@
  */
 #include "resolve.h"
 
+#include "../agent/atomics.h"
 #include "raw.h"
 
 #define FUNCTIONS (1u << STT_FUNC | 1u << STT_GNU_IFUNC | 1u << STT_NOTYPE)
@@ -156,6 +157,55 @@ static void *find(uintptr_t base, const ElfW(Dyn) * dyn, const char *name, unsig
     return (void *)address;
 }
 
+#ifdef __aarch64__
+enum { JUMP_SLOT = R_AARCH64_JUMP_SLOT, GLOB_DAT = R_AARCH64_GLOB_DAT };
+#else
+enum { JUMP_SLOT = R_X86_64_JUMP_SLOT, GLOB_DAT = R_X86_64_GLOB_DAT };
+#endif
+
+static void each_import(const struct tables *t, uintptr_t base, struct tb_bytes table, tb_elf_import_fn *visit,
+                        void *arg)
+{
+    const ElfW(Rela) *r = (const void *)table.ptr;
+    for (size_t i = 0; i < table.len / sizeof(*r); i++) {
+        unsigned type = ELF64_R_TYPE(r[i].r_info);
+        const ElfW(Sym) *s = &t->symbols[ELF64_R_SYM(r[i].r_info)];
+        if ((type == JUMP_SLOT || type == GLOB_DAT) && !r[i].r_addend && s->st_shndx == SHN_UNDEF)
+            visit(arg, t->strings + s->st_name, (void **)(base + r[i].r_offset));
+    }
+}
+
+void tb_elf_imports(uintptr_t base, const ElfW(Dyn) * dyn, tb_elf_import_fn *visit, void *arg)
+{
+    struct tables t = find_tables(base, dyn);
+    struct tb_bytes calls = {NULL, 0}, others = {NULL, 0};
+    for (const ElfW(Dyn) *d = dyn; d->d_tag != DT_NULL; d++) {
+        if (d->d_tag == DT_JMPREL)
+            calls.ptr = at(base, dyn, d->d_un.d_ptr);
+        else if (d->d_tag == DT_PLTRELSZ)
+            calls.len = d->d_un.d_val;
+        else if (d->d_tag == DT_RELA)
+            others.ptr = at(base, dyn, d->d_un.d_ptr);
+        else if (d->d_tag == DT_RELASZ)
+            others.len = d->d_un.d_val;
+    }
+    if (!t.symbols || !t.strings)
+        return;
+    if (calls.ptr)
+        each_import(&t, base, calls, visit, arg);
+    if (others.ptr)
+        each_import(&t, base, others, visit, arg);
+}
+
+bool tb_elf_needs(uintptr_t base, const ElfW(Dyn) * dyn, const ElfW(Dyn) * library, uintptr_t library_base)
+{
+    struct tables t = find_tables(base, dyn), l = find_tables(library_base, library);
+    for (const ElfW(Dyn) *d = dyn; t.strings && l.strings && l.name && d->d_tag != DT_NULL; d++)
+        if (d->d_tag == DT_NEEDED && same_name(t.strings + d->d_un.d_val, l.strings + l.name))
+            return true;
+    return false;
+}
+
 void *tb_elf_symbol(uintptr_t base, const ElfW(Dyn) * dyn, const char *name)
 {
     return find(base, dyn, name, FUNCTIONS);
@@ -188,23 +238,23 @@ const ElfW(Dyn) * tb_elf_dynamic(uintptr_t ehdr, uintptr_t *ret_base)
 }
 
 /* The list by the executable's DT_DEBUG, or by what a loader calls it: glibc's is the struct, musl's points at it. */
-static struct link_map *list_of(uintptr_t base, const ElfW(Dyn) * dyn)
+static const struct r_debug *list_of(uintptr_t base, const ElfW(Dyn) * dyn)
 {
     for (const ElfW(Dyn) *d = dyn; d && d->d_tag != DT_NULL; d++)
         if (d->d_tag == DT_DEBUG && d->d_un.d_ptr)
-            return ((struct r_debug *)d->d_un.d_ptr)->r_map;
+            return (const struct r_debug *)d->d_un.d_ptr;
     const struct r_debug *glibc = dyn ? find(base, dyn, "_r_debug", 1u << STT_OBJECT) : NULL;
     struct r_debug *const *musl = dyn ? find(base, dyn, "_dl_debug_addr", 1u << STT_OBJECT) : NULL;
     if (glibc)
-        return glibc->r_map;
-    return musl && *musl ? (*musl)->r_map : NULL;
+        return glibc;
+    return musl ? *musl : NULL;
 }
 
 /*
  * AT_PHDR is the executable's, or the loader's when it was itself run as a program; the loader has no PT_PHDR, but its
  * ELF header begins the same page. AT_BASE is the loader.
  */
-static struct link_map *loaded_objects(void)
+static const struct r_debug *loaders_list(void)
 {
     uintptr_t ph = tb_auxval(AT_PHDR), loader = tb_auxval(AT_BASE), base = 0;
     const unsigned long page = tb_auxval(AT_PAGESZ);
@@ -215,7 +265,7 @@ static struct link_map *loaded_objects(void)
     if (!dyn && (uintptr_t)image + sizeof(*image) <= ph && tb_equal(image->e_ident, ELFMAG, SELFMAG) &&
         (uintptr_t)image + image->e_phoff == ph)
         dyn = tb_elf_dynamic((uintptr_t)image, &base);
-    struct link_map *list = list_of(base, dyn);
+    const struct r_debug *list = list_of(base, dyn);
     if (!list && loader) {
         dyn = tb_elf_dynamic(loader, &base);
         list = list_of(base, dyn);
@@ -223,16 +273,27 @@ static struct link_map *loaded_objects(void)
     return list;
 }
 
+static const struct r_debug *loader_list;
 static struct link_map *objects; /* the list's head stays for the life of the process */
 
 static struct link_map *own_object(void)
 {
-    if (!objects)
-        objects = loaded_objects();
+    if (!objects && (loader_list = loaders_list()))
+        objects = loader_list->r_map;
     struct link_map *own = objects;
     for (int n = 0; own && own->l_ld != _DYNAMIC && n < OBJECTS_MAX; n++)
         own = own->l_next;
     return own && own->l_ld == _DYNAMIC ? own : NULL;
+}
+
+bool tb_resolve_is_changing(void)
+{
+    return !loader_list || tb_load_acquire(&loader_list->r_state) != RT_CONSISTENT;
+}
+
+const struct link_map *tb_resolve_objects(void)
+{
+    return own_object() ? objects : NULL;
 }
 
 /* By the name in the object, which a copy under another file name still has. */

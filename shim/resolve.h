@@ -27,6 +27,16 @@ unsigned long tb_auxval(unsigned long type);
  */
 void *tb_elf_symbol(uintptr_t base, const ElfW(Dyn) * dyn, const char *name);
 
+/*
+ * tb_elf_imports - calls @visit for each word through which the object calls a function of another, or takes its
+ * address: JUMP_SLOT and GLOB_DAT relocations of symbols that it does not define itself.
+ */
+typedef void tb_elf_import_fn(void *arg, const char *name, void **word);
+void tb_elf_imports(uintptr_t base, const ElfW(Dyn) * dyn, tb_elf_import_fn *visit, void *arg);
+
+/* tb_elf_needs - does the object name the other one (by its DT_SONAME) among those that it needs? */
+bool tb_elf_needs(uintptr_t base, const ElfW(Dyn) * dyn, const ElfW(Dyn) * library, uintptr_t library_base);
+
 /* tb_elf_dynamic - base and dynamic section from program headers; NULL when there is none. */
 const ElfW(Dyn) * tb_elf_dynamic(uintptr_t ehdr, uintptr_t *ret_base);
 
@@ -36,6 +46,15 @@ const ElfW(Dyn) * tb_elf_dynamic(uintptr_t ehdr, uintptr_t *ret_base);
  * message for the host's dlerror().
  */
 void *tb_resolve_next(const char *name);
+
+/*
+ * tb_resolve_objects - the loader's own list, from the executable on; NULL when it cannot be found. No lock is taken:
+ * it may be walked only while tb_resolve_is_changing() says no.
+ */
+const struct link_map *tb_resolve_objects(void);
+
+/* tb_resolve_is_changing - is the loader adding or removing objects at this moment? True also when nobody can tell. */
+bool tb_resolve_is_changing(void);
 
 /*
  * tb_resolve_object - the same for data: the definition that the libraries themselves use.
