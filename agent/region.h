@@ -22,6 +22,7 @@ enum tb_inert {
     TB_INERT_NOT_TMPFS,     /* a disk file system (write-back stalls the host) and not forced */
     TB_INERT_LOCK_LOST,     /* the file system drops flock at close (overlayfs) */
     TB_INERT_FULL,          /* no room for the first pages */
+    TB_INERT_QUOTA,         /* as many files in the directory as its quota allows */
     TB_INERT_LIMIT,         /* RLIMIT_FSIZE or RLIMIT_AS leave no room */
     TB_INERT_SYSCALL        /* a needed call failed otherwise */
 };
@@ -37,12 +38,18 @@ struct tb_identity {
     uint32_t series_limit; /* 0 = TB_SERIES_LIMIT */
     const char *rules;     /* TICKBIRD_RULES: bundle of compiled rules; NULL or "" = the one in the directory, if any */
     int allow_disk;        /* TICKBIRD_DIR_FORCE: accept a file system that is not tmpfs */
+    uint32_t quota_mib;    /* TICKBIRD_DIR_QUOTA (place.h); 0 = none */
+    bool is_server;        /* it listens: its own name while there is room at all */
 };
+
+/* What programs are counted as that do not listen, once the directory is half as full as its quota allows. */
+#define TB_SERVICE_OTHER "_other"
 
 /*
  * tb_region_open - adopt a dead region of this uid, service and layout in @dir, or make one, and map it into @core.
  *
  * @dir  absolute path, or NULL for the defaults (/dev/shm/tickbird, then /dev/shm/tickbird-UID made 0700)
+ * @id   whose; the region's may be TB_SERVICE_OTHER instead (counted)
  *
  * Returns 0 with core->base and all section pointers set, or -errno with *ret_why set; then nothing is left behind: no
  * fd, no file, no mapping. No fd is kept in either case. Context: not async-signal-safe by contract of the caller (one

@@ -10,8 +10,9 @@
  * - adopted: LOCK_EX proves that all owners are gone; cleaning happens under it. Going from LOCK_EX to LOCK_SH is not
  *   atomic in Linux, so the state is looked at again under LOCK_SH, under which no folder can work.
  */
-#include "marker.h"
 #include "bound_sets.h"
+#include "marker.h"
+#include "place.h"
 #include "region.h"
 #include "region_private.h"
 #include "rules.h"
@@ -19,10 +20,8 @@
 
 /* The kernel's own headers: their structs are what the system calls fill. */
 #include <asm/stat.h>
-#include <asm/statfs.h>
 #include <linux/falloc.h>
 #include <linux/fcntl.h>
-#include <linux/magic.h>
 #include <linux/mman.h>
 
 #ifndef AT_EMPTY_PATH
@@ -31,8 +30,6 @@
 #define RENAME_NO_REPLACE 1
 #define MODE_TYPE 0170000u
 #define MODE_FILE 0100000u
-#define MODE_STICKY 01000u
-#define MODE_OTHERS_WRITE 0002u
 
 /* Files of one uid and service that are tried: so many programs of one service may run at once. */
 #define FILES_MAX 256u
@@ -41,9 +38,9 @@
 struct opening {
     struct tb_core *core;
     const struct tb_identity *id;
+    struct tb_identity shared; /* what @id points at when programs are counted together */
     uint32_t uid;
-    int dir; /* O_PATH descriptor of the directory */
-    uint32_t dir_uid;
+    struct tb_place place;
     bool is_off;  /* a marker of another directory says so */
     uint8_t *map; /* the region while it is being prepared */
     uint64_t pidns;
@@ -113,55 +110,7 @@ static int fail(struct opening *o, enum tb_inert why, long error)
 
 static int fail_from(struct opening *o, long error)
 {
-    return fail(o, error == -ENOSPC || error == -EDQUOT ? TB_INERT_FULL : TB_INERT_SYSCALL, error);
-}
-
-/* ---- the directory ---- */
-
-static int check_dir(struct opening *o, const char *path)
-{
-    struct stat st;
-    struct statfs fs;
-    long r = tb_syscall(o->core, SYS_newfstatat, o->dir, (long)"", (long)&st, AT_EMPTY_PATH, 0, 0);
-    if (r < 0)
-        return fail_from(o, r);
-    if ((st.st_uid != 0 && st.st_uid != o->uid) ||
-        (st.st_mode & (MODE_OTHERS_WRITE | MODE_STICKY)) == MODE_OTHERS_WRITE)
-        return fail(o, TB_INERT_BAD_DIRECTORY, -EPERM);
-    r = call3(o, SYS_fstatfs, o->dir, (long)&fs, 0);
-    if (r == -EBADF) /* O_PATH descriptors before Linux 3.12 */
-        r = call3(o, SYS_statfs, (long)path, (long)&fs, 0);
-    if (r < 0)
-        return fail_from(o, r);
-    if (fs.f_type != TMPFS_MAGIC && fs.f_type != RAMFS_MAGIC && !o->id->allow_disk)
-        return fail(o, TB_INERT_NOT_TMPFS, -ENOTSUP);
-    o->dir_uid = st.st_uid;
-    return 0;
-}
-
-/* O_PATH: the shared directory may be entered and written by everyone, but listed only by its group. */
-static int open_dir(struct opening *o, const char *path, bool may_make)
-{
-    long flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-    long fd = tb_syscall(o->core, SYS_openat, AT_FDCWD, (long)path, flags, 0, 0, 0);
-    if (fd == -ENOENT && may_make) {
-        if (call3(o, SYS_mkdirat, AT_FDCWD, (long)path, 0700) == 0)
-            (void)call3(o, SYS_fchmodat, AT_FDCWD, (long)path, 0700); /* whatever the umask */
-        fd = tb_syscall(o->core, SYS_openat, AT_FDCWD, (long)path, flags, 0, 0, 0);
-    }
-    if (fd == -ENOTDIR || fd == -ELOOP)
-        return fail(o, TB_INERT_BAD_DIRECTORY, fd);
-    if (fd == -ENOENT || fd == -EACCES || fd == -EROFS)
-        return fail(o, TB_INERT_NO_DIRECTORY, fd);
-    if (fd < 0)
-        return fail_from(o, fd);
-    o->dir = (int)fd;
-    int r = check_dir(o, path);
-    if (r) {
-        close_fd(o, fd);
-        o->dir = -1;
-    }
-    return r;
+    return fail(o, tb_region_inert(error), error);
 }
 
 /* ---- the file ---- */
@@ -169,12 +118,12 @@ static int open_dir(struct opening *o, const char *path, bool may_make)
 static long open_file(const struct opening *o, long flags)
 {
     flags |= O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
-    return tb_syscall(o->core, SYS_openat, o->dir, (long)o->name, flags, 0600, 0, 0);
+    return tb_syscall(o->core, SYS_openat, o->place.fd, (long)o->name, flags, 0600, 0, 0);
 }
 
 static void unlink_file(const struct opening *o)
 {
-    (void)call3(o, SYS_unlinkat, o->dir, (long)o->name, 0);
+    (void)call3(o, SYS_unlinkat, o->place.fd, (long)o->name, 0);
 }
 
 /*
@@ -203,7 +152,7 @@ static void unmap_file(struct opening *o)
 static void look_for_squatter(struct opening *o)
 {
     struct stat st;
-    if (tb_syscall(o->core, SYS_newfstatat, o->dir, (long)o->name, (long)&st, AT_SYMLINK_NOFOLLOW, 0, 0) == 0)
+    if (tb_syscall(o->core, SYS_newfstatat, o->place.fd, (long)o->name, (long)&st, AT_SYMLINK_NOFOLLOW, 0, 0) == 0)
         o->has_squatter |= st.st_uid != o->uid;
 }
 
@@ -212,7 +161,7 @@ static bool is_named(const struct opening *o, long fd)
 {
     struct stat st, named;
     if (tb_syscall(o->core, SYS_newfstatat, fd, (long)"", (long)&st, AT_EMPTY_PATH, 0, 0) < 0 ||
-        tb_syscall(o->core, SYS_newfstatat, o->dir, (long)o->name, (long)&named, AT_SYMLINK_NOFOLLOW, 0, 0) < 0)
+        tb_syscall(o->core, SYS_newfstatat, o->place.fd, (long)o->name, (long)&named, AT_SYMLINK_NOFOLLOW, 0, 0) < 0)
         return false;
     return (st.st_mode & MODE_TYPE) == MODE_FILE && st.st_uid == o->uid && st.st_size == TB_REGION_BYTES &&
            st.st_nlink > 0 && st.st_ino == named.st_ino && st.st_dev == named.st_dev;
@@ -274,7 +223,7 @@ static int punch(const struct opening *o, long fd, uint64_t offset, uint64_t len
 
 static void load_rules(struct opening *o)
 {
-    o->has_bad_rules = !tb_rules_load(o->core, o->map, o->id->service, o->id->rules, o->dir, o->uid);
+    o->has_bad_rules = !tb_rules_load(o->core, o->map, o->id->service, o->id->rules, o->place.fd, o->uid);
 }
 
 /* Under LOCK_EX: nobody is in flight, the identity is ours, a FREE region lives again. */
@@ -340,12 +289,12 @@ static int give_name(struct opening *o, const char *temporary, uint32_t number)
 {
     for (uint32_t tries = 0; tries < FILES_MAX && (number < FILES_MAX || o->has_squatter); number++, tries++) {
         set_name(o, number);
-        long r =
-            tb_syscall(o->core, SYS_renameat2, o->dir, (long)temporary, o->dir, (long)o->name, RENAME_NO_REPLACE, 0);
+        long r = tb_syscall(o->core, SYS_renameat2, o->place.fd, (long)temporary, o->place.fd, (long)o->name,
+                            RENAME_NO_REPLACE, 0);
         if (r == -EINVAL || r == -ENOSYS) { /* an older kernel or file system: a link does not replace either */
-            r = tb_syscall(o->core, SYS_linkat, o->dir, (long)temporary, o->dir, (long)o->name, 0, 0);
+            r = tb_syscall(o->core, SYS_linkat, o->place.fd, (long)temporary, o->place.fd, (long)o->name, 0, 0);
             if (r == 0)
-                (void)call3(o, SYS_unlinkat, o->dir, (long)temporary, 0);
+                (void)call3(o, SYS_unlinkat, o->place.fd, (long)temporary, 0);
         }
         if (r != -EEXIST)
             return r < 0 ? fail_from(o, r) : 0;
@@ -380,6 +329,8 @@ static int prepare(struct opening *o, long fd, uint64_t region_id)
 static int make(struct opening *o, uint32_t number)
 {
     char temporary[NAME_BYTES];
+    if (o->place.files >= tb_place_files_max(o->id->quota_mib))
+        return fail(o, TB_INERT_QUOTA, -EDQUOT);
     uint64_t region_id = tb_region_random_id(o->core, o->realtime_ns);
     put_hex(put_text(put_decimal(put_text(temporary, ".tb1-"), o->uid), "-"), region_id);
     tb_copy(o->name, temporary, NAME_BYTES);
@@ -412,7 +363,7 @@ static void follow_marker(const struct opening *o)
     struct tb_rules_head *rules = (struct tb_rules_head *)(void *)(o->map + TB_OFF_RULES);
     bool is_stored = false;
     for (int tries = 0; tries < 4; tries++) {
-        bool is_off = o->is_off || tb_marker_is_set(o->core, o->dir, o->dir_uid, o->id->service);
+        bool is_off = o->is_off || tb_marker_is_set(o->core, o->place.fd, o->place.owner, o->id->service);
         if (is_off == is_stored)
             return;
         tb_store_release(&rules->off, is_off);
@@ -420,40 +371,71 @@ static void follow_marker(const struct opening *o)
     }
 }
 
-static int open_in(struct opening *o, const char *path, bool may_make)
+/* Adopts the first dead region of the service. -ENOENT: there is none, and the name of *ret_number is free. */
+static int adopt(struct opening *o, uint32_t *ret_number)
 {
-    int r = open_dir(o, path, may_make);
-    if (r)
-        return r;
+    int r = -EBUSY;
     uint32_t number = 0;
-    r = -EBUSY;
     for (; number < FILES_MAX && r != 0 && r != -ENOENT; number++) {
         set_name(o, number);
         r = try_adopt(o);
         if (r == 0 && (r = probe_lock(o)) != 0) {
             unmap_file(o);
-            break;
+            return r;
         }
         if (r != 0 && r != -ENOENT)
             look_for_squatter(o);
-        if (r == -EMFILE || r == -ENFILE || r == -ENOMEM || r == -ENOSYS) {
-            r = fail(o, TB_INERT_SYSCALL, r);
-            break;
-        }
+        if (r == -EMFILE || r == -ENFILE || r == -ENOMEM || r == -ENOSYS)
+            return fail(o, TB_INERT_SYSCALL, r);
     }
+    if (r == 0 || r == -ENOENT) {
+        *ret_number = number - 1;
+        return r;
+    }
+    if (!o->has_squatter)
+        return fail(o, TB_INERT_SYSCALL, r);
+    *ret_number =
+        FILES_MAX + (uint32_t)(tb_region_random_id(o->core, o->realtime_ns) >> 33); /* cannot be taken before */
+    return -ENOENT;
+}
+
+/*
+ * Names that never come again would fill the directory where no exporter removes their files. So from half of what may
+ * be there on, programs that do not listen are counted together, under a name whose dead regions the next one adopts.
+ */
+static bool is_crowded(const struct opening *o)
+{
+    return !o->id->is_server && o->place.files >= tb_place_files_max(o->id->quota_mib) / 2;
+}
+
+/* One that is switched off under its own name has no region to say so, and must not switch the others off. */
+static int share(struct opening *o)
+{
+    if (tb_marker_is_set(o->core, o->place.fd, o->place.owner, o->id->service))
+        return fail(o, TB_INERT_QUOTA, -EDQUOT);
+    o->shared = *o->id;
+    o->shared.service = TB_SERVICE_OTHER;
+    o->id = &o->shared;
+    return 0;
+}
+
+static int open_in(struct opening *o, const char *path, bool may_make)
+{
+    int r = tb_place_open(o->core, path, may_make, o->id, o->uid, &o->place, &o->why);
+    if (r)
+        return r;
+    uint32_t number = 0;
+    r = adopt(o, &number);
+    if (r == -ENOENT && is_crowded(o) && (r = share(o)) == 0)
+        r = adopt(o, &number);
     if (r == -ENOENT)
-        r = make(o, number - 1);
-    else if (r != 0 && o->has_squatter && number == FILES_MAX)
-        r = make(o, FILES_MAX + (uint32_t)(tb_region_random_id(o->core, o->realtime_ns) >>
-                                           33)); /* one that cannot be taken in advance */
-    else if (r == -EBUSY)
-        o->why = TB_INERT_SYSCALL;
+        r = make(o, number);
     if (r == 0)
         follow_marker(o);
     else
-        o->is_off = tb_marker_is_set(o->core, o->dir, o->dir_uid, o->id->service);
-    close_fd(o, o->dir);
-    o->dir = -1;
+        o->is_off = tb_marker_is_set(o->core, o->place.fd, o->place.owner, o->id->service);
+    close_fd(o, o->place.fd);
+    o->place.fd = -1;
     return r;
 }
 
@@ -470,7 +452,7 @@ static int open_default(struct opening *o)
 
 int tb_region_open(struct tb_core *core, const char *dir, const struct tb_identity *id, enum tb_inert *ret_why)
 {
-    struct opening o = {.core = core, .id = id, .dir = -1, .why = TB_INERT_SYSCALL};
+    struct opening o = {.core = core, .id = id, .place.fd = -1, .why = TB_INERT_SYSCALL};
     long uid = call3(&o, SYS_geteuid, 0, 0, 0);
     if (uid < 0 && uid > -4096) {
         *ret_why = TB_INERT_SYSCALL;
@@ -498,5 +480,7 @@ int tb_region_open(struct tb_core *core, const char *dir, const struct tb_identi
     (void)tb_owner_claim(core);
     if (o.has_bad_rules)
         tb_count(core, TB_COUNTER_RULES_REFUSED);
+    if (o.id == &o.shared)
+        tb_count(core, TB_COUNTER_SERVICES_OVERFLOW);
     return 0;
 }

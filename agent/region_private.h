@@ -1,10 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the region's own files share: region.c, region_memory.c, region_file.c, region_host.c, owner.c. Nothing else
- * includes it. */
+/* What the region's own files share: region.c, region_memory.c, region_file.c, region_host.c, place.c, owner.c.
+ * Nothing else includes it. */
 #ifndef TB_REGION_PRIVATE_H
 #define TB_REGION_PRIVATE_H
 
 #include "region.h"
+
+#include <errno.h>
+
+/* tb_region_inert - what a failed system call means where nothing more is known about it. */
+static inline enum tb_inert tb_region_inert(long error)
+{
+    return error == -ENOSPC || error == -EDQUOT ? TB_INERT_FULL : TB_INERT_SYSCALL;
+}
 
 /* tb_region_set_identity - the strings and settings of a starting program; the maker's or adopter's. */
 void tb_region_set_identity(struct tb_region_header *header, const struct tb_identity *id);

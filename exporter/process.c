@@ -6,6 +6,7 @@
  * Entry point: tb_process_read.
  */
 #include "process.h"
+#include "agent/place.h"
 #include "agent/service_name.h"
 #include "boot.h"
 #include "buffer.h"
@@ -138,6 +139,8 @@ static void take_variable(struct tb_process *p, const char *entry)
         p->is_disabled = is_on(value);
     else if (IS("TICKBIRD_DIR_FORCE"))
         p->is_dir_forced = is_on(value);
+    else if (IS("TICKBIRD_DIR_QUOTA"))
+        p->dir_quota_mib = tb_place_quota(value);
     else if (IS("TICKBIRD_INCLUDE"))
         snprintf(p->include, sizeof(p->include), "%s", value);
     else if (IS("TICKBIRD_EXCLUDE"))
@@ -277,6 +280,7 @@ int tb_process_read(pid_t pid, const struct tb_process_known *known, struct tb_p
     read_status(ret_process);
     read_link(pid, "exe", ret_process->exe, sizeof(ret_process->exe));
     read_maps(ret_process);
+    ret_process->dir_quota_mib = TB_PLACE_QUOTA_MIB;
     read_environ(ret_process);
     read_auxv(ret_process);
     read_limits(ret_process);

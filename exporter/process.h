@@ -35,6 +35,7 @@ struct tb_process {
     char dir[PATH_MAX];     /* TICKBIRD_DIR, empty = default */
     bool is_disabled;       /* TICKBIRD_DISABLE */
     bool is_dir_forced;
+    uint32_t dir_quota_mib;               /* TICKBIRD_DIR_QUOTA; 0 = none */
     char include[TB_SELECT_LIST_MAX + 2]; /* TICKBIRD_INCLUDE; one byte more than may be */
     char exclude[TB_SELECT_LIST_MAX + 2];
     char select_file[PATH_MAX];   /* TICKBIRD_SELECT_FILE */

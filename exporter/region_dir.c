@@ -3,7 +3,7 @@
  * Mirrors the agent's choice of a region directory (agent/region.h) for `run`, which makes it, and for `doctor` and
  * the exporter, which explain it. The agent decides for itself; this only tells beforehand what it will find.
  *
- * Entry point: tb_region_dir_look; making it is shared_dir.c.
+ * Entry points: tb_region_dir_look, tb_region_dir_limit; making it is shared_dir.c.
  */
 #include "region_dir.h"
 
@@ -14,6 +14,8 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
+
+#include "agent/place.h"
 
 #define ROOM_NEEDED (64u << 10) /* bytes that a listening silent program may take */
 
@@ -40,6 +42,7 @@ static bool look_at(const char *root, const char *path, struct tb_region_dir *di
     dir->mode = st.st_mode;
     if (statfs(full, &fs) == 0) {
         dir->is_memory = fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC;
+        dir->files = fs.f_type == TMPFS_MAGIC ? tb_place_files((uint64_t)st.st_size) : 0;
         dir->free_bytes = (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize;
         /* A tmpfs without a size limit reports no blocks at all. */
         if (fs.f_blocks == 0)
@@ -111,4 +114,16 @@ void tb_region_dir_look(const char *root, const char *wanted, uid_t uid, bool fo
     ret_dir->free_bytes = parent.free_bytes;
     if (!ret_dir->is_fit && shared.exists)
         *ret_dir = shared;
+}
+
+void tb_region_dir_limit(struct tb_region_dir *dir, uint32_t quota_mib)
+{
+    char why[sizeof(dir->why)];
+    uint64_t most = tb_place_files_max(quota_mib);
+    if (!dir->is_fit || dir->files < most)
+        return;
+    snprintf(why, sizeof(why), "it holds %llu files, as many as TICKBIRD_DIR_QUOTA (%u MiB) allows",
+             (unsigned long long)dir->files, quota_mib);
+    refuse(dir, TB_DIR_OVER_QUOTA,
+           "run an exporter, which removes the files of ended programs, or raise TICKBIRD_DIR_QUOTA", why);
 }

@@ -15,7 +15,8 @@ enum tb_dir_fault {
     TB_DIR_FIT,
     TB_DIR_UNUSABLE, /* missing, not writable for the program's user, or not safe there */
     TB_DIR_ON_DISK,
-    TB_DIR_FULL
+    TB_DIR_FULL,
+    TB_DIR_OVER_QUOTA
 };
 
 struct tb_region_dir {
@@ -26,6 +27,7 @@ struct tb_region_dir {
     mode_t mode;
     bool is_memory; /* tmpfs or ramfs */
     uint64_t free_bytes;
+    uint64_t files; /* in it, where its file system says how many; else 0 */
     bool is_fit;
     enum tb_dir_fault fault;
     char why[256]; /* when not fit */
@@ -40,5 +42,12 @@ struct tb_region_dir {
  * @forced  TICKBIRD_DIR_FORCE: a disk file system is accepted
  */
 void tb_region_dir_look(const char *root, const char *wanted, uid_t uid, bool forced, struct tb_region_dir *ret_dir);
+
+/*
+ * tb_region_dir_limit - @dir, as tb_region_dir_look left it, is not fit when it holds as many files as a quota of
+ * @quota_mib (agent/place.h) allows. Of a program that has no region: one of an ended program of its name needs no
+ * file.
+ */
+void tb_region_dir_limit(struct tb_region_dir *dir, uint32_t quota_mib);
 
 #endif

@@ -112,6 +112,7 @@ static enum tb_unobserved judge_idle(const struct tb_process *p)
     if (p->fsize_limit < TB_REGION_BYTES)
         return TB_UNOBSERVED_LIMIT;
     tb_region_dir_look(tb_process_root(p, root), p->dir, p->uid, p->is_dir_forced, &dir);
+    tb_region_dir_limit(&dir, p->dir_quota_mib);
     switch (dir.fault) {
     case TB_DIR_UNUSABLE:
         return TB_UNOBSERVED_DIRECTORY;
@@ -119,6 +120,8 @@ static enum tb_unobserved judge_idle(const struct tb_process *p)
         return TB_UNOBSERVED_ON_DISK;
     case TB_DIR_FULL:
         return TB_UNOBSERVED_FULL;
+    case TB_DIR_OVER_QUOTA:
+        return TB_UNOBSERVED_QUOTA;
     case TB_DIR_FIT:
         break;
     }

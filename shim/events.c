@@ -70,7 +70,7 @@ static void birth(int fd, uint64_t state_and_flags)
 /* From born to connection. Returns the word, or 0 when there is no state to be had (then it is ignored). */
 static uint64_t promote(uint64_t *slot, uint64_t word)
 {
-    struct tb_conn *conn = tb_process_region() ? tb_conn_alloc() : NULL;
+    struct tb_conn *conn = tb_process_region(false) ? tb_conn_alloc() : NULL;
     if (!conn) {
         count_no_state();
         tb_cas_acq_rel(slot, &word, (word & ~TB_FD_STATE) | TB_FD_IGNORED);
@@ -364,7 +364,7 @@ void tb_on_accept(int listener, int fd)
     tb_process_check_birth();
     bool is_other_kind = tb_fd_state(tb_fd_word(listener)) == TB_FD_IGNORED;
     if (!is_other_kind)
-        tb_process_region();
+        tb_process_region(true);
     birth(fd, is_other_kind ? TB_FD_IGNORED : TB_FD_BORN);
     if (TB_UNLIKELY(fd <= 2)) /* the standard streams' */
         tb_streams_watch();
@@ -372,7 +372,7 @@ void tb_on_accept(int listener, int fd)
 
 void tb_on_listen(int fd, int ret)
 {
-    if (ret == 0 && tb_wake() && tb_fd_state(tb_fd_word(fd)) != TB_FD_IGNORED && tb_process_region())
+    if (ret == 0 && tb_wake() && tb_fd_state(tb_fd_word(fd)) != TB_FD_IGNORED && tb_process_region(true))
         tb_tls_look();
 }
 

@@ -6,6 +6,7 @@
  */
 #include "identity.h"
 
+#include "../agent/place.h"
 #include "../agent/service_name.h"
 #include "raw.h"
 #include "resolve.h"
@@ -56,6 +57,7 @@ static struct setting {
     {"TICKBIRD_INCLUDE", tb_settings.include, sizeof(tb_settings.include)},
     {"TICKBIRD_EXCLUDE", tb_settings.exclude, sizeof(tb_settings.exclude)},
     {"TICKBIRD_SELECT_FILE", tb_settings.select_file, sizeof(tb_settings.select_file)},
+    {"TICKBIRD_DIR_QUOTA", tb_settings.dir_quota, sizeof(tb_settings.dir_quota)},
 };
 
 static struct {
@@ -227,5 +229,6 @@ void tb_identity_read(const struct tb_core *core, struct tb_identity *ret)
                                 .command_hash = hash_bytes(text, len),
                                 .pidns_inode = has_ns ? st.st_ino : 0,
                                 .rules = tb_settings.rules,
-                                .allow_disk = tb_settings.is_disk_allowed};
+                                .allow_disk = tb_settings.is_disk_allowed,
+                                .quota_mib = tb_place_quota(tb_settings.dir_quota)};
 }

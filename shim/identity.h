@@ -20,6 +20,7 @@ struct tb_settings {
     char include[TB_SELECT_LIST_MAX + 2]; /* one byte more than may be, so that a longer one is noticed */
     char exclude[TB_SELECT_LIST_MAX + 2];
     char select_file[256]; /* "" = the one of the machine */
+    char dir_quota[12];    /* TICKBIRD_DIR_QUOTA */
     bool is_disabled;
     bool is_debug;
     bool is_disk_allowed;

@@ -82,6 +82,7 @@ static const char *inert_text(enum tb_inert why)
         [TB_INERT_NOT_TMPFS] = "the region directory is on a disk (TICKBIRD_DIR_FORCE=1 accepts it)",
         [TB_INERT_LOCK_LOST] = "the region directory's file system drops locks",
         [TB_INERT_FULL] = "the region directory is full",
+        [TB_INERT_QUOTA] = "the region directory holds as many files as TICKBIRD_DIR_QUOTA allows",
         [TB_INERT_LIMIT] = "the resource limits leave no room",
         [TB_INERT_SYSCALL] = "a system call failed",
     };
@@ -198,17 +199,18 @@ static void know_process(void)
     watch_forks();
 }
 
-static bool make_region(void)
+static bool make_region(bool is_server)
 {
     struct tb_identity identity;
     enum tb_inert why = TB_INERT_SYSCALL;
     know_process();
     tb_identity_read(&tb_core, &identity);
+    identity.is_server = is_server;
     if (tb_region_open(&tb_core, tb_settings.dir[0] ? tb_settings.dir : NULL, &identity, &why)) {
         become_inert("not recording: ", inert_text(why));
         return false;
     }
-    debug("recording as service ", identity.service);
+    debug("recording as service ", tb_core.header->service);
     return true;
 }
 
@@ -216,7 +218,7 @@ static bool make_region(void)
  * While the region is made descriptors are open for a moment. No signal is let in until they are closed: its handler
  * would see their numbers, and one that jumps away, or a cancellation, would leave them open for good.
  */
-bool tb_process_region_slow(void)
+bool tb_process_region_slow(bool is_server)
 {
     if (tb_load_relaxed(&is_inert) || tb_load_relaxed(&is_filtered) || tb_swap_acq_rel(&region_started, 1))
         return false;
@@ -224,7 +226,7 @@ bool tb_process_region_slow(void)
     bool is_blocked = TB_RAW4(SYS_rt_sigprocmask, SIG_BLOCK, &all, &before, sizeof(all)) == 0;
     bool is_made = false;
     if (tb_filter_permits())
-        is_made = make_region();
+        is_made = make_region(is_server);
     else
         become_inert("a system call filter kills what a region needs, or no child can be made to try", "");
     if (is_blocked)

@@ -26,11 +26,11 @@ static inline bool tb_wake(void)
 }
 
 /* tb_process_region - the region is there, made or adopted now if it was not. Called when the program shows that it
- * serves. */
-bool tb_process_region_slow(void);
-static inline bool tb_process_region(void)
+ * serves (@is_server: it listens or accepts), or that it speaks HTTP. */
+bool tb_process_region_slow(bool is_server);
+static inline bool tb_process_region(bool is_server)
 {
-    return TB_LIKELY(tb_load_acquire(&tb_core.base) != NULL) || tb_process_region_slow();
+    return TB_LIKELY(tb_load_acquire(&tb_core.base) != NULL) || tb_process_region_slow(is_server);
 }
 
 /* tb_is_socket - is descriptor @fd a socket of any kind? One system call. */

@@ -6,6 +6,7 @@
  * Exit codes: 0 observable, 1 not (or it cannot be told), 2 wrong usage or no such process; of a crash, 0 is that the
  * object has no part in it.
  */
+#include "agent/place.h"
 #include "cli.h"
 #include "crash.h"
 #include "finding.h"
@@ -107,6 +108,7 @@ static int doctor_program(char **argv, const struct tb_object *object)
     const char *name = argv[0];
     tb_verdict_program(name, object, &verdict);
     tb_region_dir_look("", getenv("TICKBIRD_DIR"), geteuid(), environment_says("TICKBIRD_DIR_FORCE"), &dir);
+    tb_region_dir_limit(&dir, tb_place_quota(getenv("TICKBIRD_DIR_QUOTA")));
     if (!verdict.obstacle)
         tb_selection_of_program(argv, verdict.program, verdict.binary, &selection);
 

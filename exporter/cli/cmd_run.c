@@ -312,6 +312,7 @@ const struct tb_verb tb_verb_run = {
     "  --include GLOB   observe only what one of these matches: the executable, or arg=GLOB an argument; repeatable\n"
     "  --exclude GLOB   leave alone what one of these matches; wins over --include; repeatable\n"
     "  --dir-force      accept a directory on a disk file system, whose write-back may stall the program\n"
+    "  --dir-quota MIB  the most that the files of the region directory may take, 3 for each; 0: no limit\n"
     "  --lib FILE       the object to preload; default: libtickbird.so beside this command, then the installed one\n"
     "  --strict         do not start a program that cannot be observed\n"
     "  --debug          the agent says on standard error what it does\n"

@@ -79,6 +79,7 @@ static void judge_idle(const struct tb_process *p, struct tb_finding *f)
     bool is_told = p->can_see_environ && p->has_environ;
     const char *wanted = is_told ? p->dir : getenv("TICKBIRD_DIR");
     tb_region_dir_look(tb_process_root(p, root), wanted, p->uid, p->is_dir_forced, &dir);
+    tb_region_dir_limit(&dir, p->dir_quota_mib);
     if (p->is_secure == 1)
         conclude(f, "does not record", "start it as the user that it belongs to",
                  "it runs with raised rights (AT_SECURE), where the agent does nothing");

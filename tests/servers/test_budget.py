@@ -36,18 +36,24 @@ def silent(test):
 
 
 def short_lived(test):
-    """What lives for a moment leaves no file each: as many as ran at once, whatever their number."""
+    """What lives for a moment leaves no file each: as many as ran at once, whatever their number; all are counted."""
     curl = harness.which("curl")
     address = serve(test, "server")
-    before = len(files(test))
+    before = {entry.name for entry in files(test)}
     env = test.env("client") | {"PATH": "/usr/bin"}
     def fetch(_):
         return subprocess.run([curl, "-s", "-o", "/dev/null", "--noproxy", "*", "http://%s:%d/hello" % address], env=env, check=False).returncode
-    for count, at_once in ((60, 1), (240, 4)):
+    for count, at_once in ((60, 1), (940, 8)):
         with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
             failed = sum(map(bool, pool.map(fetch, range(count))))
-        left = len(files(test)) - before
-        harness.report(not failed and 1 <= left <= at_once, f"{count}_programs_{at_once}_at_once_leave_that_many_files_at_most", f"{left} files, {failed} failed")
+        left = [entry for entry in files(test) if entry.name not in before]
+        harness.report(not failed and 1 <= len(left) <= at_once, f"{count}_programs_{at_once}_at_once_leave_that_many_files_at_most",
+                       f"{len(left)} files, {failed} failed")
+    size = taken(left)
+    harness.report(0 < size <= SILENT * len(left), "what_they_leave_is_small", f"{size} bytes in {len(left)} files")
+    test.start_exporter()
+    counted = test.scrape().total("tickbird_connections_total", service="client") # curl makes one for each request
+    harness.report(counted == 1000, "a_thousand_programs_are_counted", f"{counted:.0f}")
 
 
 harness.main_special({f.__name__: f for f in (silent, short_lived)})

@@ -119,8 +119,10 @@ def each_reason_of_an_idle_agent(test):
     cases = {"excluded": ({"TICKBIRD_EXCLUDE": unique("excluded")}, "TICKBIRD_EXCLUDE"),
              "directory_unwritable": ({"TICKBIRD_DIR": "/nonexistent"}, "does not exist"),
              "directory_on_disk": ({"TICKBIRD_DIR": "/proc"}, "disk"),
+             "quota": ({"TICKBIRD_DIR_QUOTA": "3"}, "as many as TICKBIRD_DIR_QUOTA (3 MiB) allows"),
              "not_loaded": ({"LD_PRELOAD": "/nonexistent/libtickbird.so"}, "does not exist")}
     started_as = {}
+    (test.region_dir / "one-file").touch() # what a quota of 3 MiB allows
     for reason, (env, words) in cases.items():
         program = build(test, "listen.c", unique(reason))
         started_as[reason] = (program, listener(test, program, env=env).pid, words)
@@ -131,8 +133,8 @@ def each_reason_of_an_idle_agent(test):
     started_as["file_size_limit"] = (limited, child.pid, "limit on file sizes")
     deleted = build(test, "listen.c", unique("deleted"))
     child = listener(test, deleted)
-    for name in os.listdir(test.region_dir):
-        os.unlink(test.region_dir / name)
+    for region in test.region_dir.glob("tb1-*"):
+        region.unlink()
     started_as["region_deleted"] = (deleted, child.pid, "was deleted")
     test.start_exporter()
     for reason, (program, pid, words) in started_as.items():
