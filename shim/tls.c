@@ -51,7 +51,7 @@ static struct tb_conn *begin(struct tb_tls_at at, struct tb_stream *s, struct tb
     uint64_t none = 0;
 
     at.library->ask(at.library, at.session, &about);
-    if (about.is_http2 && tb_process_region()) {
+    if (about.is_http2 && tb_process_region(false)) {
         tb_count(&tb_core, TB_COUNTER_GIVEUP_HTTP2);
         tb_store_release(&s->word, TB_FD_IGNORED);
         return NULL;
@@ -62,7 +62,7 @@ static struct tb_conn *begin(struct tb_tls_at at, struct tb_stream *s, struct tb
             tb_store_release(&s->word, TB_FD_IGNORED);
         return NULL;
     }
-    struct tb_conn *conn = tb_process_region() ? tb_conn_alloc() : NULL;
+    struct tb_conn *conn = tb_process_region(false) ? tb_conn_alloc() : NULL;
     if (!conn) {
         tb_count(&tb_core, TB_COUNTER_GIVEUP_NO_STATE);
         tb_store_release(&s->word, TB_FD_IGNORED);
