@@ -59,6 +59,8 @@ static inline uint64_t tb_thread_pointer(void)
 #define TB_ROUTE_CACHE 1024u /* whole paths whose route this process remembers */
 #define TB_CELL_CACHE 1024u  /* cells of series that this process remembers */
 #define TB_ROUTE_SETS 64u    /* routes whose bound set this process remembers */
+#define TB_CUSTOM_ROUTES 64u  /* routes of which it remembers what custom metrics are about them */
+#define TB_CUSTOM_SERIES 512u /* values of labels of custom metrics whose series it remembers */
 #define TB_PATH_BLOCKS 64u
 #define TB_QUEUE_BLOCKS 128u
 #define TB_QUEUE_PER_BLOCK 21u
@@ -157,6 +159,8 @@ struct tb_core {
     uint32_t measures;  /* TB_MEASURE_: what is recorded beside counts and durations of the default bounds */
     uint64_t chosen_ns; /* CLOCK_REALTIME since when the rules in force are; with TB_MEASURE_SETS */
     uint64_t route_sets[TB_ROUTE_SETS];
+    uint64_t custom_routes[TB_CUSTOM_ROUTES]; /* custom.c */
+    uint64_t custom_series[TB_CUSTOM_SERIES]; /* custom_labels.c */
     uint32_t sets_ready; /* bit per set that can be used; of the others no page is touched */
     struct tb_set sets[TB_SETS];
     struct tb_opened opened[TB_SHARDS * TB_INFLIGHT_PER_SHARD];

@@ -9,6 +9,7 @@
  * and says so. Fork story: exchange.c's; the cells are found under the shard of the process's own owner slot.
  */
 #include "cell_cache.h"
+#include "custom.h"
 #include "exchange_impl.h"
 #include "measures.h"
 #include "route_cache.h"
@@ -44,7 +45,10 @@ static __attribute__((noinline)) void finish_unknown_cell(struct tb_core *core, 
     if (key.route == TB_STR_UNMATCHED ||
         key.route == TB_STR_OTHER) /* not yet answered; past a cap: counted each time */
         return;
-    if (tb_load_relaxed(&core->measures) & TB_MEASURE_ROUTES && tb_measures_set(core, key.route) != key.bound_set)
+    uint32_t measures = tb_load_relaxed(&core->measures);
+    if (measures & TB_MEASURE_ROUTES && tb_measures_set(core, key.route) != key.bound_set)
+        return;
+    if (measures & TB_MEASURE_CUSTOM && tb_custom_counts(core, &key))
         return;
     if (tb_series_places(core, &key, cell, &record, &block))
         tb_cell_keep(core, tb_cell_key(base, core->shard, node, p.method, key.status) | cell / TB_BLOCK_CELLS, record,

@@ -170,7 +170,8 @@ enum tb_family {
     TB_FAMILY_REQUESTS = 1, /* http_requests_total and http_request_duration_seconds (role decides the name) */
     TB_FAMILY_ABORTED = 2,  /* http_requests_aborted_total; status holds enum tb_abort */
     TB_FAMILY_STREAM = 3,   /* lifetime of streams without end: http_stream_duration_seconds */
-    TB_FAMILY_RULE = 4,     /* custom metrics; ext names the rule */
+    /* Custom metrics (custom.h); ext is a string reference: how to read it, name and labels. role is SERVER. */
+    TB_FAMILY_RULE = 4,
     /* Where the rules ask for them, beside a series of TB_FAMILY_REQUESTS and with its key but for family and set: */
     TB_FAMILY_REQUEST_SIZE = 5,  /* bytes of request bodies; sum_ns of its records is in bytes */
     TB_FAMILY_RESPONSE_SIZE = 6, /* bytes of response bodies, as above */
@@ -180,7 +181,8 @@ enum tb_family {
     TB_FAMILY_CALL_ERRORS = 9,   /* calls without an answer; status holds enum tb_call_error */
     TB_FAMILY_CALL_CONNECT = 10, /* time to connect */
     TB_FAMILY_CALL_TLS = 11,     /* time of TLS handshakes */
-    TB_FAMILY_CALL_RESULT = 12   /* status holds enum tb_call_result, chosen_ns when the last one was */
+    TB_FAMILY_CALL_RESULT = 12,  /* status holds enum tb_call_result, chosen_ns when the last one was */
+    TB_FAMILY_UNREADABLE = 16    /* what custom metrics could not read: ext is the metric's name, status the reason */
 };
 
 enum tb_role { TB_ROLE_UNKNOWN = 0, TB_ROLE_SERVER = 1, TB_ROLE_CLIENT = 2 };

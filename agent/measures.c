@@ -8,6 +8,7 @@
 #include "measures.h"
 #include "bound_sets.h"
 #include "cell_cache.h"
+#include "custom.h"
 #include "exemplar.h"
 #include "rules.h"
 
@@ -58,6 +59,8 @@ void tb_measures_use(struct tb_core *core, const struct tb_rules_view *view, uin
     uint32_t epoch = measures & NOT_IN_CELLS ? 0 : 1 + generation % TB_CELL_EPOCHS;
     if (view && tb_load_relaxed(&view->bound_count))
         measures |= TB_MEASURE_ROUTES;
+    if (view && tb_load_relaxed(&view->custom.rules))
+        measures |= TB_MEASURE_CUSTOM;
     if (tb_load_relaxed(&core->rules->bound_sets))
         measures |= TB_MEASURE_SETS;
     if (measures & TB_MEASURE_SETS)
@@ -136,4 +139,6 @@ void tb_measures_observe(struct tb_core *core, const struct tb_series_key *key, 
         add_value(core, k, TB_FAMILY_FIRST_BYTE, k.bound_set, o->first_byte_ns, o->first_byte_ns);
     if (measures & TB_MEASURE_EXEMPLARS && o->is_timed && (m->trace[0] | m->trace[1]))
         tb_exemplar_note(core, &k, o->duration_ns, m->trace);
+    if (measures & TB_MEASURE_CUSTOM)
+        tb_custom_observe(core, &(struct tb_custom_exchange){&k, o, m, m->caught});
 }

@@ -16,15 +16,18 @@ enum {
     TB_MEASURE_REQUEST_SIZE = 4,
     TB_MEASURE_RESPONSE_SIZE = 8,
     TB_MEASURE_FIRST_BYTE = 16,
-    TB_MEASURE_EXEMPLARS = 32
+    TB_MEASURE_EXEMPLARS = 32,
+    TB_MEASURE_CUSTOM = 64 /* custom.h */
 };
 
 /* What an exchange was beside an observation. */
+struct tb_caught; /* custom.h */
 struct tb_measured {
     uint64_t request_bytes; /* of its bodies, as transferred: content codings are in, framing is not */
     uint64_t response_bytes;
-    uint64_t trace[2]; /* 0: none, or not sampled */
-    bool is_endless;   /* its response has no end: no size either */
+    uint64_t trace[2];              /* 0: none, or not sampled */
+    const struct tb_caught *caught; /* for custom metrics; NULL: nothing was looked for */
+    bool is_endless;                /* its response has no end: no size either */
 };
 
 /*

@@ -8,6 +8,7 @@
  * Fork story: views are private and copied; they stay right, since they are about the region.
  */
 #include "rules.h"
+#include "custom.h"
 #include "measures.h"
 #include "region.h"
 #include "route_rules.h"
@@ -130,7 +131,7 @@ bool tb_rules_read(const uint8_t *section, uint32_t at, uint32_t len, struct tb_
     tb_store_relaxed(&ret->none, 0);
     for (uint32_t i = 0; i < TB_RULES_ENTRIES_MAX; i++)
         tb_store_relaxed(&ret->made[i], 0);
-    return true;
+    return tb_custom_read(section, ret);
 }
 
 bool tb_rules_are_whole(const struct tb_core *core, const struct tb_rules_view *view)
@@ -166,6 +167,7 @@ void tb_rules_adopt(struct tb_core *core)
         } else if (len <= TB_RULES_BUFFER && tb_region_reserve(core, TB_OFF_RULES + at, len) &&
                    tb_rules_read((const uint8_t *)core->rules, at, len, next)) {
             tb_measures_read(core, next);
+            tb_custom_sets(core, next);
             use(core, next, generation);
         } else {
             tb_count(core, TB_COUNTER_RULES_REFUSED);

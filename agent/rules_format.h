@@ -10,6 +10,7 @@
 #ifndef TB_RULES_FORMAT_H
 #define TB_RULES_FORMAT_H
 
+#include "custom_format.h"
 #include "layout.h"
 
 #define TB_RULES_MAGIC UINT64_C(0x3153454c55524254) /* "TBRULES1" */
@@ -27,6 +28,7 @@ enum tb_rules_section {
     TB_RULES_HOSTS = 4, /* uint16_t: texts of globs; none = every host */
     TB_RULES_BOUNDS = 5,
     TB_RULES_AT_MOST = 6, /* uint64_t: ticks (histogram.h) */
+    TB_RULES_CUSTOM = 7,  /* custom_format.h */
     /* From here on only where the head has room for them: it ends where the nodes begin. */
     TB_RULES_TARGETS = 8,
     TB_RULES_LIMITS = 9, /* uint32_t by enum tb_rules_limit; missing ones are 0 */
@@ -170,6 +172,7 @@ struct tb_rules_view {
         uint16_t route;
         uint8_t set;
     } bounds[TB_RULES_BOUNDS_COUNT];               /* of durations, by route */
+    struct tb_custom custom;
     struct tb_rules_part parts[TB_RULES_SECTIONS]; /* inside the set; length in elements, TEXTS in bytes */
     uint32_t made[TB_RULES_ENTRIES_MAX]; /* learner node of each entry; above it, low 16 bits of the generation */
 };

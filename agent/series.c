@@ -320,7 +320,7 @@ static void add(struct tb_core *core, struct tb_record *r, const struct tb_serie
         tb_add_relaxed(&r->untimed, 1);
         tb_add_relaxed(&r->rx_bytes, o->rx_bytes);
         tb_add_relaxed(&r->tx_bytes, o->tx_bytes);
-        if (key->family != TB_FAMILY_ABORTED) /* those have no duration by nature */
+        if (key->family != TB_FAMILY_ABORTED && key->family != TB_FAMILY_RULE) /* those have no duration by nature */
             tb_count(core, TB_COUNTER_UNTIMED);
     }
     if (o->is_incomplete)

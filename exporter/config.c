@@ -9,12 +9,12 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
-#include "agent/methods.h"
 #include "agent/rules.h"
 #include "config_calls.h"
 #include "config_metrics.h"
 #include "config_yaml.h"
 #include "rules_compile.h"
+#include "rules_config.h"
 #include "rules_pattern.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
@@ -114,22 +114,6 @@ static void pattern_bounds(struct tb_yaml *y, yaml_node_t *value, void *to)
         p->bounds = value;
 }
 
-static uint8_t method_number(struct tb_yaml *y, yaml_node_t *node)
-{
-    const char *text = tb_yaml_text(y, node, "method");
-    uint64_t hash = TB_HASH_START;
-    if (!text)
-        return 0;
-    for (const char *c = text; *c; c++)
-        hash = tb_hash_step(hash, (uint8_t)*c);
-    uint8_t method = tb_method_by_hash(hash, strlen(text));
-    if (method == TB_METHOD_OTHER || strcmp(tb_method_name(method), text) != 0) {
-        tb_yaml_error(y, node, "method: \"%s\" is no method that is counted by name: write one like GET", text);
-        return 0;
-    }
-    return (uint8_t)(method + 1);
-}
-
 static void add_pattern(struct tb_yaml *y, const struct pattern_reader *p, uint8_t method)
 {
     struct tb_pattern *new =
@@ -148,7 +132,7 @@ static void add_pattern(struct tb_yaml *y, const struct pattern_reader *p, uint8
 
 static void add_for_method(struct tb_yaml *y, yaml_node_t *value, void *to)
 {
-    uint8_t method = method_number(y, value);
+    uint8_t method = tb_config_method(y, value);
     if (method)
         add_pattern(y, to, method);
 }
@@ -320,10 +304,18 @@ static void service_calls(struct tb_yaml *y, yaml_node_t *value, void *to)
     tb_config_read_calls(y, value, &((struct reader *)to)->service->calls);
 }
 
+static void service_rules(struct tb_yaml *y, yaml_node_t *value, void *to)
+{
+    tb_config_read_rules(y, value, &((struct reader *)to)->service->custom);
+}
+
 static void read_service(struct tb_yaml *y, yaml_node_t *value, void *to)
 {
-    static const struct tb_yaml_key keys[] = {
-        {"name", service_name}, {"routes", service_routes}, {"metrics", service_metrics}, {"calls", service_calls}};
+    static const struct tb_yaml_key keys[] = {{"name", service_name},
+                                              {"routes", service_routes},
+                                              {"metrics", service_metrics},
+                                              {"calls", service_calls},
+                                              {"rules", service_rules}};
     struct reader *r = to;
     struct tb_config *c = r->config;
     unsigned before = y->errors->count;
@@ -407,12 +399,18 @@ static void read_common_calls(struct tb_yaml *y, yaml_node_t *value, void *to)
     tb_config_read_calls(y, value, &((struct reader *)to)->config->calls);
 }
 
+static void read_rules(struct tb_yaml *y, yaml_node_t *value, void *to)
+{
+    tb_config_read_rules(y, value, &((struct reader *)to)->config->custom);
+}
+
 static void read_file(struct tb_config *c, struct tb_config_errors *errors)
 {
     static const struct tb_yaml_key keys[] = {{"exporter", read_exporter},    {"run", read_run},
                                               {"include", read_include},      {"exclude", read_exclude},
                                               {"routes", read_common_routes}, {"services", read_services},
-                                              {"metrics", read_metrics},      {"calls", read_common_calls}};
+                                              {"metrics", read_metrics},      {"calls", read_common_calls},
+                                              {"rules", read_rules}};
     struct reader r = {.config = c};
     struct tb_yaml y;
     if (tb_yaml_open(&y, c->path, errors))
@@ -428,6 +426,8 @@ struct tb_config *tb_config_load(const char *path, char **ret_errors)
     c->routes.route = -1;
     tb_names_make(&c->names, TB_PRESET_CLASSIC);
     read_file(c, &errors);
+    if (!errors.count)
+        tb_config_check_rules(c, &errors);
     for (size_t i = 0; !errors.count && i <= c->service_count; i++) {
         struct tb_buffer set = {0};
         /* a wrong common line is told once */
@@ -476,6 +476,7 @@ void tb_config_free(struct tb_config *c)
         free(c->services[i].name);
         free_routes(&c->services[i].routes);
         tb_config_free_calls(&c->services[i].calls);
+        tb_custom_config_free(&c->services[i].custom);
     }
     for (size_t i = 0; i < c->openapi_count; i++) {
         free(c->openapi[i].file);
@@ -485,6 +486,7 @@ void tb_config_free(struct tb_config *c)
     free(c->services);
     free_routes(&c->routes);
     tb_config_free_calls(&c->calls);
+    tb_custom_config_free(&c->custom);
     tb_text_list_free(&c->include);
     tb_text_list_free(&c->exclude);
     tb_names_free(&c->names);
@@ -502,8 +504,9 @@ size_t tb_config_service(const struct tb_config *c, const char *name)
 
 bool tb_config_has_rules(const struct tb_config *c)
 {
-    bool has = c->routes.is_given || c->metrics.is_given || c->calls.is_given;
+    bool has = c->routes.is_given || c->metrics.is_given || c->calls.is_given || c->custom.rule_count;
     for (size_t i = 0; i < c->service_count; i++)
-        has |= c->services[i].routes.is_given || c->services[i].metrics.is_given || c->services[i].calls.is_given;
+        has |= c->services[i].routes.is_given || c->services[i].metrics.is_given || c->services[i].calls.is_given ||
+               c->services[i].custom.rule_count;
     return has;
 }

@@ -42,6 +42,13 @@ struct tb_metrics_config {
     uint32_t line, column;
 };
 
+/* `rules` of the file: metrics of the user's own (rules_config.h). */
+struct tb_custom_rule_config;
+struct tb_custom_config {
+    struct tb_custom_rule_config *rules;
+    size_t rule_count, rule_space;
+};
+
 /* A line of `patterns`, `ignore` or of an OpenAPI file. Strings owned. */
 struct tb_pattern {
     char *path;
@@ -79,6 +86,7 @@ struct tb_service_config {
     struct tb_route_config routes;
     struct tb_metrics_config metrics;
     struct tb_calls_config calls;
+    struct tb_custom_config custom;
 };
 
 /* An OpenAPI file that was read. */
@@ -95,6 +103,7 @@ struct tb_config {
     struct tb_route_config routes; /* for every service */
     struct tb_metrics_config metrics;
     struct tb_calls_config calls;
+    struct tb_custom_config custom;
     struct tb_service_config *services;
     size_t service_count, service_space;
     struct tb_openapi_note *openapi;

@@ -15,7 +15,7 @@
 #include "native.h"
 #include "snapshot_labels.h"
 
-static struct tb_labels labels_of(const struct tb_exposition *x, struct tb_snap_series *e)
+struct tb_labels tb_families_labels(const struct tb_exposition *x, struct tb_snap_series *e)
 {
     if (!x->has_pairs || x->constant.len)
         return (struct tb_labels){e->labels, e->labels_len, false};
@@ -103,7 +103,7 @@ static void expose_requests(struct tb_exposition *x, const struct tb_snapshot *s
                 continue;
             served = *p;
             has_500 |= served->key.status == 500;
-            tb_expose_value(x, labels_of(x, served), served->whole.count, served->whole.created_ns);
+            tb_expose_value(x, tb_families_labels(x, served), served->whole.count, served->whole.created_ns);
         }
         if (served && !has_500 && s->label_names[TB_LABEL_STATUS])
             expose_no_error(x, &scratch, served);
@@ -117,7 +117,7 @@ static void expose_counts(struct tb_exposition *x, struct range r, const struct 
         return;
     for (struct tb_snap_series *const *p = r.from; p < r.to; p++)
         if (tb_snapshot_is_shown(*p))
-            tb_expose_value(x, labels_of(x, *p), (*p)->whole.count, (*p)->whole.created_ns);
+            tb_expose_value(x, tb_families_labels(x, *p), (*p)->whole.count, (*p)->whole.created_ns);
 }
 
 static void expose_incomplete(struct tb_exposition *x, struct range r, const struct tb_metric *m)
@@ -126,7 +126,7 @@ static void expose_incomplete(struct tb_exposition *x, struct range r, const str
         return;
     for (struct tb_snap_series *const *p = r.from; p < r.to; p++)
         if ((*p)->is_current && (*p)->whole.incomplete)
-            tb_expose_value(x, labels_of(x, *p), (*p)->whole.incomplete, (*p)->whole.created_ns);
+            tb_expose_value(x, tb_families_labels(x, *p), (*p)->whole.incomplete, (*p)->whole.created_ns);
 }
 
 #define TRACE_TEXT sizeof "trace_id=\"0123456789abcdef0123456789abcdef\""
@@ -151,7 +151,7 @@ static size_t exemplars_of(const struct tb_snap_series *e, char texts[][TRACE_TE
     return count;
 }
 
-static void expose_one_histogram(struct tb_exposition *x, struct tb_snap_series *e, bool has_native)
+void tb_expose_series_histogram(struct tb_exposition *x, struct tb_snap_series *e, bool has_native)
 {
     struct tb_exposed_cell cells[TB_EXPOSED_CELLS_MAX];
     uint64_t buckets[TB_BOUNDS_MAX + 1];
@@ -168,7 +168,7 @@ static void expose_one_histogram(struct tb_exposition *x, struct tb_snap_series 
     h.exemplar_count = exemplars_of(e, texts, exemplars);
     if (has_native)
         h.cell_count = tb_native_cells(&e->total, e->key.bound_set, cells, &h.zero_count);
-    tb_expose_histogram(x, labels_of(x, e), &h);
+    tb_expose_histogram(x, tb_families_labels(x, e), &h);
 }
 
 static void expose_histograms(struct tb_exposition *x, struct range r, const struct tb_metric *m, bool has_native)
@@ -177,7 +177,7 @@ static void expose_histograms(struct tb_exposition *x, struct range r, const str
         return;
     for (struct tb_snap_series *const *p = r.from; p < r.to; p++)
         if (tb_snapshot_is_shown(*p))
-            expose_one_histogram(x, *p, has_native);
+            tb_expose_series_histogram(x, *p, has_native);
 }
 
 /* A histogram that somebody has to ask for is not announced before. */
@@ -212,11 +212,11 @@ static void expose_first_byte(struct tb_exposition *x, struct range r, struct ra
                                          .bounds = no_bounds,
                                          .created_ns = e->whole.created_ns};
         if (!is_cut)
-            tb_expose_summary(x, labels_of(x, e), e->whole.timed, e->whole.first_byte_ns, e->whole.created_ns);
+            tb_expose_summary(x, tb_families_labels(x, e), e->whole.timed, e->whole.first_byte_ns, e->whole.created_ns);
         else if (cut.from < cut.to && tb_snapshot_same_labels(*cut.from, e))
-            expose_one_histogram(x, *cut.from, options->has_native);
+            tb_expose_series_histogram(x, *cut.from, options->has_native);
         else
-            tb_expose_histogram(x, labels_of(x, e), &h);
+            tb_expose_histogram(x, tb_families_labels(x, e), &h);
     }
 }
 
@@ -434,6 +434,7 @@ void tb_expose_series(struct tb_exposition *x, const struct tb_snapshot *s, cons
     if (calls.from < calls.to)
         expose_role(x, s, TB_ROLE_CLIENT, options);
     expose_calls(x, s, options);
+    tb_expose_custom(x, s, options);
 }
 
 void tb_expose_services(struct tb_exposition *x, const struct tb_snapshot *s, const struct tb_expose_options *options)

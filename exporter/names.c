@@ -93,6 +93,7 @@ void tb_names_free(struct tb_names *names)
     for (size_t i = 0; i < names->text_count; i++)
         free(names->texts[i]);
     free(names->texts);
+    free(names->custom);
     *names = (struct tb_names){0};
 }
 

@@ -40,6 +40,8 @@ struct tb_names {
     const char *labels[TB_LABEL_COUNT]; /* NULL: left out */
     const char *constant;               /* on every sample, as text of labels (exposition.h); "" = none */
     unsigned instances;                 /* a bit for each enum tb_instance_label that is wanted */
+    struct tb_metric *custom;           /* owned: the metrics of `rules` (rules_names.c) */
+    size_t custom_count, custom_space;
     char **texts;                       /* owned: names that are not static */
     size_t text_count, text_space;
 };

@@ -14,6 +14,7 @@
 #include "agent/series.h"
 #include "agent/series_read.h"
 #include "buffer.h"
+#include "rules_ext.h"
 #include "users.h"
 
 void tb_slot_cache_free(struct tb_slot_cache *cache)
@@ -43,7 +44,7 @@ static bool is_sensible(const struct tb_series_key *key)
     if (key->family == TB_FAMILY_ABORTED)
         return key->status >= 1 && key->status <= TB_ABORT_NEVER_ANSWERED;
     if (key->family == TB_FAMILY_RULE)
-        return true;
+        return key->role == TB_ROLE_SERVER;
     if (key->family >= TB_FAMILY_CALL_ERRORS && key->role != TB_ROLE_CLIENT)
         return false;
     if (key->family == TB_FAMILY_CALL_ERRORS)
@@ -71,7 +72,7 @@ static int bound_set_of(const struct tb_region_copy *copy, const struct tb_serie
     if (!(rules && tb_bound_sets_entry(rules, len, key->bound_set, &bounds)) &&
         !tb_histogram_builtin(key->bound_set, &bounds))
         return -1;
-    if (bounds.unit != unit_of(key->family))
+    if (bounds.unit != unit_of(key->family) && key->family != TB_FAMILY_RULE) /* a rule's unit is what it measures */
         return -1;
     return tb_user_bound_set(service->user, &bounds);
 }
@@ -86,23 +87,34 @@ static char *string_of(const struct tb_region_copy *copy, uint32_t ref)
     return tb_label_clean(text.len ? (const char *)text.ptr : "", text.len);
 }
 
+/* A series of a custom metric is its name and nothing else. */
+static struct tb_snap_series *look_up_custom(struct tb_snapshot *s, struct tb_snap_service *service,
+                                             const struct tb_region_copy *copy, uint32_t ref, uint16_t bound_set)
+{
+    char *name = string_of(copy, ref);
+    struct tb_snap_key k = {TB_FAMILY_RULE, TB_ROLE_SERVER, 0, bound_set, 0, "", "", name};
+    struct tb_ext ext;
+    struct tb_snap_series *e = tb_ext_read(name, &ext) ? tb_snapshot_series(s, service, &k) : NULL;
+    free(name);
+    return e;
+}
+
 static struct tb_snap_series *look_up(struct tb_snapshot *s, struct tb_snap_service *service,
                                       const struct tb_region_copy *copy, const struct tb_series_key *key)
 {
     int bound_set = is_sensible(key) ? bound_set_of(copy, key, service) : -1;
     if (bound_set < 0)
         return NULL;
+    if (key->family == TB_FAMILY_RULE)
+        return look_up_custom(s, service, copy, key->ext, (uint16_t)bound_set);
     uint8_t family = key->family == TB_FAMILY_EXEMPLARS ? TB_FAMILY_REQUESTS : key->family;
     char *route = string_of(copy, key->route);
     char *target = string_of(copy, key->target);
-    /* Only custom metrics have a label of it: series of another family that differ in it alone are one. */
-    char *ext = string_of(copy, family == TB_FAMILY_RULE ? key->ext : 0);
     struct tb_snap_key k = {family, key->role, key->method, (uint16_t)bound_set, key->status, *route ? route : "_other",
-                            target, ext};
+                            target, ""}; /* those that differ in ext alone are one */
     struct tb_snap_series *e = tb_snapshot_series(s, service, &k);
     free(route);
     free(target);
-    free(ext);
     return e;
 }
 

@@ -10,6 +10,7 @@
 
 #include "agent/route_segment.h"
 #include "agent/route_shape.h"
+#include "rules_config.h"
 #include "rules_measures.h"
 #include "rules_pattern.h"
 
@@ -317,6 +318,19 @@ static bool put_measures(struct compiler *c, const struct tb_measures_out *m, st
     return fits;
 }
 
+/* The user's own metrics. */
+static void put_custom(struct compiler *c, const struct tb_config *config, const struct tb_service_config *is,
+                       struct layout *out)
+{
+    const struct tb_custom_rule_config *at = NULL;
+    const char *why = tb_custom_compile(&is->custom, &config->custom, &out->parts[TB_RULES_CUSTOM], &at);
+    if (!why)
+        return;
+    c->error_count++;
+    if (c->errors)
+        tb_config_error(c->errors, config->path, at->line, at->column, "rules: %s", why);
+}
+
 /* Head and parts, each part at a multiple of 8. False: it does not fit. */
 static bool put_set(struct compiler *c, struct layout *l, struct tb_rules_set set, struct tb_buffer *out)
 {
@@ -411,6 +425,7 @@ int tb_rules_compile(const struct tb_config *config, size_t service, enum tb_rul
     set.flags |= measures.flags;
     fits = put_measures(&c, &measures, &layout) && fits;
     fits = put_calls(&c, &is->calls, &config->calls, &layout) && fits;
+    put_custom(&c, config, is, &layout);
     put_hosts(&c, own->has_host ? &own->hosts : &common->hosts, &layout);
     if (!c.error_count && (!fits || c.node_count > UINT16_MAX || !put_set(&c, &layout, set, out))) {
         const struct tb_route_config *at = own->is_given ? own : common;

@@ -66,6 +66,8 @@ static void expose(struct tb_exporter *e, const struct tb_scrape_options *option
     struct tb_expose_options how = {
         .metrics = names->metrics,
         .has_native = options->encoding->has_native && tb_option_is_on(&e->options, TB_OPTION_NATIVE_HISTOGRAMS),
+        .custom = names->custom,
+        .custom_count = names->custom_count,
     };
     tb_snapshot_names(s, names->labels);
     struct tb_shown_list list =

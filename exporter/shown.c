@@ -10,6 +10,7 @@
 
 #include "agent/methods.h"
 #include "families.h"
+#include "rules_ext.h"
 #include "snapshot_labels.h"
 #include "users.h"
 
@@ -96,6 +97,8 @@ static uint64_t cost_of(const struct tb_snap_key *key, const struct tb_names *na
     if (key->family == TB_FAMILY_REQUESTS) /* and its errors at 0 */
         return (m[id->requests].name ? 2 : 0) + (m[id->duration].name ? histogram : 0) +
                (m[id->first_byte].name ? 2 : 0) + (m[id->incomplete].name ? 1 : 0);
+    if (key->family == TB_FAMILY_RULE)
+        return key->ext[0] == TB_EXT_HISTOGRAM ? histogram : 1;
     const struct {
         uint8_t family, role; /* TB_ROLE_UNKNOWN: any */
         size_t metric;
@@ -149,7 +152,7 @@ static struct tb_snap_series **find(struct tb_shown *shown, const struct tb_snap
         hash = (hash ^ (uint8_t)like->labels[i]) * 16777619u;
     struct tb_snap_series **at = &shown->buckets[hash % BUCKETS];
     while (*at && ((*at)->key.family != like->key.family || (*at)->key.role != like->key.role ||
-                   strcmp((*at)->labels, like->labels) != 0))
+                   strcmp((*at)->labels, like->labels) != 0 || strcmp((*at)->key.ext, like->key.ext) != 0))
         at = &(*at)->next_shown;
     return at;
 }
@@ -265,8 +268,14 @@ static void decide(struct tb_shown *shown, const struct tb_snapshot *s, struct t
         return;
     }
     enum tb_left_out why = *at ? TB_LEFT_OUT_COUNT : limit_reached(shown, e, cost, samples);
-    if (why == TB_LEFT_OUT_COUNT && !*at && has_all_labels(names)) {
+    bool is_custom = e->key.family == TB_FAMILY_RULE; /* no label of it is left out, none is summed */
+    if (why == TB_LEFT_OUT_COUNT && !*at && (is_custom || has_all_labels(names))) {
         show(shown, at, e, cost);
+        return;
+    }
+    if (is_custom) {
+        e->shown = &nowhere;
+        shown->left_out[*at ? TB_LEFT_OUT_NO_ROOM : why]++;
         return;
     }
     if (why != TB_LEFT_OUT_COUNT)

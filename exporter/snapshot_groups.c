@@ -11,6 +11,9 @@
 int tb_snapshot_compare_labels(const struct tb_snap_series *a, const struct tb_snap_series *b)
 {
     int d;
+    if (a->key.family == TB_FAMILY_RULE && b->key.family == TB_FAMILY_RULE &&
+        (d = strcmp(a->key.ext, b->key.ext)) != 0)
+        return d; /* each metric's series lie together */
     if (a->service != b->service)
         return strcmp(a->service->name, b->service->name);
     if (a->key.method != b->key.method)

@@ -6,6 +6,7 @@
 
 #include "agent/methods.h"
 #include "label_pairs.h"
+#include "rules_ext.h"
 
 const char *tb_abort_name(uint16_t status)
 {
@@ -66,7 +67,18 @@ void tb_labels_series(const struct tb_snapshot *s, struct tb_snap_series *e)
     struct tb_buffer b = {0};
     char status[8] = {(char)('0' + e->key.status / 100 % 10), (char)('0' + e->key.status / 10 % 10),
                       (char)('0' + e->key.status % 10)};
+    struct tb_ext ext;
     tb_put(&b, e->service->label, e->service->label_len);
+    if (e->key.family == TB_FAMILY_RULE) {
+        if (tb_ext_read(e->key.ext, &ext) && ext.labels_len) {
+            tb_puts(&b, b.len ? "," : "");
+            tb_put(&b, ext.labels, ext.labels_len);
+        }
+        use(&b, &e->labels, &e->labels_len);
+        free(e->pairs);
+        e->pairs = NULL;
+        return;
+    }
     if (e->key.role == TB_ROLE_CLIENT)
         tb_put_label(&b, names[TB_LABEL_TARGET], e->key.target);
     else if (*e->key.target)

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The names of custom series: a metric and its labels as text, interned once and found again by a hash of what the
+ * labels' values were (custom.h). A value is a label's only when its list admits it and its cap has room; every other
+ * one is the label's `other`, so nothing that a client sends decides how many series there are.
+ *
+ * Threads: an entry of the table is one word, whole or not there. Fork story: private, copied, and right in a child.
+ */
+#include "custom.h"
+#include "methods.h"
+#include "region.h"
+#include "route_segment.h"
+#include "rules.h"
+
+#define TEXTS_LIMIT (TB_LEN_STRINGS / 2) /* of the string table: the rest is for routes */
+
+/* The text of a label's value; *ret_is_other: it cannot be told. */
+static struct tb_bytes value_of(struct tb_core *core, const struct tb_custom_label *l,
+                                const struct tb_custom_exchange *x, char room[4], bool *ret_is_other)
+{
+    const struct tb_caught *caught = x->caught;
+    uint32_t field = l->field % TB_CUSTOM_FIELDS, status = x->key->status;
+    bool has = caught && caught->has >> field & 1;
+    switch (l->source) {
+    case TB_CUSTOM_METHOD:
+        return tb_bytes_str(tb_method_name(x->key->method));
+    case TB_CUSTOM_ROUTE:
+        return tb_string_get(core->strings, TB_LEN_STRINGS, x->key->route);
+    case TB_CUSTOM_TARGET:
+        return tb_string_get(core->strings, TB_LEN_STRINGS, x->key->target);
+    case TB_CUSTOM_STATUS:
+    case TB_CUSTOM_STATUS_CLASS:
+        room[0] = (char)('0' + status / 100 % 10);
+        room[1] = l->source == TB_CUSTOM_STATUS ? (char)('0' + status / 10 % 10) : 'x';
+        room[2] = l->source == TB_CUSTOM_STATUS ? (char)('0' + status % 10) : 'x';
+        return tb_bytes(room, 3);
+    case TB_CUSTOM_PRESENCE:
+        return has ? tb_bytes("yes", 3) : tb_bytes("no", 2);
+    default:
+        if (!has && l->fallback < TB_CUSTOM_FIELDS)
+            field = l->fallback;
+        *ret_is_other = caught && caught->unreadable >> field & 1;
+        return tb_custom_caught(caught, field);
+    }
+}
+
+static uint64_t mix(uint64_t h, uint64_t word)
+{
+    h = (h ^ word) * TB_SEGMENT_MIX;
+    return h ^ h >> 32;
+}
+
+static uint64_t mix_text(uint64_t h, struct tb_bytes text)
+{
+    for (; text.len >= 8; text.ptr += 8, text.len -= 8)
+        h = mix(h, tb_load_8(text.ptr));
+    return mix(h, tb_load_few(text.ptr, text.len) | (uint64_t)text.len << 56);
+}
+
+/* ---- admission ---- */
+
+/* Is @value among the first @max values of the label in the table that all processes share? It is entered when there is
+ * room. */
+static bool is_admitted(struct tb_core *core, const struct tb_custom_label *l, struct tb_bytes value)
+{
+    uint64_t *words = (uint64_t *)(void *)((uint8_t *)core->rules + TB_RULES_ADMITTED);
+    uint64_t label = (uint64_t)(l->id | 1u) << 48, word = label | mix_text(core->header->region_id, value) >> 16;
+    uint32_t before = 0;
+    if (!tb_region_reserve(core, TB_OFF_RULES + TB_RULES_ADMITTED, TB_CUSTOM_ADMITTED * 8))
+        return false;
+    for (uint32_t i = 0; i < TB_CUSTOM_ADMITTED && before < l->max; i++) {
+        uint64_t seen = tb_load_relaxed(&words[i]);
+        if (!seen && tb_cas_relaxed(&words[i], &seen, word))
+            return true; /* fewer than max before it */
+        if (seen == word)
+            return true;
+        before += seen >> 48 == label >> 48;
+    }
+    return false;
+}
+
+/* The value as it is shown. */
+static struct tb_bytes shown_of(struct tb_core *core, const struct tb_custom *c, const struct tb_custom_label *l,
+                                const struct tb_custom_exchange *x, char room[4])
+{
+    bool is_other = false;
+    uint32_t steps = TB_RULES_GLOB_STEPS;
+    struct tb_bytes value = value_of(core, l, x, room, &is_other);
+    if (is_other || (l->allow_count && !tb_custom_fits(c, l->allow, l->allow_count, value, &steps)) ||
+        (l->max && value.len && !is_admitted(core, l, value)))
+        return tb_custom_text(c, l->other);
+    return value;
+}
+
+/* ---- the text ---- */
+
+struct writer {
+    uint8_t text[TB_STRING_MAX];
+    size_t len;
+    bool is_over; /* it did not fit */
+};
+
+static void put(struct writer *w, struct tb_bytes text)
+{
+    if (text.len > sizeof w->text - w->len) {
+        w->is_over = true;
+        return;
+    }
+    tb_copy(w->text + w->len, text.ptr, text.len);
+    w->len += text.len;
+}
+
+/* Between the quotes of a label (Prometheus' text format): no value has control characters. */
+static void put_escaped(struct writer *w, struct tb_bytes text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] == '\\' || text.ptr[i] == '"')
+            put(w, tb_bytes("\\", 1));
+        put(w, tb_bytes(text.ptr + i, 1));
+    }
+}
+
+/* `metric{label="value",...}`. @x NULL: every value is the label's other. */
+static void compose(struct tb_core *core, const struct tb_custom *c, uint32_t rule, const struct tb_custom_exchange *x,
+                    struct writer *w)
+{
+    const struct tb_custom_rule *r = &c->rule[rule];
+    w->len = 0;
+    w->is_over = false;
+    put(w, tb_custom_text(c, r->metric));
+    put(w, tb_bytes("{", 1));
+    for (uint32_t i = 0; i < r->label_count; i++) {
+        const struct tb_custom_label *l = &c->label[(r->labels + i) % TB_CUSTOM_LABELS];
+        char room[4];
+        put(w, tb_bytes(",", i != 0));
+        put(w, tb_custom_text(c, l->name));
+        put(w, tb_bytes("=\"", 2));
+        put_escaped(w, x ? shown_of(core, c, l, x, room) : tb_custom_text(c, l->other));
+        put(w, tb_bytes("\"", 1));
+    }
+    put(w, tb_bytes("}", 1));
+}
+
+/* Room for one more series, and its text, beside routes and theirs? */
+static bool has_room(const struct tb_core *core)
+{
+    const struct tb_strings_head *strings = (const struct tb_strings_head *)(const void *)core->strings;
+    return tb_load_relaxed(&strings->used) < TEXTS_LIMIT &&
+           tb_load_relaxed(&core->header->series_used) < TB_SERIES_LIMIT / 4 * 3;
+}
+
+static uint32_t name_of(struct tb_core *core, const struct tb_custom *c, uint32_t rule,
+                        const struct tb_custom_exchange *x)
+{
+    struct writer w;
+    compose(core, c, rule, x, &w);
+    uint32_t ref = w.is_over ? 0 : tb_string_find(core, tb_bytes(w.text, w.len));
+    if (!ref && !w.is_over && has_room(core))
+        ref = tb_string_intern(core, tb_bytes(w.text, w.len));
+    if (ref)
+        return ref;
+    compose(core, c, rule, NULL, &w);
+    return w.is_over ? 0 : tb_string_intern(core, tb_bytes(w.text, w.len));
+}
+
+uint32_t tb_custom_series(struct tb_core *core, const struct tb_custom *c, uint32_t rule,
+                          const struct tb_custom_exchange *x)
+{
+    const struct tb_custom_rule *r = &c->rule[rule];
+    uint64_t h = mix(tb_load_acquire(&core->route_seed), rule);
+    for (uint32_t i = 0; i < r->label_count; i++) {
+        const struct tb_custom_label *l = &c->label[(r->labels + i) % TB_CUSTOM_LABELS];
+        bool is_other = false;
+        char room[4];
+        if (l->source == TB_CUSTOM_ROUTE)
+            h = mix(h, x->key->route);
+        else
+            h = mix_text(h, value_of(core, l, x, room, &is_other)) + is_other;
+    }
+    h = mix(h, r->label_count);
+    uint64_t *place = &core->custom_series[h % TB_CUSTOM_SERIES], entry = tb_load_relaxed(place);
+    if (TB_LIKELY((entry ^ h) >> 16 == 0 && (entry & 0xffff)))
+        return (uint32_t)(entry & 0xffff) << 3;
+    uint32_t ref = name_of(core, c, rule, x);
+    tb_store_relaxed(place, (h & ~UINT64_C(0xffff)) | (ref >> 3 & 0xffff));
+    return ref;
+}

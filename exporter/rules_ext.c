@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Names of custom series, read as hostile input (rules_ext.h). */
+#include "rules_ext.h"
+
+#include <stdlib.h>
+
+#include "buffer.h"
+
+size_t tb_ext_label(const char *p, const char **ret_end)
+{
+    size_t name = strcspn(p, "=\"{},");
+    if (!name || p[name] != '=' || p[name + 1] != '"')
+        return 0;
+    const char *q = p + name + 2;
+    for (; *q && *q != '"'; q++) {
+        if (*q == '\n')
+            return 0;
+        if (*q == '\\' && *++q != '\\' && *q != '"')
+            return 0;
+    }
+    if (*q != '"')
+        return 0;
+    *ret_end = q + 1;
+    return name;
+}
+
+static int compare(const char *a, size_t a_len, const char *b, size_t b_len)
+{
+    int d = memcmp(a, b, a_len < b_len ? a_len : b_len);
+    return d ? d : (a_len > b_len) - (a_len < b_len);
+}
+
+static bool is_label_name(const char *name, size_t len)
+{
+    char *text = tb_strndup(name, len);
+    bool is_good = !tb_label_name_complaint(text);
+    free(text);
+    return is_good;
+}
+
+/* Labels from @p to the brace that ends them. NULL: they are not sound. */
+static const char *read_labels(const char *p)
+{
+    const char *before = NULL, *end;
+    size_t before_len = 0;
+    while (*p != '}') {
+        size_t len = tb_ext_label(p, &end);
+        if (!len || !is_label_name(p, len) || (before && compare(before, before_len, p, len) >= 0))
+            return NULL;
+        before = p;
+        before_len = len;
+        p = end;
+        if (*p == ',' && p[1] != '}')
+            p++;
+        else if (*p != '}')
+            return NULL;
+    }
+    return p;
+}
+
+bool tb_ext_read(const char *text, struct tb_ext *ret)
+{
+    static const char shapes[] = {TB_EXT_COUNT, TB_EXT_SUM, TB_EXT_BYTES, TB_EXT_HISTOGRAM, 0};
+    if (!*text || !strchr(shapes, *text))
+        return false;
+    size_t len = strcspn(text + 1, "{");
+    char *name = tb_strndup(text + 1, len);
+    struct tb_metric m = tb_ext_metric(*text, name, "");
+    bool is_good = !tb_metric_name_complaint(name, m.type);
+    free(name);
+    const char *end = is_good && text[1 + len] == '{' ? read_labels(text + len + 2) : NULL;
+    if (!end || end[1])
+        return false;
+    *ret = (struct tb_ext){*text, text + 1, len, text + len + 2, (size_t)(end - text) - len - 2};
+    return true;
+}
+
+bool tb_ext_has_label(const char *labels, const char *name)
+{
+    size_t len = strlen(name);
+    const char *end;
+    for (const char *p = labels; *p; p = end + (*end == ',')) {
+        size_t here = tb_ext_label(p, &end);
+        if (!here)
+            return false;
+        if (here == len && memcmp(p, name, len) == 0)
+            return true;
+    }
+    return false;
+}
+
+bool tb_ext_collide(const struct tb_metric *a, const struct tb_metric *b)
+{
+    if (!a->name || !b->name)
+        return false;
+    /* a sample's name is the family's but for its end */
+    size_t i = 0;
+    while (a->name[i] && a->name[i] == b->name[i])
+        i++;
+    bool is_near = strncmp(a->name + i, "_", 1) == 0 || strncmp(b->name + i, "_", 1) == 0 || !a->name[i] || !b->name[i];
+    return (is_near || (i && a->name[i - 1] == '_')) && tb_names_collide(a, b);
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Names of custom series as they stand in regions and in the ledger: a letter that says how to read what they count,
+ * the metric's name, its labels as the text format has them: `corders_created_total{status="paid"}`. Regions may say
+ * anything: only what makes a sound exposition is taken.
+ */
+#ifndef TB_RULES_EXT_H
+#define TB_RULES_EXT_H
+
+#include "exposition.h"
+#include "names.h"
+
+enum tb_ext_shape {
+    TB_EXT_COUNT = 'c',    /* a counter of exchanges */
+    TB_EXT_SUM = 's',      /* a counter of values in 10^-9 */
+    TB_EXT_BYTES = 'b',    /* a counter of whole values */
+    TB_EXT_HISTOGRAM = 'h' /* a histogram; its bound set says in what */
+};
+
+#define TB_EXT_HELP "Counted by a rule."
+
+struct tb_ext {
+    char shape;       /* enum tb_ext_shape */
+    const char *name; /* not terminated, as labels; both in the text that was read */
+    size_t name_len;
+    const char *labels; /* between the braces */
+    size_t labels_len;
+};
+
+/* tb_ext_read - false: it is no sound name. Labels come in strictly ascending order of their names, so that two texts
+ * never are one series. Pure. */
+bool tb_ext_read(const char *text, struct tb_ext *ret);
+
+/* tb_ext_label - `name="value"` at @p: the length of its name, and its end in *ret_end. 0: it is none. */
+size_t tb_ext_label(const char *p, const char **ret_end);
+
+/* tb_ext_has_label - is @name among labels written as the text format has them? */
+bool tb_ext_has_label(const char *labels, const char *name);
+
+/* tb_ext_collide - tb_names_collide, at once for names that have nothing in common. */
+bool tb_ext_collide(const struct tb_metric *a, const struct tb_metric *b);
+
+/* tb_ext_metric - the family of series of this shape. Strings are borrowed. */
+struct tb_metric tb_ext_metric(char shape, const char *name, const char *help);
+
+#endif

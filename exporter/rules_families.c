@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The user's own metrics (`rules`) as families. Their series lie together by name (tb_series_compare); what a region
+ * calls like a family of the exporter's own, or like another's samples, is left out, so that a scrape is always whole.
+ */
+#include "families.h"
+
+#include <stdlib.h>
+
+#include "names.h"
+#include "rules_ext.h"
+
+#define FAMILIES_MAX 256u /* more can only come of tampering */
+
+struct shown_families {
+    struct tb_metric metrics[FAMILIES_MAX]; /* name owned */
+    size_t count;
+};
+
+static const struct tb_metric *configured(const struct tb_expose_options *options, const char *name)
+{
+    for (size_t i = 0; i < options->custom_count; i++)
+        if (strcmp(options->custom[i].name, name) == 0)
+            return &options->custom[i];
+    return NULL;
+}
+
+/* May a family of that name be shown? Where the configuration has rules, only theirs are. */
+static bool may_show(const struct shown_families *shown, const struct tb_expose_options *options,
+                     const struct tb_metric *m)
+{
+    const struct tb_metric *is = configured(options, m->name);
+    if (shown->count == FAMILIES_MAX || (options->custom_count && (!is || is->type != m->type)))
+        return false;
+    for (size_t i = 0; i < TB_FAMILIES; i++)
+        if (tb_ext_collide(m, &options->metrics[i]))
+            return false;
+    for (size_t i = 0; i < shown->count; i++)
+        if (tb_ext_collide(m, &shown->metrics[i]))
+            return false;
+    return true;
+}
+
+/* Has it a label that is on every sample anyway? */
+static bool is_ambiguous(const struct tb_exposition *x, const struct tb_snapshot *s, const struct tb_ext *ext)
+{
+    const char *end;
+    if (tb_ext_has_label(ext->labels, s->label_names[TB_LABEL_SERVICE]))
+        return true;
+    for (const char *p = x->constant.text; p && *p; p = end + (*end == ',')) {
+        size_t len = tb_ext_label(p, &end);
+        char *name = tb_strndup(p, len);
+        bool has = len && tb_ext_has_label(ext->labels, name);
+        free(name);
+        if (has || !len)
+            return has;
+    }
+    return false;
+}
+
+/* Series from @from on that are of one family. */
+static size_t count_family(struct tb_snap_series *const *from, size_t count)
+{
+    size_t len = strcspn(from[0]->key.ext, "{"), i = 1;
+    while (i < count && strncmp(from[i]->key.ext, from[0]->key.ext, len + 1) == 0)
+        i++;
+    return i;
+}
+
+static void expose_one(struct tb_exposition *x, struct tb_snap_series *e, const struct tb_ext *ext,
+                       const struct tb_expose_options *options)
+{
+    if (ext->shape == TB_EXT_HISTOGRAM)
+        tb_expose_series_histogram(x, e, options->has_native);
+    else
+        tb_expose_value(x, tb_families_labels(x, e), ext->shape == TB_EXT_COUNT ? e->whole.count : e->total.rx_bytes,
+                        e->whole.created_ns);
+}
+
+/* A histogram's unit is that of its bounds. */
+static bool has_unit(const struct tb_metric *m, const struct tb_snap_series *e)
+{
+    bool is_bytes = tb_bounds_of(e->key.bound_set)->unit == TB_UNIT_BYTES;
+    return m->type != TB_METRIC_HISTOGRAM || is_bytes == (m->decimals == 0);
+}
+
+static void expose_family(struct tb_exposition *x, const struct tb_snapshot *s, struct tb_snap_series *const *from,
+                          size_t count, const struct tb_expose_options *options, struct shown_families *shown)
+{
+    struct tb_ext ext;
+    if (!tb_ext_read(from[0]->key.ext, &ext))
+        return;
+    char *name = tb_strndup(ext.name, ext.name_len);
+    struct tb_metric m = tb_ext_metric(ext.shape, name, TB_EXT_HELP);
+    const struct tb_metric *is = configured(options, name);
+    if (ext.shape == TB_EXT_HISTOGRAM && tb_bounds_of(from[0]->key.bound_set)->unit == TB_UNIT_BYTES)
+        m.decimals = 0;
+    if (is) {
+        m.help = is->help;
+        m.decimals = is->decimals;
+    }
+    if (!may_show(shown, options, &m)) {
+        free(name);
+        return;
+    }
+    shown->metrics[shown->count++] = m;
+    if (!tb_expose_family(x, &m))
+        return;
+    for (size_t i = 0; i < count; i++)
+        if (tb_snapshot_is_shown(from[i]) && has_unit(&m, from[i]) && tb_ext_read(from[i]->key.ext, &ext) &&
+            !is_ambiguous(x, s, &ext))
+            expose_one(x, from[i], &ext, options);
+}
+
+void tb_expose_custom(struct tb_exposition *x, const struct tb_snapshot *s, const struct tb_expose_options *options)
+{
+    struct shown_families shown = {.count = 0};
+    for (size_t i = 0; i < s->series_count;) {
+        if (s->series[i]->key.family != TB_FAMILY_RULE) {
+            i++;
+            continue;
+        }
+        size_t end = i;
+        while (end < s->series_count && s->series[end]->key.family == TB_FAMILY_RULE)
+            end++;
+        while (i < end) {
+            size_t count = count_family(s->series + i, end - i);
+            expose_family(x, s, s->series + i, count, options, &shown);
+            i += count;
+        }
+    }
+    for (size_t i = 0; i < shown.count; i++)
+        free((void *)(uintptr_t)shown.metrics[i].name);
+}
