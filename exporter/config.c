@@ -35,12 +35,6 @@ struct pattern_reader {
     yaml_node_t *methods, *at, *bounds;
 };
 
-void tb_text_list_add(struct tb_text_list *l, const char *text)
-{
-    l->items = tb_grow(l->items, l->count, &l->space, sizeof(char *));
-    l->items[l->count++] = tb_strndup(text, strlen(text));
-}
-
 struct tb_pattern *tb_config_add_pattern(struct tb_route_config *r, const char *path, const char *file, size_t line,
                                          size_t column)
 {
@@ -443,14 +437,6 @@ struct tb_config *tb_config_load(const char *path, char **ret_errors)
     }
     tb_buffer_free(&errors.text);
     return c;
-}
-
-void tb_text_list_free(struct tb_text_list *l)
-{
-    for (size_t i = 0; i < l->count; i++)
-        free(l->items[i]);
-    free(l->items);
-    *l = (struct tb_text_list){0};
 }
 
 static void free_routes(struct tb_route_config *r)

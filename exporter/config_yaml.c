@@ -36,6 +36,20 @@ char *tb_read_whole(const char *path, size_t max, size_t *ret_len)
     return tb_buffer_text(&b);
 }
 
+void tb_text_list_add(struct tb_text_list *l, const char *text)
+{
+    l->items = tb_grow(l->items, l->count, &l->space, sizeof(char *));
+    l->items[l->count++] = tb_strndup(text, strlen(text));
+}
+
+void tb_text_list_free(struct tb_text_list *l)
+{
+    for (size_t i = 0; i < l->count; i++)
+        free(l->items[i]);
+    free(l->items);
+    *l = (struct tb_text_list){0};
+}
+
 void tb_config_error(struct tb_config_errors *e, const char *file, size_t line, size_t column, const char *format, ...)
 {
     char *text = NULL;
