@@ -110,14 +110,20 @@ void tb_tls_ended(struct tb_tls_at at)
         tb_tls_io(at, TB_RECEIVED, NULL, 0);
 }
 
-void tb_tls_shut(const void *session)
+/* A server that says so answers nothing any more, also when it goes on reading; a client may wait for its answer. */
+void tb_tls_shut(struct tb_tls_at at)
 {
-    const struct tb_stream *s = tb_tls_find(session);
+    struct tb_stream *s = tb_tls_find(at.session);
+    struct tb_tls_about about = {TB_ROLE_UNKNOWN, false};
     uint64_t word = s ? tb_load_acquire(&s->word) : 0;
     if (tb_fd_state(word) != TB_FD_CONN)
         return;
+    at.library->ask(at.library, at.session, &about);
+    if (about.role != TB_ROLE_SERVER)
+        return;
     tb_process_check_fork();
     tb_exchange_shutdown(&tb_core, tb_fd_conn(word), TB_SENT);
+    ignore(s);
 }
 
 /* ---- births and ends ---- */

@@ -91,7 +91,7 @@ static inline void tb_tls_sent(struct tb_tls_at at, const void *buf, size_t len)
 /* tb_tls_ended - the peer will send no more: it said so, or its connection is gone. */
 void tb_tls_ended(struct tb_tls_at at);
 /* tb_tls_shut - this side will send no more (close_notify). */
-void tb_tls_shut(const void *session);
+void tb_tls_shut(struct tb_tls_at at);
 /* tb_tls_born - a new session has this address: whatever stood there is over, seen or not. */
 void tb_tls_born(const void *session);
 /* tb_tls_note - @flags (TB_TLS_IS_) are set for the session. */

@@ -208,7 +208,7 @@ static inline int on_gnutls_bye(const struct gnutls *g, void *s, int how)
 {
     int ret = g->real.gnutls_bye(s, how);
     if (is_awake())
-        tb_tls_shut(s);
+        tb_tls_shut(at(g, s));
     return ret;
 }
 

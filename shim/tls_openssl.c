@@ -243,8 +243,8 @@ static inline int on_SSL_clear(const struct openssl *o, SSL *s)
 static inline int on_SSL_shutdown(const struct openssl *o, SSL *s)
 {
     int ret = o->real.SSL_shutdown(s);
-    if (is_awake() && ret >= 0)
-        tb_tls_shut(s);
+    if (is_awake()) /* whatever became of the message: nothing can be written behind it */
+        tb_tls_shut(at(o, s));
     return ret;
 }
 

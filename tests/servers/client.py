@@ -9,6 +9,8 @@ import socket
 import struct
 import threading
 
+import tls_socket
+
 CRLF = b"\r\n"
 KNOWN_METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY", "PROPFIND", "PURGE"}
 
@@ -68,6 +70,8 @@ class Conn:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.sock.connect(address)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if isinstance(address, tls_socket.Address):
+            self.sock = tls_socket.TlsSocket(self.sock, address.version)
         self.buffer = b""
         self.at_end = False
 
@@ -96,8 +100,9 @@ class Conn:
 
     def reset(self):
         """Leave at once: the kernel sends RST and drops what was on its way."""
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.sock.close()
+        raw = getattr(self.sock, "sock", self.sock)
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        raw.close()
 
     def fill(self):
         if self.at_end:

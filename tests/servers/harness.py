@@ -147,6 +147,7 @@ class Test:
         self.processes = []
         self.exporter = None
         self.access_log = None
+        self.tls = None  # paths of certificate, key and both, when the server shall speak TLS
         self.record = client.Record()
         self.is_bare = PLAIN  # without Tickbird
 

@@ -4,10 +4,37 @@ import os
 import pathlib
 import re
 import shutil
+import ssl
+import subprocess
 
 import cases
 import harness
 import sites
+import tls_socket
+
+NEWLINE = "\n"
+
+
+# --- TLS: the same set-ups, spoken to through it
+
+def with_tls(set_up, version=None):
+    """@set_up with a certificate in test.tls; what it starts speaks TLS and nothing else."""
+    def tls(test):
+        test.tls = make_certificate(test)
+        site = set_up(test)
+        site.address = tls_socket.Address(site.address, version)
+        return site
+    return tls
+
+
+def make_certificate(test):
+    """Paths of a certificate, its key, and of both in one file."""
+    cert, key, both = (test.dir / name for name in ("cert.pem", "key.pem", "both.pem"))
+    subprocess.run([harness.which("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-keyout", key,
+                    "-out", cert], check=True, capture_output=True)
+    key.chmod(0o644)
+    both.write_bytes(cert.read_bytes() + key.read_bytes())
+    return cert, key, both
 
 
 # --- nginx
@@ -25,6 +52,8 @@ def nginx_configuration(test, servers, http=""):
     text = re.sub(r"worker_processes [^;]*;", "worker_processes 2;", text)
     text = re.sub(r"access_log [^;]*;", f"log_format plain '$request_method $status $bytes_sent $uri';\n access_log {test.dir}/logs/access.log plain;", text)
     text = re.sub(r"error_log [^;]*;", f"error_log {test.dir}/logs/error.log;", text)
+    if test.tls:
+        temp += f"ssl_certificate {test.tls[0]};\nssl_certificate_key {test.tls[1]};\n"
     test.write("conf.d/private.conf", temp + http)
     test.write("sites/site", servers)
     return test.write("nginx.conf", text)
@@ -43,7 +72,7 @@ def nginx_static(test):
     address = (test.ip, test.port())
     child = start_nginx(test, f"""
 server {{
-    listen {address[0]}:{address[1]} backlog=512;
+    listen {address[0]}:{address[1]}{' ssl' if test.tls else ''} backlog=512;
     root {root};
     large_client_header_buffers 4 32k;
     keepalive_requests 100000;
@@ -67,7 +96,7 @@ def nginx_proxy(test):
     child = start_nginx(test, f"""
 upstream app {{ server {upstream[0]}:{upstream[1]}; keepalive 8; }}
 server {{
-    listen {address[0]}:{address[1]} backlog=512;
+    listen {address[0]}:{address[1]}{' ssl' if test.tls else ''} backlog=512;
     keepalive_requests 100000;
     location / {{ proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection ""; }}
     location = /until-close {{ proxy_pass http://app; proxy_buffering off; }}
@@ -103,7 +132,7 @@ def nginx_fastcgi(test):
     fpm, socket = start_php_fpm(test, test.service + "_fpm", 4, "listen.backlog = 512")
     child = start_nginx(test, f"""
 server {{
-    listen {address[0]}:{address[1]} backlog=512;
+    listen {address[0]}:{address[1]}{' ssl' if test.tls else ''} backlog=512;
     keepalive_requests 100000;
     location / {{
         include /etc/nginx/fastcgi_params;
@@ -130,7 +159,9 @@ def apache(mpm):
         address = (test.ip, test.port())
         user = "User www-data\nGroup www-data\n" if os.getuid() == 0 else ""
         load = "".join(f"LoadModule {m}_module {MODULES}/mod_{m}.so\n" for m in
-                       (f"mpm_{mpm}", "authz_core", "dir", "mime", "alias", "rewrite", "headers", "reqtimeout"))
+                       (f"mpm_{mpm}", "authz_core", "dir", "mime", "alias", "rewrite", "headers", "reqtimeout") + (("ssl",) if test.tls else ()))
+        if test.tls:
+            load += f"SSLEngine on\nSSLSessionCache none\nSSLCertificateFile {test.tls[0]}\nSSLCertificateKeyFile {test.tls[1]}\n"
         conf = test.write("apache.conf", f"""
 ServerRoot {test.dir}
 ServerName localhost
@@ -169,9 +200,11 @@ RewriteRule ^/error$ - [R=500,L]
 
 # --- lighttpd
 
-def lighttpd(workers):
+def lighttpd(workers, tls="openssl"):
     def set_up(test):
         program = harness.which("lighttpd")
+        if test.tls and not os.path.exists(f"/usr/lib/lighttpd/mod_{tls}.so"):
+            raise harness.Missing(f"lighttpd-mod-{tls} is not installed")
         root = sites.documents(test)
         address = (test.ip, test.port())
         conf = test.write("lighttpd.conf", f"""
@@ -187,6 +220,7 @@ server.max-request-field-size = 65535
 server.listen-backlog = 512
 server.modules = ( "mod_access", "mod_rewrite", "mod_redirect" )
 index-file.names = ( "index.html" )
+{f'server.modules += ( "mod_{tls}" ){NEWLINE}ssl.engine = "enable"{NEWLINE}ssl.pemfile = "{test.tls[0]}"{NEWLINE}ssl.privkey = "{test.tls[1]}"' if test.tls else ''}
 mimetype.assign = ( ".html" => "text/html", ".css" => "text/css", "" => "application/octet-stream" )
 """)
         child = test.start([program, "-D", "-f", conf])
@@ -225,7 +259,7 @@ defaults
     option http-keep-alive
     errorfile 500 /dev/null
 frontend front
-    bind {address[0]}:{address[1]}{' accept-proxy' if accept_proxy else ''} backlog 512
+    bind {address[0]}:{address[1]}{' accept-proxy' if accept_proxy else ''}{f' ssl crt {test.tls[2]}' if test.tls else ''} backlog 512
     http-request return status 204 if {{ path /nocontent }}
     default_backend app
 backend app
@@ -243,7 +277,7 @@ backend app
 def http_server(version):
     def set_up(test):
         address = (test.ip, test.port())
-        child = test.start([sites.PYTHON, sites.APPS / "http_server.py", *address, version])
+        child = test.start([sites.PYTHON, sites.APPS / "http_server.py", *address, version, *(test.tls or ())[:2]])
         test.wait_for_port(address, child)
         # leading_crlf: takes an empty line for the end of a keep-alive connection
         # expect_continue: an HTTP/1.0 server sends no interim answer
@@ -256,7 +290,8 @@ def http_server(version):
 def gunicorn(*options):
     def set_up(test):
         address = (test.ip, test.port())
-        child = test.start([harness.which("gunicorn"), "-b", "%s:%d" % address, "--backlog", "512", "--log-level", "critical",
+        options_tls = ["--certfile", test.tls[0], "--keyfile", test.tls[1]] if test.tls else []
+        child = test.start([harness.which("gunicorn"), *options_tls, "-b", "%s:%d" % address, "--backlog", "512", "--log-level", "critical",
                             "--keep-alive", "60", *options, "wsgi_app:application"], cwd=sites.APPS, env={"PYTHONDONTWRITEBYTECODE": "1"})
         test.wait_for_port(address, child)
         # bare_lf: waits for the CR LF that does not come
@@ -268,7 +303,8 @@ def gunicorn(*options):
 def uvicorn(*options):
     def set_up(test):
         address = (test.ip, test.port())
-        child = test.start([harness.which("uvicorn"), "--host", address[0], "--port", address[1], "--log-level", "critical",
+        options_tls = ["--ssl-certfile", test.tls[0], "--ssl-keyfile", test.tls[1]] if test.tls else []
+        child = test.start([harness.which("uvicorn"), *options_tls, "--host", address[0], "--port", address[1], "--log-level", "critical",
                             "--backlog", "512", "--timeout-keep-alive", "60", *options, "asgi_app:application"], cwd=sites.APPS,
                            env={"PYTHONDONTWRITEBYTECODE": "1"})
         test.wait_for_port(address, child)
@@ -314,7 +350,8 @@ def jdk(test):
 def puma(*options):
     def set_up(test):
         address = (test.ip, test.port())
-        child = test.start([harness.which("puma"), "-b", "tcp://%s:%d" % address, "-t", "4:4", "-q", *options, sites.APPS / "config.ru"])
+        bind = f"ssl://%s:%d?cert={test.tls[0]}&key={test.tls[1]}" if test.tls else "tcp://%s:%d"
+        child = test.start([harness.which("puma"), "-b", bind % address, "-t", "4:4", "-q", *options, sites.APPS / "config.ru"])
         test.wait_for_port(address, child)
         # leading_crlf: refuses the empty line; whether it has read the request by then is a matter of timing
         # obs_fold: when the fold comes alone, closes 20 seconds later without a word
@@ -328,6 +365,19 @@ def webrick(test):
     test.wait_for_port(address, child)
     # leading_crlf: as above; expect_continue: no interim answer unless the servlet asks for it
     return sites.app(address, without=["chunked"], skip=["leading_crlf", "expect_continue"])
+
+
+# --- mini_httpd: a process for each connection
+
+def mini_httpd(test):
+    program = harness.which("mini_httpd", "mini-httpd")
+    root = sites.documents(test)
+    address = (test.ip, test.port())
+    child = test.start([program, "-D", "-h", address[0], "-p", str(address[1]), "-d", root, "-u", "www-data" if os.getuid() == 0 else "nobody",
+                        *(["-S", "-E", test.tls[2]] if test.tls else [])])
+    test.wait_for_port(address, child)
+    # answers what has no method by "(null) 400 Bad Request"
+    return cases.Site(address, sites.FILE_PATHS, pipeline="some", skip=["leading_crlf", "garbage", "tls_hello", "end_in_head", "silent"])
 
 
 # --- by name, in groups that are one test program each
@@ -347,4 +397,22 @@ NODE = {"node": node(0), "node_cluster": node(2)}
 PHP = {"php_built_in": php_built_in}
 JAVA = {"jdk": jdk}
 RUBY = {"puma": puma(), "puma_cluster": puma("-w", "2"), "webrick": webrick}
-SET_UPS = {**NGINX, **APACHE, **LIGHTTPD, **HAPROXY, **PYTHON, **NODE, **PHP, **JAVA, **RUBY}
+TLS = {
+    "nginx_tls": with_tls(nginx_static),
+    "nginx_tls12": with_tls(nginx_static, ssl.TLSVersion.TLSv1_2),
+    "nginx_proxy_tls": with_tls(nginx_proxy),
+    "apache_event_tls": with_tls(apache("event")),
+    "apache_prefork_tls": with_tls(apache("prefork")),
+    "lighttpd_tls": with_tls(lighttpd(0)),
+    "lighttpd_gnutls": with_tls(lighttpd(0, "gnutls")),
+    "haproxy_tls": with_tls(haproxy(False, False)),
+}
+TLS_APPS = {
+    "http_server_tls": with_tls(http_server("HTTP/1.1")),
+    "gunicorn_sync_tls": with_tls(gunicorn("--workers", "2")),
+    "gunicorn_gthread_tls": with_tls(gunicorn("--workers", "2", "--threads", "4")),
+    "uvicorn_tls": with_tls(uvicorn("--loop", "asyncio", "--http", "h11")),
+    "puma_tls": with_tls(puma()),
+    "mini_httpd_tls": with_tls(mini_httpd),
+}
+SET_UPS = {**NGINX, **APACHE, **LIGHTTPD, **HAPROXY, **PYTHON, **NODE, **PHP, **JAVA, **RUBY, **TLS, **TLS_APPS}

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """python -m http.server's own classes, one thread per connection. Arguments: address, port, HTTP version."""
 import http.server
+import ssl
 import sys
 import time
 
@@ -87,4 +88,9 @@ class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
 
 
-Server((sys.argv[1], int(sys.argv[2])), Handler).serve_forever()
+server = Server((sys.argv[1], int(sys.argv[2])), Handler)
+if len(sys.argv) > 4:  # certificate and key; each connection's handshake is made by its own thread
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(sys.argv[4], sys.argv[5])
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+server.serve_forever()
