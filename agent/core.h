@@ -179,4 +179,25 @@ static inline void tb_count(struct tb_core *core, enum tb_counter what)
         tb_add_relaxed(&counters[what], 1);
 }
 
+/* Bits of tb_core.unobservable and of owner slots: what a process does that the agent cannot see (unobservable.def). */
+enum {
+#define UNOBSERVABLE(id, reason, help) TB_UNOBSERVABLE_BIT_##id,
+#include "unobservable.def"
+#undef UNOBSERVABLE
+};
+enum tb_unobservable {
+#define UNOBSERVABLE(id, reason, help) TB_UNOBSERVABLE_##id = 1u << TB_UNOBSERVABLE_BIT_##id,
+#include "unobservable.def"
+#undef UNOBSERVABLE
+};
+
+/* tb_core_unobservable - this process does that: now, and in whatever owner slot it gets later. Context: any. */
+static inline void tb_core_unobservable(struct tb_core *core, uint64_t reason)
+{
+    tb_fetch_or_relaxed(&core->unobservable, reason);
+    struct tb_owner *owner = tb_load_acquire(&core->owner);
+    if (owner)
+        tb_fetch_or_relaxed(&owner->unobservable, reason);
+}
+
 #endif

@@ -98,6 +98,15 @@ void tb_exchange_response_odd(struct call *call)
     }
 }
 
+/* TLS is answered: by a library that is followed, or else nobody sees what is in it. */
+static void give_up_tls(struct call *call)
+{
+    bool is_followed = tb_load_relaxed(&call->core->is_tls_followed) != 0;
+    give_up(call, is_followed ? TB_COUNTER_TLS_SOCKETS : TB_COUNTER_GIVEUP_TLS);
+    if (!is_followed)
+        tb_core_unobservable(call->core, TB_UNOBSERVABLE_BUILT_TLS);
+}
+
 /* The first bytes of a response are none. */
 static void response_bad(struct call *call)
 {
@@ -106,7 +115,7 @@ static void response_bad(struct call *call)
     if (c->request_flags & REQUEST_HTTP2)
         give_up(call, TB_COUNTER_GIVEUP_HTTP2);
     else if (c->request_flags & REQUEST_IS_TLS)
-        give_up(call, tb_load_relaxed(&call->core->is_tls_followed) ? TB_COUNTER_TLS_SOCKETS : TB_COUNTER_GIVEUP_TLS);
+        give_up_tls(call);
     else if (c->request_flags & REQUEST_COUNTED)
         give_up(call, TB_COUNTER_GIVEUP_NOT_HTTP);
     else

@@ -17,6 +17,7 @@
 #include "agent/service_name.h"
 #include "elf_file.h"
 #include "region_dir.h"
+#include "region_head.h"
 #include "selection.h"
 #include "unobserved.h"
 
@@ -128,6 +129,18 @@ static enum tb_unobserved judge_idle(const struct tb_process *p)
     return TB_UNOBSERVED_NOT_RECORDING;
 }
 
+/* It has a region: is there something beside it that goes unseen? */
+static enum tb_unobserved judge_recording(const struct tb_process *p)
+{
+    static struct tb_region_head region; /* one thread */
+    char path[PATH_MAX + TB_PROCESS_ROOT], root[TB_PROCESS_ROOT];
+    snprintf(path, sizeof path, "%s%s", tb_process_root(p, root), p->region);
+    if (p->has_uring == 1)
+        return TB_UNOBSERVED_IO_URING;
+    bool is_told = tb_region_head_read(path, &region) == 0;
+    return is_told && (region.unobservable & TB_UNOBSERVABLE_BUILT_TLS) ? TB_UNOBSERVED_BUILT_TLS : TB_OBSERVED;
+}
+
 enum tb_unobserved tb_unobserved_judge(const struct tb_process *p)
 {
     struct tb_elf_file file = {0};
@@ -136,7 +149,7 @@ enum tb_unobserved tb_unobserved_judge(const struct tb_process *p)
     if (p->region[0] && p->is_region_deleted)
         return TB_UNOBSERVED_DELETED;
     if (p->region[0])
-        return p->has_uring == 1 ? TB_UNOBSERVED_IO_URING : TB_OBSERVED;
+        return judge_recording(p);
     bool is_read = read_executable(p->pid, &file);
     if (is_read && is_other_machine(&file))
         return TB_UNOBSERVED_ARCHITECTURE;

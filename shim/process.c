@@ -234,14 +234,6 @@ bool tb_process_region_slow(bool is_server)
     return is_made;
 }
 
-void tb_process_unobservable(uint64_t reason)
-{
-    tb_fetch_or_relaxed(&tb_core.unobservable, reason);
-    struct tb_owner *owner = tb_load_acquire(&tb_core.owner);
-    if (owner)
-        tb_fetch_or_relaxed(&owner->unobservable, reason);
-}
-
 /* ---- system call filters ---- */
 
 void tb_process_before_filter(void)

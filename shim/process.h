@@ -70,18 +70,11 @@ void tb_process_filtered(void);
  * it and to those it starts, so that the kernel is asked from now on. */
 void tb_process_clock_off(void);
 
-/* Bits of struct tb_owner.unobservable: what this process does that the agent cannot see (unobservable.def). */
-enum {
-#define UNOBSERVABLE(id, reason, help) TB_UNOBSERVABLE_BIT_##id,
-#include "../agent/unobservable.def"
-#undef UNOBSERVABLE
-};
-enum tb_unobservable {
-#define UNOBSERVABLE(id, reason, help) TB_UNOBSERVABLE_##id = 1u << TB_UNOBSERVABLE_BIT_##id,
-#include "../agent/unobservable.def"
-#undef UNOBSERVABLE
-};
-void tb_process_unobservable(uint64_t reason);
+/* tb_process_unobservable - this process does what the agent cannot see; @reason: enum tb_unobservable. */
+static inline void tb_process_unobservable(uint64_t reason)
+{
+    tb_core_unobservable(&tb_core, reason);
+}
 
 void tb_process_after_fork(long ret);
 void tb_process_before_exec(void);

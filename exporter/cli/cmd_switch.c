@@ -4,7 +4,7 @@
  * later, the on/off word of each region for those that run: they see it at their next call, without a restart. Marker
  * first, words then: a program that makes its region in between looks at the marker once it can be found.
  */
-#include "region_head.h"
+#include "exporter/region_head.h"
 #include "view.h"
 #include "exporter/marker_file.h"
 #include "exporter/shared_dir.h"

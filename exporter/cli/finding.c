@@ -7,7 +7,7 @@
  */
 #include "finding.h"
 #include "exporter/region_dir.h"
-#include "region_head.h"
+#include "exporter/region_head.h"
 #include "exporter/selection.h"
 #include "exporter/unobserved.h"
 #include "verdict.h"
@@ -58,7 +58,12 @@ static void judge_recording(const struct tb_process *p, struct tb_finding *f)
     time_t seconds = (time_t)(region.header.adopted_ns / 1000000000u);
     struct tm tm;
     strftime(since, sizeof(since), "%Y-%m-%d %H:%M:%S", localtime_r(&seconds, &tm));
-    conclude(f, "records", "tickbird status", "service %s, since %s", region.header.service, since);
+    bool is_whole = !(region.unobservable & TB_UNOBSERVABLE_BUILT_TLS);
+    conclude(f, is_whole ? "records" : "records in part",
+             is_whole ? "tickbird status"
+                      : "observe what decrypts it, or use a shared OpenSSL or GnuTLS (docs/limits.md)",
+             "service %s, since %s%s", region.header.service, since,
+             is_whole ? "" : ", but not what is inside the TLS that it answers or passes on");
 }
 
 static bool is_left_out(const struct tb_process *p, struct tb_finding *f)

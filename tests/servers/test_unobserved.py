@@ -5,7 +5,9 @@ commands say the same. Silence is never taken for no traffic."""
 import os
 import random
 import shutil
+import ssl
 import subprocess
+import urllib.request
 
 import harness
 import sites
@@ -271,6 +273,28 @@ def node_with_a_ring(test):
     expect(test, "node_with_a_ring_is_told", test.service, *(["io_uring"] if rings else []))
 
 
+def tls_that_nobody_follows(test):
+    """The JDK's own TLS: told from the first connection on; what is not told before is told for nothing."""
+    java, keytool = harness.which("java"), harness.which("keytool")
+    keys = test.dir / "keys.p12"
+    subprocess.run([keytool, "-genkeypair", "-keystore", keys, "-storetype", "PKCS12", "-storepass", "password", "-keyalg", "EC", "-alias", "test",
+                    "-dname", "CN=localhost"], check=True, capture_output=True)
+    name, address = unique("jsse"), (test.ip, test.port())
+    child = test.start([java, sites.APPS / "App.java", *address, keys], service=name)
+    test.wait_for_port(address, child)
+    test.start_exporter()
+    harness.until(lambda: test.scrape().values("tickbird_processes", service=name), "it records", LATE)
+    early = reasons(test, name)
+    harness.report(not early, "tls_is_not_told_before_it_is_answered", str(early))
+    unverified = ssl.create_default_context()
+    unverified.check_hostname, unverified.verify_mode = False, ssl.CERT_NONE
+    with urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=unverified)).open("https://%s:%d/hello" % address, timeout=60) as answer:
+        answer.read()
+    expect(test, "tls_that_nobody_follows_is_told", name, "built_tls")
+    doctor = said_by(test, "doctor", child.pid)
+    harness.report("records in part" in doctor and "TLS" in doctor, "doctor_tells_built_tls", doctor)
+
+
 harness.main_special({f.__name__: f for f in (
     not_preloaded_and_static, renamed_by_its_environment, recorded_programs_are_not_told, each_reason_of_an_idle_agent, started_before_and_full,
-    many_executables, rights_that_do_not_suffice, raised_rights, go, ring_server, node_with_a_ring)})
+    many_executables, rights_that_do_not_suffice, raised_rights, go, ring_server, node_with_a_ring, tls_that_nobody_follows)})

@@ -1,12 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// The pages of every test application, on the JDK's own HTTP server. Arguments: address, port.
+// The pages of every test application, on the JDK's own HTTP server. Arguments: address, port, and for HTTPS a key store
+// whose password is "password".
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
+import com.sun.net.httpserver.HttpsConfigurator;
+import com.sun.net.httpserver.HttpsServer;
+import java.io.FileInputStream;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.net.InetSocketAddress;
 import java.nio.charset.StandardCharsets;
+import java.security.KeyStore;
 import java.util.concurrent.Executors;
+import javax.net.ssl.KeyManagerFactory;
+import javax.net.ssl.SSLContext;
 
 public class App {
     static final byte[] BIG = "0123456789abcdef".repeat(65536).getBytes(StandardCharsets.US_ASCII);
@@ -54,8 +61,24 @@ public class App {
         }
     }
 
+    static HttpServer https(InetSocketAddress address, String file) throws Exception {
+        char[] password = "password".toCharArray();
+        KeyStore keys = KeyStore.getInstance("PKCS12");
+        try (FileInputStream in = new FileInputStream(file)) {
+            keys.load(in, password);
+        }
+        KeyManagerFactory managers = KeyManagerFactory.getInstance(KeyManagerFactory.getDefaultAlgorithm());
+        managers.init(keys, password);
+        SSLContext context = SSLContext.getInstance("TLS");
+        context.init(managers.getKeyManagers(), null, null);
+        HttpsServer server = HttpsServer.create(address, 512);
+        server.setHttpsConfigurator(new HttpsConfigurator(context));
+        return server;
+    }
+
     public static void main(String[] args) throws Exception {
-        HttpServer server = HttpServer.create(new InetSocketAddress(args[0], Integer.parseInt(args[1])), 512);
+        InetSocketAddress address = new InetSocketAddress(args[0], Integer.parseInt(args[1]));
+        HttpServer server = args.length > 2 ? https(address, args[2]) : HttpServer.create(address, 512);
         server.createContext("/", App::handle);
         server.setExecutor(Executors.newFixedThreadPool(8));
         server.start();

@@ -36,6 +36,18 @@ static int open_region(const char *path, int flags, struct tb_region_header *ret
     return result;
 }
 
+static uint64_t unobservable_of(int fd, const struct tb_region_header *header)
+{
+    struct tb_owner owners[TB_OWNERS];
+    uint64_t at, len, bits = 0;
+    if (tb_region_section(header, TB_SEC_OWNERS, &at, &len) != 0)
+        return 0;
+    ssize_t got = pread(fd, owners, len < sizeof(owners) ? len : sizeof(owners), (off_t)at);
+    for (ssize_t i = 0; i < got / (ssize_t)sizeof(*owners); i++)
+        bits |= owners[i].pid ? owners[i].unobservable : 0;
+    return bits;
+}
+
 int tb_region_head_read(const char *path, struct tb_region_head *ret_head)
 {
     struct tb_region_head head = {0};
@@ -46,6 +58,7 @@ int tb_region_head_read(const char *path, struct tb_region_head *ret_head)
     off_t at = (off_t)(rules + offsetof(struct tb_rules_head, off));
     if (pread(fd, &head.off, sizeof(head.off), at) != (ssize_t)sizeof(head.off))
         result = -EINVAL;
+    head.unobservable = unobservable_of(fd, &head.header);
     close(fd);
     if (result == 0) {
         head.header.service[sizeof(head.header.service) - 1] = 0;
