@@ -55,10 +55,10 @@ static inline uint64_t tb_thread_pointer(void)
 #endif
 }
 
-#define TB_PATH_MAX 1024u    /* bytes of a path that are looked at; what follows does not shape the route */
-#define TB_ROUTE_CACHE 1024u /* whole paths whose route this process remembers */
-#define TB_CELL_CACHE 1024u  /* cells of series that this process remembers */
-#define TB_ROUTE_SETS 64u    /* routes whose bound set this process remembers */
+#define TB_PATH_MAX 1024u     /* bytes of a path that are looked at; what follows does not shape the route */
+#define TB_ROUTE_CACHE 1024u  /* whole paths whose route this process remembers */
+#define TB_CELL_CACHE 1024u   /* cells of series that this process remembers */
+#define TB_ROUTE_SETS 64u     /* routes whose bound set this process remembers */
 #define TB_CUSTOM_ROUTES 64u  /* routes of which it remembers what custom metrics are about them */
 #define TB_CUSTOM_SERIES 512u /* values of labels of custom metrics whose series it remembers */
 #define TB_PATH_BLOCKS 64u
@@ -127,6 +127,7 @@ struct tb_core {
     uint64_t
         unobservable; /* bits for the owner slot, whenever this process has one (unobservable.def); kept over forks */
     uint32_t is_tls_followed;  /* what a TLS library of this process decrypts is seen: TLS on a socket is no loss */
+    uint64_t tls_unobservable; /* else, more bits to tell of when it answers TLS; set at the start */
     uint32_t fork_generation;  /* raised on both sides of each fork that was seen */
     uint32_t birth_generation; /* fork_generation when this process was forked (or its exec failed); 0 = neither */
 
@@ -161,7 +162,7 @@ struct tb_core {
     uint64_t route_sets[TB_ROUTE_SETS];
     uint64_t custom_routes[TB_CUSTOM_ROUTES]; /* custom.c */
     uint64_t custom_series[TB_CUSTOM_SERIES]; /* custom_labels.c */
-    uint32_t sets_ready; /* bit per set that can be used; of the others no page is touched */
+    uint32_t sets_ready;                      /* bit per set that can be used; of the others no page is touched */
     struct tb_set sets[TB_SETS];
     struct tb_opened opened[TB_SHARDS * TB_INFLIGHT_PER_SHARD];
 

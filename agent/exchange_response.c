@@ -104,7 +104,7 @@ static void give_up_tls(struct call *call)
     bool is_followed = tb_load_relaxed(&call->core->is_tls_followed) != 0;
     give_up(call, is_followed ? TB_COUNTER_TLS_SOCKETS : TB_COUNTER_GIVEUP_TLS);
     if (!is_followed)
-        tb_core_unobservable(call->core, TB_UNOBSERVABLE_BUILT_TLS);
+        tb_core_unobservable(call->core, TB_UNOBSERVABLE_BUILT_TLS | call->core->tls_unobservable);
 }
 
 /* The first bytes of a response are none. */

@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <sys/utsname.h>
 
-struct tb_settings tb_settings;
+struct tb_settings tb_settings = {.is_inline_allowed = true};
 
 /* ---- small strings ---- */
 
@@ -64,9 +64,8 @@ static struct {
     const char *name;
     bool *to;
 } switch_settings[] = {
-    {"TICKBIRD_DISABLE", &tb_settings.is_disabled},
-    {"TICKBIRD_DEBUG", &tb_settings.is_debug},
-    {"TICKBIRD_DIR_FORCE", &tb_settings.is_disk_allowed},
+    {"TICKBIRD_DISABLE", &tb_settings.is_disabled},       {"TICKBIRD_DEBUG", &tb_settings.is_debug},
+    {"TICKBIRD_DIR_FORCE", &tb_settings.is_disk_allowed}, {"TICKBIRD_INLINE_HOOKS", &tb_settings.is_inline_allowed},
     {"LISTEN_FDS", &tb_settings.has_listen_fds},
 };
 
@@ -168,7 +167,8 @@ static void read_libc(void)
     }
     for (size_t i = 0; i < COUNT(switch_settings); i++) {
         const char *value = getenv(switch_settings[i].name);
-        *switch_settings[i].to = value && is_on(value);
+        if (value)
+            *switch_settings[i].to = is_on(value);
     }
 }
 

@@ -24,7 +24,8 @@ struct tb_settings {
     bool is_disabled;
     bool is_debug;
     bool is_disk_allowed;
-    bool has_listen_fds; /* LISTEN_FDS: sockets came with the program (sd_listen_fds(3)) */
+    bool is_inline_allowed; /* TICKBIRD_INLINE_HOOKS; true where it is not set */
+    bool has_listen_fds;    /* LISTEN_FDS: sockets came with the program (sd_listen_fds(3)) */
 };
 extern struct tb_settings tb_settings;
 

@@ -27,6 +27,7 @@
 #include "select.h"
 #include "streams.h"
 #include "tls.h"
+#include "tls_inline.h"
 #include "tls_slots.h"
 
 #ifndef MADV_WIPEONFORK
@@ -142,6 +143,17 @@ bool tb_is_socket(int fd)
     return !tb_load_relaxed(&is_filtered) && tb_filter_fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
 }
 
+/* OpenSSL that came in the executable: this is the only moment at which its code can be changed. */
+static void follow_own_tls(void)
+{
+    const char *why = "switched off by TICKBIRD_INLINE_HOOKS";
+    tb_core.tls_unobservable = TB_UNOBSERVABLE_TLS_REFUSED;
+    if (tb_settings.is_inline_allowed)
+        tb_core.tls_unobservable = tb_tls_inline_place(&why);
+    if (tb_core.tls_unobservable)
+        debug("what this program's own OpenSSL encrypts is not seen: ", why);
+}
+
 static __attribute__((constructor)) void start(void)
 {
     tb_settings_read();
@@ -161,11 +173,15 @@ static __attribute__((constructor)) void start(void)
         become_inert("another copy is loaded already", "");
     } else if (!tb_select_start()) {
         become_inert("not selected: ", tb_select_reason());
-    } else if (tb_is_socket(0)) {
-        if (tb_wake_slow()) /* started by a super-server */
-            tb_streams_watch();
-    } else if (tb_settings.has_listen_fds) {
-        tb_wake_slow(); /* started by systemd with sockets */
+    } else {
+        if (TB_UNLIKELY(tb_tls_inline_is_there()) && tb_select_finish()) /* waking up says what it means if not */
+            follow_own_tls();
+        if (tb_is_socket(0)) {
+            if (tb_wake_slow()) /* started by a super-server */
+                tb_streams_watch();
+        } else if (tb_settings.has_listen_fds) {
+            tb_wake_slow(); /* started by systemd with sockets */
+        }
     }
 }
 

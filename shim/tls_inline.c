@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * OpenSSL inside the executable (tls_inline.h): which of its functions are led to which wrappers. All of them or none;
+ * one that does its work by calling another of those that move bytes is left out, since the inner call is seen and
+ * must not count twice. What calls what is not the same in all versions (SSL_write_ex became a call of SSL_write_ex2,
+ * and compilers copy small functions into others), so the code itself is asked.
+ */
+#include "tls_inline.h"
+
+#include "inline.h"
+#include "instruction.h"
+#include "process.h"
+#include "resolve.h"
+#include "tls_slots.h"
+
+static bool starts_with(const char *text, const char *beginning)
+{
+    while (*beginning && *text == *beginning)
+        text++, beginning++;
+    return !*beginning;
+}
+
+static bool moves_bytes(const char *name)
+{
+    return starts_with(name, "SSL_read") || starts_with(name, "SSL_write") || starts_with(name, "SSL_sendfile");
+}
+
+/* Does a call or a jump in @code lead to @target? */
+static bool leads_to(struct tb_bytes code, const uint8_t *target)
+{
+    struct tb_instruction in;
+    for (size_t at = 0; at < code.len && tb_instruction_read(tb_bytes(code.ptr + at, code.len - at), &in); at += in.len)
+        if (in.distance == sizeof(int32_t) && code.ptr + at + in.target == target)
+            return true;
+    return false;
+}
+
+bool tb_tls_inline_is_there(void)
+{
+    for (unsigned i = 0; i < tb_openssl.required; i++)
+        if (!tb_resolve_program_function(tb_openssl.names[i]).ptr)
+            return false;
+    return true;
+}
+
+/* Is it one that another sees the bytes of? */
+static bool is_outer(struct tb_bytes code, const char *name)
+{
+    for (unsigned i = 0; moves_bytes(name) && i < tb_openssl.wrapped; i++) {
+        const char *inner = tb_openssl.names[i];
+        struct tb_bytes other = moves_bytes(inner) ? tb_resolve_program_function(inner) : tb_bytes(NULL, 0);
+        if (other.ptr && other.ptr != code.ptr && leads_to(code, other.ptr))
+            return true;
+    }
+    return false;
+}
+
+uint64_t tb_tls_inline_place(const char **ret_why)
+{
+    static const char *const texts[] = {
+        [TB_INLINE_UNSUPPORTED] = "not on this kind of machine",
+        [TB_INLINE_UNKNOWN_CODE] = "its code begins in no known form",
+        [TB_INLINE_PLACE] = "it lies too far apart, or nothing is free near it",
+        [TB_INLINE_THREADS] = "there are threads already",
+        [TB_INLINE_REFUSED] = "the system does not permit it",
+    };
+    struct tb_inline_function functions[TB_INLINE_MAX];
+    const struct link_map *program = tb_resolve_objects();
+    struct tb_tls_set *set = program ? tb_tls_claim(&tb_openssl, program->l_ld, program->l_addr) : NULL;
+    size_t count = 0;
+    for (unsigned i = 0; set && i < tb_openssl.wrapped; i++) {
+        struct tb_bytes code = tb_resolve_program_function(tb_openssl.names[i]);
+        if (code.ptr && !is_outer(code, tb_openssl.names[i]) && count < TB_INLINE_MAX)
+            functions[count++] = (struct tb_inline_function){code, set->wrappers[i], &set->real[i]};
+    }
+    enum tb_inline_answer answer = set ? tb_inline_place(functions, count) : TB_INLINE_UNSUPPORTED;
+    if (answer != TB_INLINE_OK) {
+        *ret_why = texts[answer];
+        return answer == TB_INLINE_REFUSED || answer == TB_INLINE_THREADS ? TB_UNOBSERVABLE_TLS_REFUSED
+                                                                          : TB_UNOBSERVABLE_TLS_CODE;
+    }
+    set->is_fixed = true;
+    tb_store_relaxed(&tb_core.is_tls_followed, 1);
+    return 0;
+}
