@@ -49,10 +49,10 @@ HOST_LDFLAGS := -shared -nostdlib -Wl,-soname,libtickbird.so -Wl,--hash-style=bo
 	-Wl,-z,noexecstack -Wl,-z,defs -Wl,-z,nodelete -Wl,-Bsymbolic
 # gzip by ISA-L's igzip where it is installed, else by zlib.
 HAS_ISAL := $(shell $(PKG_CONFIG) --exists libisal 2>/dev/null && echo 1 || echo 0)
-EXPORTER_PKGS := libmicrohttpd yaml-0.1 jansson gnutls libcrypt libseccomp libzstd $(if $(filter 1,$(HAS_ISAL)),libisal,zlib)
+EXPORTER_PKGS := libmicrohttpd yaml-0.1 jansson gnutls libcrypt libseccomp libzstd libcurl $(if $(filter 1,$(HAS_ISAL)),libisal,zlib)
 EXPORTER_CFLAGS = $(shell $(PKG_CONFIG) --cflags $(EXPORTER_PKGS) 2>/dev/null) -DTB_HAS_ISAL=$(HAS_ISAL)
 EXPORTER_LIBS = $(shell $(PKG_CONFIG) --libs $(EXPORTER_PKGS) 2>/dev/null || \
-	echo -lmicrohttpd -lyaml -ljansson -lgnutls -lcrypt -lseccomp -lzstd -lz)
+	echo -lmicrohttpd -lyaml -ljansson -lgnutls -lcrypt -lseccomp -lzstd -lcurl -lz)
 # Only the command looks at core files.
 CLI_LIBS = $(shell $(PKG_CONFIG) --libs libdw libelf 2>/dev/null || echo -ldw -lelf)
 CMOCKA_LIBS = $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null || echo -lcmocka)
@@ -136,7 +136,7 @@ $(O)/tickbird-exporter: $(call objs,$(filter exporter/main.c,$(EXPORTER_SRC))) $
 
 $(O)/tickbird: $(call objs,$(CLI_SRC)) $(EXPORTER_LIB) $(AGENT_LIB)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(TB_CFLAGS) $(CFLAGS) -o $@.new $^ $(LDFLAGS) $(EXPORTER_LIBS) $(CLI_LIBS) $(LIBS) && mv -f $@.new $@
+	$(Q)$(CC) $(TB_CFLAGS) $(CFLAGS) -o $@.new $^ $(LDFLAGS) -Wl,--as-needed $(EXPORTER_LIBS) $(CLI_LIBS) $(LIBS) && mv -f $@.new $@
 
 # A test that replaces functions says so in lines `LDFLAGS: -Wl,--wrap=name` of its opening comment.
 $(O)/tests/unit/test_%: $(O)/tests/unit/test_%.o $(EXPORTER_LIB) $(AGENT_LIB)
@@ -187,10 +187,10 @@ $(B)/afl/tests/fuzz/%: $(B)/afl/tests/fuzz/%.o $(B)/afl/all.a
 # --- checks ----------------------------------------------------------------------------------------------------------
 RUN = B=$(O) $(PYTHON) tests/run.py --build $(O)
 
-check: ## everything: set-up, build, unit, corpus, preload, transparency, compatibility, command, servers, chaos, Prometheus, object
+check: ## everything: set-up, build, unit, corpus, preload, transparency, compatibility, command, servers, chaos, Prometheus, pushing, object
 	$(Q)packaging/setup.sh build check
 	$(Q)$(MAKE) --no-print-directory check-programs
-	$(Q)$(RUN) unit corpus object preload transparency compat cli differential servers chaos prometheus page packaging
+	$(Q)$(RUN) unit corpus object preload transparency compat cli differential servers chaos prometheus push page packaging
 
 check-programs: all $(UNIT_PROGRAMS) $(REPLAY_PROGRAMS) $(JUDGED_PROGRAMS)
 
@@ -231,6 +231,10 @@ check-prometheus: all $(JUDGED_PROGRAMS) ## a real Prometheus, promtool, parsers
 check-formats: all $(JUDGED_PROGRAMS) ## long: 200 random expositions through the parsers of others (downloads Go modules)
 	$(Q)packaging/setup.sh build check
 	$(Q)TB_FETCH=1 TB_ROUNDS=$${TB_ROUNDS:-200} B=$(O) $(PYTHON) tests/prometheus/test_formats.py
+.PHONY: check-push
+check-push: all ## what is pushed, to receivers that count along
+	$(Q)packaging/setup.sh build check
+	$(Q)$(RUN) push
 .PHONY: check-packaging
 check-packaging: all ## long: archives and packages built twice, judged by their tools, put into other root file systems (downloads)
 	$(Q)packaging/setup.sh build check packaging

@@ -120,3 +120,10 @@ void tb_compress(struct tb_compressor *c, const char *data, size_t len, bool is_
     else
         gzip(c, data, len, is_last, out);
 }
+
+void tb_gzip(const char *data, size_t len, struct tb_buffer *out)
+{
+    struct tb_compressor *c = tb_compressor_new(TB_CODING_GZIP);
+    tb_compress(c, data, len, true, out);
+    tb_compressor_free(c);
+}

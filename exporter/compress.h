@@ -23,4 +23,7 @@ void tb_compressor_free(struct tb_compressor *c);
  */
 void tb_compress(struct tb_compressor *c, const char *data, size_t len, bool is_last, struct tb_buffer *out);
 
+/* tb_gzip - all of it at once, appended to @out. */
+void tb_gzip(const char *data, size_t len, struct tb_buffer *out);
+
 #endif

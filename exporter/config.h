@@ -17,6 +17,7 @@
 #include "buffer.h"
 #include "names.h"
 #include "options.h"
+#include "push_config.h"
 
 struct tb_text_list {
     char **items; /* owned */
@@ -108,7 +109,8 @@ struct tb_config {
     size_t service_count, service_space;
     struct tb_openapi_note *openapi;
     size_t openapi_count, openapi_space;
-    struct tb_names names; /* of families and labels */
+    struct tb_names names;       /* of families and labels */
+    struct tb_push_config *push; /* NULL: nothing is pushed; whoever pushes takes it away */
 };
 
 /*

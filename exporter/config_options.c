@@ -26,8 +26,8 @@ static bool is_file_option(enum tb_option id, enum tb_side side)
 {
     const struct tb_option_row *row = tb_option_row(id);
     return row->sides & side && row->flag[0] && id != TB_OPTION_CONFIG_FILE && id != TB_OPTION_CONFIG &&
-           id != TB_OPTION_ONCE && id != TB_OPTION_CHECK_CONFIG && id != TB_OPTION_LIB && id != TB_OPTION_INCLUDE &&
-           id != TB_OPTION_EXCLUDE;
+           id != TB_OPTION_ONCE && id != TB_OPTION_PUSH_ONCE && id != TB_OPTION_PUSH_DRY_RUN &&
+           id != TB_OPTION_CHECK_CONFIG && id != TB_OPTION_LIB && id != TB_OPTION_INCLUDE && id != TB_OPTION_EXCLUDE;
 }
 
 void tb_config_read_options(struct tb_yaml *y, yaml_node_t *node, struct tb_config *c, enum tb_side side,

@@ -75,6 +75,9 @@ void tb_config_read_options(struct tb_yaml *y, yaml_node_t *node, struct tb_conf
 /* tb_config_read_names - config_names.c: `metrics`. */
 void tb_config_read_names(struct tb_yaml *y, yaml_node_t *node, struct tb_config *c);
 
+/* tb_config_read_push - config_push.c: `push`. */
+void tb_config_read_push(struct tb_yaml *y, yaml_node_t *node, struct tb_config *c);
+
 static inline size_t tb_yaml_line(const yaml_node_t *n)
 {
     return n->start_mark.line + 1;

@@ -15,6 +15,7 @@
 #include "http_pages.h"
 #include "ledger.h"
 #include "options.h"
+#include "push.h"
 #include "reload.h"
 #include "self.h"
 #include "shown.h"
@@ -36,8 +37,11 @@ struct tb_exporter {
     struct tb_reload reload;
     struct tb_history *history;
     struct tb_shown *shown;
-    uint64_t collected_ns; /* CLOCK_MONOTONIC, of the snapshot; 0 = none yet */
-    bool is_partial;       /* the last collection gave up before its end: the snapshot is for nobody to see */
+    struct tb_push *push;    /* NULL: nothing is pushed */
+    uint64_t push_config_ns; /* of the configuration that its settings are of: its success_ns */
+    uint64_t push_due_ns;    /* CLOCK_MONOTONIC; 0 = at once */
+    uint64_t collected_ns;   /* CLOCK_MONOTONIC, of the snapshot; 0 = none yet */
+    bool is_partial;         /* the last collection gave up before its end: the snapshot is for nobody to see */
     bool is_serving;
 };
 
@@ -46,6 +50,7 @@ struct tb_scrape_options {
     const struct tb_filter *filter; /* NULL = everything */
     uint64_t deadline_ns;           /* CLOCK_MONOTONIC; UINT64_MAX = none */
     bool without_process;           /* no process_*: whoever passes it on has its own */
+    bool has_cells;                 /* histograms have their native part, whatever the options say */
 };
 
 /*
@@ -62,6 +67,15 @@ int tb_exporter_collect(struct tb_exporter *e, uint64_t deadline_ns);
 
 /* tb_exporter_text - a scrape as text, appended to @out. Returns as above. */
 int tb_exporter_text(struct tb_exporter *e, bool without_process, struct tb_buffer *out);
+
+/* tb_exporter_push - a snapshot for whoever pushes, when it is time; new settings are put into force first. Returns
+ * when it is time again, CLOCK_MONOTONIC. */
+uint64_t tb_exporter_push(struct tb_exporter *e);
+
+/* tb_exporter_push_once, tb_exporter_push_dry_run - the flags of that name. Both return what the process is to exit
+ * with. */
+int tb_exporter_push_once(struct tb_exporter *e, char **ret_error);
+int tb_exporter_push_dry_run(struct tb_exporter *e, char **ret_error);
 
 /* tb_exporter_textfile - a scrape into the file of --textfile. Returns 0 or -errno, which is in the log. */
 int tb_exporter_textfile(struct tb_exporter *e);

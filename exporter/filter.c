@@ -16,7 +16,7 @@ static bool is_listed(const char *const *list, size_t count, const char *text)
 
 bool tb_filter_has_family(const struct tb_filter *f, const char *name)
 {
-    return !f || is_listed(f->names, f->name_count, name);
+    return !f || (is_listed(f->names, f->name_count, name) && (!f->wants_family || f->wants_family(f->arg, name)));
 }
 
 const struct tb_snapshot *tb_filter_snapshot(const struct tb_filter *f, const struct tb_snapshot *s,

@@ -13,6 +13,9 @@ struct tb_filter {
     size_t name_count;
     const char *services[TB_FILTER_MAX];
     size_t service_count;
+    /* asked beside the list, if not NULL */
+    bool (*wants_family)(const void *arg, const char *name);
+    const void *arg;
 };
 
 /* tb_filter_has_family - is the family @name (as the text format has it) wanted? @f may be NULL. */

@@ -99,6 +99,7 @@ static void answer(struct tb_pages *p, struct tb_http_request *r, struct tb_acce
 /* False: more is asked for than can be looked for. */
 static bool read_filter(const struct tb_http_request *r, struct tb_filter *ret)
 {
+    ret->wants_family = NULL;
     return tb_http_arguments(r, "name[]", ret->names, TB_FILTER_MAX, &ret->name_count) &&
            tb_http_arguments(r, "service[]", ret->services, TB_FILTER_MAX, &ret->service_count);
 }

@@ -9,19 +9,12 @@
 #include <unistd.h>
 
 #include "buffer.h"
+#include "checksum.h"
 #include "ledger_format.h"
 #include "log.h"
 #include "users.h"
 
 #define LEDGER_BYTES_MAX ((off_t)1 << 30)
-
-static uint64_t checksum(const char *bytes, size_t len)
-{
-    uint64_t h = UINT64_C(0xcbf29ce484222325);
-    for (size_t i = 0; i < len; i++)
-        h = (h ^ (unsigned char)bytes[i]) * UINT64_C(0x100000001b3);
-    return h;
-}
 
 /* --- writing ---------------------------------------------------------------------------------------------------------
  */
@@ -68,7 +61,7 @@ int tb_ledger_save(struct tb_ledger *l, const struct tb_snapshot *s)
     tb_put(&b, (const char *)&h, sizeof h);
     tb_ledger_write_records(&b, l, s);
     h.length = b.len - sizeof h;
-    h.checksum = checksum(b.data + sizeof h, h.length);
+    h.checksum = tb_checksum(b.data + sizeof h, h.length);
     memcpy(b.data, &h, sizeof h);
     int r = write_file(l, &b);
     tb_buffer_free(&b);
@@ -234,7 +227,7 @@ static int check_file(const char *bytes, size_t len, struct file_header *ret)
         return -EBADMSG;
     if (h.version > LEDGER_VERSION)
         return -EPROTONOSUPPORT;
-    if (h.length != len - sizeof h || h.checksum != checksum(bytes + sizeof h, len - sizeof h))
+    if (h.length != len - sizeof h || h.checksum != tb_checksum(bytes + sizeof h, len - sizeof h))
         return -EBADMSG;
     *ret = h;
     return 0;

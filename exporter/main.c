@@ -74,7 +74,8 @@ static char *ledger_dir(const struct tb_options *o)
 
 static int open_ledger(struct tb_exporter *e, char **ret_error)
 {
-    bool may_write = !tb_option_is_on(&e->options, TB_OPTION_ONCE);
+    bool may_write =
+        !tb_option_is_on(&e->options, TB_OPTION_ONCE) && !tb_option_is_on(&e->options, TB_OPTION_PUSH_DRY_RUN);
     char *dir = ledger_dir(&e->options);
     int r = 0;
     if (!dir && may_write) {
@@ -160,11 +161,17 @@ static int make_ledger_directory(const struct tb_options *o, const char *user, c
     return r;
 }
 
+static bool ends_at_once(const struct tb_options *o)
+{
+    return tb_option_is_on(o, TB_OPTION_ONCE) || tb_option_is_on(o, TB_OPTION_PUSH_ONCE) ||
+           tb_option_is_on(o, TB_OPTION_PUSH_DRY_RUN);
+}
+
 /* Everything that needs rights is open when this returns, and they are gone. */
 static int give_rights_up(struct tb_exporter *e, char **ret_error)
 {
     const char *user = tb_option_text(&e->options, TB_OPTION_USER);
-    bool is_once = tb_option_is_on(&e->options, TB_OPTION_ONCE);
+    bool is_once = ends_at_once(&e->options);
     int r = 0;
     if (!is_once && !e->options.values[TB_OPTION_REGION_DIR].count)
         make_shared_directory();
@@ -248,7 +255,11 @@ static int run(struct tb_exporter *e, char **ret_error)
     e->shown = new_shown(&e->options);
     if (give_rights_up(e, ret_error) < 0 || open_ledger(e, ret_error) < 0 || open_collector(e, ret_error) < 0)
         return 1;
+    if (tb_option_is_on(&e->options, TB_OPTION_PUSH_DRY_RUN))
+        return tb_exporter_push_dry_run(e, ret_error);
     tb_exporter_publish(e);
+    if (tb_option_is_on(&e->options, TB_OPTION_PUSH_ONCE))
+        return tb_exporter_push_once(e, ret_error);
     return tb_option_is_on(&e->options, TB_OPTION_ONCE) ? once(e) : tb_exporter_serve(e, ret_error) < 0;
 }
 
@@ -272,6 +283,7 @@ int main(int argc, char **argv)
     free(error);
     tb_listeners_close(&e.listeners);
     tb_web_free(e.web);
+    tb_push_free(e.push);
     tb_history_free(e.history);
     tb_shown_free(e.shown);
     tb_expiry_free(e.expiry);

@@ -44,6 +44,7 @@ static void expose_besides(struct tb_exporter *e, const struct tb_snapshot *s, c
     tb_unobserved_expose(ret, e->unobserved, s->label_names[TB_LABEL_REASON], how->metrics);
     tb_self_expose(ret, &e->self, e->collector, e->ledger, how->metrics);
     tb_reload_expose(ret, &e->reload, how->metrics);
+    tb_push_expose(ret, e->push, how->metrics);
 }
 
 /* How many samples that is, whatever a client's filter leaves of it: what is shown is no client's choice. */
@@ -65,7 +66,8 @@ static void expose(struct tb_exporter *e, const struct tb_scrape_options *option
     struct tb_metric reduced[TB_FAMILIES];
     struct tb_expose_options how = {
         .metrics = names->metrics,
-        .has_native = options->encoding->has_native && tb_option_is_on(&e->options, TB_OPTION_NATIVE_HISTOGRAMS),
+        .has_native = options->has_cells ||
+                      (options->encoding->has_native && tb_option_is_on(&e->options, TB_OPTION_NATIVE_HISTOGRAMS)),
         .custom = names->custom,
         .custom_count = names->custom_count,
     };
@@ -121,7 +123,7 @@ int tb_exporter_scrape(struct tb_exporter *e, const struct tb_scrape_options *op
 
 int tb_exporter_text(struct tb_exporter *e, bool without_process, struct tb_buffer *out)
 {
-    struct tb_scrape_options options = {&tb_encoding_text, NULL, UINT64_MAX, without_process};
+    struct tb_scrape_options options = {&tb_encoding_text, NULL, UINT64_MAX, without_process, false};
     struct tb_exposition x = {0};
     int r = tb_exporter_scrape(e, &options, &x);
     if (!r)

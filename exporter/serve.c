@@ -30,7 +30,7 @@ struct timer {
 
 static int on_scrape(void *arg, const struct tb_scrape_ask *ask, struct tb_exposition *ret)
 {
-    struct tb_scrape_options options = {ask->encoding, ask->filter, ask->deadline_ns, false};
+    struct tb_scrape_options options = {ask->encoding, ask->filter, ask->deadline_ns, false, false};
     return tb_exporter_scrape(arg, &options, ret);
 }
 
@@ -244,7 +244,8 @@ static void loop(struct tb_exporter *e, struct tb_http *http, int signal_fd)
                              {0, textfile_interval_ns(e), write_textfile},
                              {0, tb_notify_interval_ns(), tell_watchdog}};
     for (;;) {
-        uint64_t next_ns = run_timers(e, timers, sizeof timers / sizeof *timers);
+        uint64_t next_ns = run_timers(e, timers, sizeof timers / sizeof *timers), push_ns = tb_exporter_push(e);
+        next_ns = push_ns < next_ns ? push_ns : next_ns;
         if (poll(fds, 3, wait_ms(http, next_ns)) < 0 && errno != EINTR)
             break;
         if (fds[0].revents && is_over(e, signal_fd))

@@ -7,7 +7,7 @@ set -eu
 
 packages() {
     case $1 in
-    build) echo gcc make libc6-dev pkg-config libmicrohttpd-dev libyaml-dev libjansson-dev libisal-dev libzstd-dev zlib1g-dev libgnutls28-dev libcrypt-dev libseccomp-dev \
+    build) echo gcc make libc6-dev pkg-config libmicrohttpd-dev libyaml-dev libjansson-dev libisal-dev libzstd-dev zlib1g-dev libgnutls28-dev libcrypt-dev libseccomp-dev libcurl4-gnutls-dev \
         libcmocka-dev libdw-dev libelf-dev python3 ;;
     demo) echo nginx-light python3 prometheus curl procps ;;
     check) echo nginx-light apache2 lighttpd haproxy php-cli php-fpm nodejs gunicorn uvicorn python3-uvloop \
@@ -16,7 +16,7 @@ packages() {
         mini-httpd lighttpd-mod-openssl lighttpd-mod-gnutls libssl-dev \
         micro-httpd xinetd ipsvd busybox gawk systemd erlang-inets liburing-dev checkpolicy semodule-utils apparmor \
         curl wget php-curl python3-requests python3-httpx python3-aiohttp libwww-perl git \
-        libc6-i386 libjemalloc2 faketime libnss-wrapper bubblewrap python3-yaml ;;
+        libc6-i386 libjemalloc2 faketime libnss-wrapper bubblewrap python3-yaml python3-botocore ;;
     browser) echo chromium ;; # 300 MB: without it, what needs a browser is skipped
     lint) echo clang-format clang-tidy shellcheck binutils git ;;
     bench) echo valgrind strace nginx-light python3 ;;
@@ -34,6 +34,7 @@ is_installed() {
     case $1 in
     nginx-light) command -v nginx >/dev/null 2>&1 || [ -x /usr/sbin/nginx ] ;;
     npm) command -v npm >/dev/null 2>&1 ;;
+    libcurl4-gnutls-dev) pkg-config --exists libcurl 2>/dev/null ;; # with any TLS library
     golang-go) command -v go >/dev/null 2>&1 ;;
     default-jdk-headless) command -v javac >/dev/null 2>&1 ;;
     *) dpkg-query -W -f '${db:Status-Status}\n' "$1" 2>/dev/null | grep -qx installed ;;

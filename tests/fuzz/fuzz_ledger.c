@@ -50,7 +50,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     struct file_header h = {.magic = LEDGER_MAGIC, .version = LEDGER_VERSION, .length = size - 1};
     char *bytes = malloc(sizeof h + size - 1);
-    h.checksum = checksum((const char *)data + 1, size - 1);
+    h.checksum = tb_checksum((const char *)data + 1, size - 1);
     memcpy(bytes, &h, sizeof h);
     memcpy(bytes + sizeof h, data + 1, size - 1);
     load(bytes, sizeof h + size - 1);

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of transports (push_transport.h). */
+#include "push_transport.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const struct tb_push_transport *tb_push_transport_find(const struct tb_push_kind *kind)
+{
+    static const struct tb_push_transport *const transports[] = {&tb_push_cloudwatch_transport};
+    for (size_t i = 0; i < sizeof transports / sizeof *transports; i++)
+        if (strcmp(transports[i]->type, kind->type) == 0)
+            return transports[i];
+    abort(); /* a kind without one is a mistake in these tables */
+}
