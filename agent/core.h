@@ -100,7 +100,7 @@ struct tb_opened {
 };
 
 /* What is looked at in a request's head, or noted when it is complete, beside what pairing needs. */
-enum { TB_HEAD_HOST = 1, TB_HEAD_TRACE = 2, TB_HEAD_SIZE = 4 };
+enum { TB_HEAD_HOST = 1, TB_HEAD_TRACE = 2, TB_HEAD_SIZE = 4, TB_HEAD_PROBE = 8 };
 
 struct tb_route_head; /* route_learner.h */
 

@@ -102,9 +102,13 @@ static void host_of_line(struct call *call, struct tb_host *host, uint8_t method
         tb_host_target(host, target);
 }
 
-static uint32_t route_at(struct call *call, const struct tb_start_line *line, struct tb_host *host)
+static uint32_t route_at(struct call *call, const struct tb_start_line *line, struct tb_host *host, bool is_probe)
 {
     bool is_host_asked = tb_load_relaxed(&call->core->wants_head) & TB_HEAD_HOST;
+    struct tb_start_line of_probe = {.path = tb_bytes_str(TB_PROBE_PATH), .method = line->method};
+    /* what this process asks of others is no probe of it */
+    if (is_probe && tb_load_relaxed(&call->c->role) != TB_ROLE_CLIENT)
+        line = &of_probe;
     if (!is_host_asked || !line->path.len)
         return route_of(call->core, line);
     return tb_route_begin_at(call->core, line->method, tb_host_text(host), path_of(line), line->is_cut);
@@ -114,6 +118,7 @@ void tb_exchange_wanted_head(struct call *call, const struct tb_start_line *line
 {
     uint8_t wants = wanted_of_head(call);
     struct tb_trace reader = {0};
+    struct tb_probe probe = {0};
     struct tb_host host = {0};
     uint64_t trace[2] = {0, 0};
     uint32_t target = 0;
@@ -122,14 +127,15 @@ void tb_exchange_wanted_head(struct call *call, const struct tb_start_line *line
         tb_trace_feed(&reader, head);
         tb_trace_id(&reader, trace);
     }
+    if (wants & TB_HEAD_PROBE)
+        tb_probe_feed(&probe, head);
     if (wants & TB_HEAD_HOST) {
         host_of_line(call, &host, line->method, line->path);
         tb_host_feed(&host, head);
-        call->c->route = route_at(call, line, &host);
-        target = target_of(call, &host);
-    } else {
-        call->c->route = route_of(call->core, line);
     }
+    call->c->route = route_at(call, line, &host, probe.is_probe);
+    if (wants & TB_HEAD_HOST)
+        target = target_of(call, &host);
     request_head(call, target, trace);
 }
 
@@ -154,6 +160,7 @@ static bool wait_for_head(struct call *call, const struct tb_start_line *line)
     w->method = line->method;
     tb_zero(&w->host, sizeof(w->host));
     tb_zero(&w->trace, sizeof(w->trace));
+    tb_zero(&w->probe, sizeof(w->probe));
     host_of_line(call, &w->host, w->method, tb_bytes(w->path, len));
     c->route = TB_ROUTE_OTHER;
     return true;
@@ -163,9 +170,12 @@ static bool wait_for_head(struct call *call, const struct tb_start_line *line)
 static void feed_wanted(struct call *call, struct tb_bytes b)
 {
     struct tb_host_block *w = host_block(call);
+    uint8_t wants = tb_load_relaxed(&call->core->wants_head);
     tb_host_feed(&w->host, b);
-    if (tb_load_relaxed(&call->core->wants_head) & TB_HEAD_TRACE)
+    if (wants & TB_HEAD_TRACE)
         tb_trace_feed(&w->trace, b);
+    if (wants & TB_HEAD_PROBE)
+        tb_probe_feed(&w->probe, b);
 }
 
 uint32_t tb_exchange_wanted_done(struct call *call, uint64_t ret_trace[2])
@@ -177,7 +187,7 @@ uint32_t tb_exchange_wanted_done(struct call *call, uint64_t ret_trace[2])
         return 0;
     struct tb_host_block *w = host_block(call);
     struct tb_start_line line = {.path = tb_bytes(w->path, w->path_len), .method = w->method, .is_cut = w->is_cut != 0};
-    c->route = route_at(call, &line, &w->host);
+    c->route = route_at(call, &line, &w->host, w->probe.is_probe);
     uint32_t label = target_of(call, &w->host);
     tb_trace_id(&w->trace, ret_trace);
     tb_path_free(call->core, c->path_block);
@@ -215,7 +225,8 @@ static enum tb_parse request_line(struct call *call, struct tb_bytes *b)
             m->phase = TB_PHASE_STOPPED;
             r = TB_PARSE_BAD;
         } else {
-            is_waiting = wanted_of_head(call) & (TB_HEAD_HOST | TB_HEAD_TRACE) && wait_for_head(call, &line);
+            is_waiting =
+                wanted_of_head(call) & (TB_HEAD_HOST | TB_HEAD_TRACE | TB_HEAD_PROBE) && wait_for_head(call, &line);
             if (!is_waiting)
                 c->route = route_of(call->core, &line);
         }

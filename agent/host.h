@@ -8,6 +8,7 @@
 
 #include "rules_format.h"
 #include "core.h"
+#include "probe.h"
 #include "trace.h"
 
 /* Reads header lines, cut anywhere. Zero is the start of a header section. */
@@ -39,7 +40,7 @@ struct tb_bytes tb_host_authority(struct tb_host *h);
 uint32_t tb_host_label(struct tb_core *core, struct tb_bytes host);
 
 /* A request head in pieces: lies in the path block of its connection, behind the path. */
-#define TB_HOST_PATH_MAX (TB_PATH_MAX - 352u)
+#define TB_HOST_PATH_MAX (TB_PATH_MAX - 360u)
 struct tb_host_block {
     uint8_t path[TB_HOST_PATH_MAX];
     uint16_t path_len;
@@ -47,6 +48,7 @@ struct tb_host_block {
     uint8_t method;
     struct tb_host host;
     struct tb_trace trace;
+    struct tb_probe probe;
 };
 _Static_assert(sizeof(struct tb_host_block) <= TB_PATH_MAX, "it lies in a path block");
 

@@ -47,6 +47,7 @@ enum tb_rules_limit { TB_RULES_MAX_TARGETS = 0 /* 0 = default */ };
 #define TB_RULES_RESPONSE_SIZE 8u
 #define TB_RULES_FIRST_BYTE 16u
 #define TB_RULES_EXEMPLARS 32u
+#define TB_RULES_PROBES 128u /* requests of probes are asked for by TB_PROBE_PATH (probe.h) */
 
 enum tb_rules_route { TB_RULES_INFERRED = 0, TB_RULES_PATH = 1, TB_RULES_NONE = 2 };
 

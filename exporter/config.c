@@ -176,10 +176,14 @@ static void routes_ignore(struct tb_yaml *y, yaml_node_t *value, void *to)
 
 static void routes_probes(struct tb_yaml *y, yaml_node_t *value, void *to)
 {
-    struct reader *r = to;
-    const char *how = tb_yaml_text(y, value, "probes");
-    if (how && !tb_config_add_probes(r->routes, how, r->config->path, tb_yaml_line(value), tb_yaml_column(value)))
-        tb_yaml_error(y, value, "probes: \"%s\" is none of count, route, ignore: write one of them", how);
+    const struct reader *r = to;
+    tb_config_read_probes(y, value, "probes", r->config->path, r->routes);
+}
+
+static void routes_probe_agents(struct tb_yaml *y, yaml_node_t *value, void *to)
+{
+    const struct reader *r = to;
+    tb_config_read_probes(y, value, "probe_agents", r->config->path, r->routes);
 }
 
 /* --- the other keys of routes --------------------------------------------------------------------------------------
@@ -261,7 +265,7 @@ static void read_routes(struct tb_yaml *y, yaml_node_t *value, struct reader *r,
     static const struct tb_yaml_key keys[] = {
         {"route", routes_route},           {"patterns", routes_patterns}, {"ignore", routes_ignore},
         {"openapi", routes_openapi},       {"host", routes_host},         {"max_routes", routes_max_routes},
-        {"max_series", routes_max_series}, {"probes", routes_probes}};
+        {"max_series", routes_max_series}, {"probes", routes_probes},     {"probe_agents", routes_probe_agents}};
     r->routes = routes;
     routes->is_given = true;
     routes->line = (uint32_t)tb_yaml_line(value);

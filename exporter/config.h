@@ -70,6 +70,7 @@ struct tb_route_config {
     struct tb_pattern *patterns;
     size_t pattern_count, pattern_space;
     bool has_host, has_host_label;
+    bool has_probe_agents;                      /* probes are told by their User-Agent, too */
     struct tb_text_list hosts;                  /* globs */
     uint32_t max_hosts, max_routes, max_series; /* 0 = not given */
     uint32_t line, column;
@@ -145,10 +146,6 @@ void tb_text_list_add(struct tb_text_list *l, const char *text);
 void tb_text_list_free(struct tb_text_list *l);
 struct tb_pattern *tb_config_add_pattern(struct tb_route_config *r, const char *path, const char *file, size_t line,
                                          size_t column);
-
-/* tb_config_add_probes - the patterns of `probes: HOW`, from @file at that place: count (none), route (all counted
- * under the route `probe`) or ignore. False: no such word. */
-bool tb_config_add_probes(struct tb_route_config *to, const char *how, const char *file, size_t line, size_t column);
 
 /* tb_openapi_read - the paths of an OpenAPI (3) or Swagger (2) file, JSON or YAML, as patterns. @file is as the errors
  * shall name it, @line and @column where the configuration asks for it. */

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * `probes` of routes: the paths that load balancers, Kubernetes and Prometheus ask for by habit, as if each stood in
- * `patterns` or `ignore`. Without the key nothing is added, so it costs nothing.
+ * `patterns` or `ignore`; and `probe_agents`, the same for whoever says by its User-Agent that it is one
+ * (agent/probe.h). Without the keys nothing is added, so they cost nothing.
  */
 #include <string.h>
 
-#include "config.h"
+#include "agent/probe.h"
+#include "config_yaml.h"
 
 static const char *const paths[] = {
     "/health",      "/healthz",         "/healthcheck",  "/health-check",      "/health_check",
@@ -14,17 +16,23 @@ static const char *const paths[] = {
     "/-/healthy",   "/-/ready",         "/_health",      "/actuator/health/*", "/actuator/prometheus",
     "/metrics",     "/elb-health",      "/ping"};
 
-bool tb_config_add_probes(struct tb_route_config *to, const char *how, const char *file, size_t line, size_t column)
+void tb_config_read_probes(struct tb_yaml *y, yaml_node_t *value, const char *key, const char *file,
+                           struct tb_route_config *to)
 {
-    bool is_route = strcmp(how, "route") == 0;
-    if (strcmp(how, "count") == 0)
-        return true;
-    if (!is_route && strcmp(how, "ignore") != 0)
-        return false;
-    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
-        struct tb_pattern *p = tb_config_add_pattern(to, paths[i], file, line, column);
+    bool is_by_agent = strcmp(key, "probe_agents") == 0;
+    const char *how = tb_yaml_text(y, value, key);
+    bool is_route = how && strcmp(how, "route") == 0;
+    if (!how || strcmp(how, "count") == 0)
+        return;
+    if (!is_route && strcmp(how, "ignore") != 0) {
+        tb_yaml_error(y, value, "%s: \"%s\" is none of count, route, ignore: write one of them", key, how);
+        return;
+    }
+    to->has_probe_agents |= is_by_agent;
+    for (size_t i = 0; i < (is_by_agent ? 1 : sizeof paths / sizeof *paths); i++) {
+        const char *path = is_by_agent ? TB_PROBE_PATH : paths[i];
+        struct tb_pattern *p = tb_config_add_pattern(to, path, file, tb_yaml_line(value), tb_yaml_column(value));
         p->is_drop = !is_route;
         p->label = is_route ? tb_strndup("probe", 5) : NULL;
     }
-    return true;
 }

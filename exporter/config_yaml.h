@@ -72,6 +72,10 @@ bool tb_yaml_switch(struct tb_yaml *y, yaml_node_t *node, const char *what, bool
 void tb_config_read_options(struct tb_yaml *y, yaml_node_t *node, struct tb_config *c, enum tb_side side,
                             const char *what);
 
+/* tb_config_read_probes - config_probes.c: @key is `probes` or `probe_agents` of a `routes` in @file. */
+void tb_config_read_probes(struct tb_yaml *y, yaml_node_t *value, const char *key, const char *file,
+                           struct tb_route_config *to);
+
 /* tb_config_read_names - config_names.c: `metrics`. */
 void tb_config_read_names(struct tb_yaml *y, yaml_node_t *node, struct tb_config *c);
 

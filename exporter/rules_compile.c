@@ -394,6 +394,7 @@ static struct tb_rules_set settings(const struct tb_route_config *own, const str
 
 static void add_all(struct compiler *c, const struct tb_route_config *r, bool is_own, struct tb_rules_set *set)
 {
+    set->flags |= r->has_probe_agents ? TB_RULES_PROBES : 0;
     for (size_t i = 0; i < r->pattern_count; i++) {
         if (r->patterns[i].host)
             set->flags |= TB_RULES_HOST_RULES;

@@ -66,6 +66,9 @@ def probes_are_one_line(s):
     check(found["count"][:3] == ["/healthz", "/metrics", "/actuator/health/db"] and found["count"][3:] == others, found)
     done = s.run("check-config", write(s, "routes: {probes: label}\n"))
     check(done.code != 0 and "none of count, route, ignore" in done.err, done)
+    for how, code in (("count", 0), ("route", 0), ("ignore", 0), ("label", 1)):
+        done = s.run("check-config", write(s, f"routes: {{probe_agents: {how}}}\n"))
+        check((done.code != 0) == bool(code) and ("probe_agents: \"label\" is none of" in done.err) == bool(code), done)
 
 
 @test

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "http1.h"
+#include "probe.h"
 #include "trace.h"
 
 struct event {
@@ -213,6 +214,17 @@ static void check_trace(const uint8_t *data, size_t size, size_t step)
         disagree("traces");
 }
 
+/* The same of who asks. */
+static void check_probe(const uint8_t *data, size_t size, size_t step)
+{
+    struct tb_probe whole = {0}, cut = {0};
+    tb_probe_feed(&whole, tb_bytes(data, size));
+    for (size_t at = 0; at < size; at += step)
+        tb_probe_feed(&cut, tb_bytes(data + at, size - at < step ? size - at : step));
+    if (whole.is_probe != cut.is_probe)
+        disagree("probes");
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -225,6 +237,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     tb_http1_select(simd > tb_scan_best() ? tb_scan_best() : simd);
     check_plain(data + 2, size - 2);
     check_trace(data + 2, size - 2, data[1] + 1u);
+    check_probe(data + 2, size - 2, data[1] + 1u);
     run(&whole, &whole_log, data + 2, size - 2, data[0] & 1, 0);
     run(&cut, &cut_log, data + 2, size - 2, data[0] & 1, data[1] + 1u);
     if (whole_log.used != cut_log.used ||
