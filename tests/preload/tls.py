@@ -1,0 +1,74 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Programs that call a TLS library, with the real object: what the program says that its client end received is what was
+counted, for the server that answered and for the client that asked, which are one process here. Descriptors and memory
+as transport, records of one byte, renegotiation, cleared sessions, early data, sessions freed by another thread, forks."""
+import collections
+import os
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../transparency"))
+import harness  # noqa: E402  pylint: disable=wrong-import-position
+
+
+def dumped(regions):
+    """(role, path) -> count of GETs answered by 200; counter -> value; requests still in flight."""
+    out = subprocess.run([os.path.join(harness.BIN, "dump"), regions], stdout=subprocess.PIPE, check=True).stdout.decode()
+    counts, counters, open_ = collections.Counter(), collections.Counter(), 0
+    for words in map(str.split, out.splitlines()):
+        if words[0] == "requests":
+            assert words[2:4] == ["GET", "200"] and words[6:8] == ["0", "0"], words
+            counts[(words[1], words[4])] += int(words[5])
+        elif words[0] == "aborted":
+            counts[(words[1], f"aborted {words[4]}")] += int(words[5])
+        elif words[0] == "counter":
+            counters[words[1]] += int(words[2])
+        elif words[0] == "owner":
+            open_ += int(words[2])
+    return counts, counters, open_
+
+
+def check(case):
+    regions = tempfile.mkdtemp(prefix="tb-tls-", dir="/dev/shm")
+    try:
+        seen = harness.run(case, harness.OBJECT, regions)
+        lines = seen.parts["output"].decode().splitlines()
+        assert seen.parts["exit"] == 0, (seen.parts["exit"], lines[-3:])
+        told = collections.Counter(line.rpartition("told ")[2] for line in lines if "told " in line)
+        told["/transparent"] += 1  # what awoke the agent (tp_serve), in clear
+        expected = collections.Counter({(role, path): count for path, count in told.items() for role in ("server", "client")})
+        counts, counters, open_ = dumped(regions)
+        assert counts == expected, f"expected {dict(expected)}, counted {dict(counts)}"
+        assert not open_, f"{open_} in flight"
+        handshakes = sum(line == "server's handshake: 1, want 1" for line in lines)
+        assert bool(counters["TLS_STREAMS"]) == bool(handshakes), f"{handshakes} handshakes, {dict(counters)}"
+        assert bool(counters["TLS_FAILED"]) == case.name.startswith("openssl_refused"), dict(counters)
+        assert not counters["GIVEUP_TLS"] and not counters["GIVEUP_NO_STATE"], dict(counters)
+    finally:
+        subprocess.run(["rm", "-rf", regions], check=True)
+
+
+def main():
+    status = 0
+    program = next((p for p in harness.build() if os.path.basename(p) == "openssl"), None)
+    if not program:
+        print("skip tls libssl-dev is not installed")
+        return 0
+    for case in harness.cases_of(program):
+        if not case.name.endswith("_awake"):
+            continue
+        name = f"{case.name[:-len('_awake')]}_is_counted_exactly"
+        if sys.argv[1:] and not any(w in name for w in sys.argv[1:]):
+            continue
+        try:
+            check(case)
+            print(f"ok {name}", flush=True)
+        except AssertionError as wrong:
+            print(f"# {name}: {wrong}\nnot ok {name}", flush=True)
+            status = 1
+    return status
+
+
+sys.exit(main())
