@@ -1,0 +1,643 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reading JSON for a few values (json_pick.h), included once per instruction set. Two ways take turns:
+ *
+ * - pass_over() walks from block to block, in and out of strings, and stops only for brackets, for commas of an array
+ * on a path, and for strings that may be a wanted name: their closing quote has another quote as many bytes before it
+ * as the name is long. Brackets off the path are only counted.
+ * - The states below read a byte a step: a name that was cut or has escapes, what follows a wanted name, the value.
+ *
+ * TB_JSON_FEED names the function.
+ */
+#include "decimal.h"
+#include "json_pick.h"
+#include "scan_block.h"
+
+enum {
+    START,  /* before the text */
+    OUT,    /* between strings */
+    PASSED, /* inside a string that is no wanted name */
+    KEY,    /* inside one that may be */
+    COLON,  /* behind one that is, if it is a name at all */
+    VALUE,  /* before the value of pending paths */
+    STRING, /* inside it */
+    SCALAR,
+    OVER,
+    BROKEN
+};
+
+/* struct tb_json_pick.escape: 0, behind a backslash, then hex digits of \u seen + FIRST_DIGIT */
+enum { BACKSLASH = 1, FIRST_DIGIT = 2 };
+
+/* What a byte of a string gives: itself, DECODED + a code point, or one of these. */
+enum { DECODED = 1 << 24, MORE = -1, QUOTE = -2, WRONG = -3 };
+
+static inline bool is_blank(uint8_t c)
+{
+    return c == ' ' || c == '\n' || c == '\r' || c == '\t';
+}
+
+/* The step that path @i takes next. */
+static inline const uint8_t *step_of(const struct tb_json_pick *j, const struct tb_pick_set *set, uint32_t i)
+{
+    return set->bytes + set->at[i] + j->step_at[i];
+}
+
+static inline uint8_t step_bytes(const uint8_t *step)
+{
+    return *step == TB_JSON_INDEX ? 3 : (uint8_t)(*step + 1);
+}
+
+static inline bool is_last_step(const struct tb_json_pick *j, const struct tb_pick_set *set, uint32_t i)
+{
+    return j->step_at[i] + step_bytes(step_of(j, set, i)) == set->len[i];
+}
+
+static inline bool is_same(const uint8_t *a, const uint8_t *b, size_t len)
+{
+    for (; len >= 8; a += 8, b += 8, len -= 8)
+        if (tb_read64(a) != tb_read64(b))
+            return false;
+    return tb_equal(a, b, len);
+}
+
+/* The innermost open bracket on a path is that of an array. */
+static inline bool is_in_array(const struct tb_json_pick *j)
+{
+    return j->arrays >> (j->depth - j->level) & 1;
+}
+
+/* ---- brackets ---- */
+
+static inline bool open_bracket(struct tb_json_pick *j, bool is_array)
+{
+    if (j->depth == TB_JSON_DEPTH) {
+        j->state = BROKEN;
+        return false;
+    }
+    j->depth++;
+    j->arrays = j->arrays << 1 | is_array;
+    return true;
+}
+
+/* Paths of the array on the path whose element is the one that starts now. */
+static uint8_t at_index(const struct tb_json_pick *j, const struct tb_pick_set *set)
+{
+    uint8_t found = 0;
+    for (uint32_t i = 0; j->live >> i; i++) {
+        const uint8_t *step = step_of(j, set, i);
+        if (j->live >> i & 1 && (step[1] | step[2] << 8) == j->index[j->level - 1])
+            found |= (uint8_t)(1u << i);
+    }
+    return found;
+}
+
+/* A bracket where a value is wanted: the paths in pending go on inside, as far as they have a step for it. */
+static void enter(struct tb_json_pick *j, const struct tb_pick_set *set, bool is_array)
+{
+    bool is_root = j->depth == 0;
+    uint8_t inside = 0;
+
+    if (!open_bracket(j, is_array))
+        return;
+    for (uint32_t i = 0; j->pending >> i; i++) {
+        if (!(j->pending >> i & 1))
+            continue;
+        if (!is_root && is_last_step(j, set, i)) {
+            tb_pick_mark(&j->picks, (uint8_t)(1u << i), is_array ? TB_PICK_ARRAY : TB_PICK_OBJECT);
+            continue;
+        }
+        uint8_t at = is_root ? 0 : (uint8_t)(j->step_at[i] + step_bytes(step_of(j, set, i)));
+        if ((set->bytes[set->at[i] + at] == TB_JSON_INDEX) == is_array) {
+            j->step_at[i] = at;
+            j->matched[i] = j->depth;
+            inside |= (uint8_t)(1u << i);
+        }
+    }
+    j->pending = 0;
+    j->state = is_root && !inside ? OVER : OUT;
+    if (!inside)
+        return;
+    j->level = j->depth;
+    j->live = inside;
+    if (is_array) {
+        j->index[j->level - 1] = 0;
+        j->pending = at_index(j, set);
+        j->state = j->pending ? VALUE : OUT;
+    }
+}
+
+/* The bracket on a path that is innermost was closed: back to the one around it. */
+static void leave(struct tb_json_pick *j, const struct tb_pick_set *set)
+{
+    uint8_t live = 0;
+
+    for (uint32_t i = 0; i < set->count; i++) {
+        if (j->matched[i] == j->level) {
+            j->matched[i]--;
+            uint8_t at = 0;
+            for (uint32_t step = 1; step < j->matched[i]; step++)
+                at = (uint8_t)(at + step_bytes(set->bytes + set->at[i] + at));
+            j->step_at[i] = at;
+        }
+        live |= (uint8_t)((j->matched[i] == j->level - 1) << i);
+    }
+    j->level--;
+    j->live = live & (uint8_t)~j->picks.found;
+    if (j->level == 0)
+        j->state = OVER;
+}
+
+/* Returns whether something changed on the path; then the state says what. */
+static inline bool close_bracket(struct tb_json_pick *j, const struct tb_pick_set *set, bool is_array)
+{
+    if (TB_UNLIKELY((j->arrays & 1) != is_array)) {
+        j->state = BROKEN;
+        return true;
+    }
+    j->arrays >>= 1;
+    if (TB_LIKELY(j->depth-- != j->level))
+        return false;
+    leave(j, set);
+    return true;
+}
+
+/* ---- passing over ---- */
+
+struct pass {
+    struct tb_json_pick *j;
+    const struct tb_pick_set *set;
+    const uint8_t *first;              /* where passing over began */
+    uint64_t inside;                   /* all ones: the block starts inside a string */
+    uint64_t previous;                 /* quotes of the block before */
+    uint64_t seen;                     /* quotes of all blocks, put on top of each other */
+    uint8_t lens[TB_PICKS], len_count; /* of wanted names that are found by their quotes */
+    bool has_names;                    /* names are wanted: what is innermost on the path is an object */
+    bool is_array;                     /* elements are wanted */
+};
+
+/* A comma of the array on the path. */
+static bool next_element(struct tb_json_pick *j, const struct tb_pick_set *set)
+{
+    uint16_t *index = &j->index[j->level - 1];
+    if (*index < UINT16_MAX)
+        ++*index;
+    j->pending = *index < UINT16_MAX ? at_index(j, set) : 0;
+    if (j->pending)
+        j->state = VALUE;
+    return j->pending != 0;
+}
+
+/* The string that ends before the quote at @quote, and began in this range, is a wanted name. */
+static bool is_wanted(struct tb_json_pick *j, const struct tb_pick_set *set, const uint8_t *first, const uint8_t *quote)
+{
+    for (uint32_t i = 0; j->live >> i; i++) {
+        const uint8_t *step = step_of(j, set, i);
+        if (j->live >> i & 1 && quote - first > *step && quote[-*step - 1] == '"' &&
+            is_same(quote - *step, step + 1, *step))
+            j->pending |= (uint8_t)(1u << i);
+    }
+    if (j->pending)
+        j->state = COLON;
+    return j->pending != 0;
+}
+
+/* The bytes of a block of @len bytes that a backslash makes mean themselves; *is_escaped: the first of them, on return
+ * the first of the next block. */
+static uint64_t escaped_bytes(uint64_t backslashes, size_t len, bool *is_escaped)
+{
+    uint64_t escaped = *is_escaped, last = UINT64_C(1) << (len - 1);
+    backslashes &= ~escaped;
+    *is_escaped = false;
+    while (backslashes) {
+        uint64_t first = backslashes & -backslashes;
+        escaped |= first << 1;
+        *is_escaped |= first == last;
+        backslashes &= ~(first | first << 1);
+    }
+    return escaped;
+}
+
+/* Where the string that is open at @p, and has no escapes up to there, began. */
+static const uint8_t *string_start(const uint8_t *p)
+{
+    while (p[-1] != '"')
+        p--;
+    return p;
+}
+
+static inline bool is_at_name_level(const struct pass *s)
+{
+    return s->has_names && s->j->depth == s->j->level;
+}
+
+/* What stands at @at means something to a path? Returns where to go on, in another state; NULL: inside the block. */
+static inline const uint8_t *event(struct pass *s, const uint8_t *at, bool is_slow)
+{
+    struct tb_json_pick *j = s->j;
+    uint8_t c = *at;
+
+    switch (c) {
+    case '{':
+    case '[':
+        return TB_LIKELY(open_bracket(j, c == '[')) ? NULL : at;
+    case '}':
+    case ']':
+        return TB_LIKELY(!close_bracket(j, s->set, c == ']')) ? NULL : at + 1;
+    case ',':
+        return s->is_array && j->depth == j->level && next_element(j, s->set) ? at + 1 : NULL;
+    case '"':
+        if (!is_at_name_level(s))
+            return NULL;
+        if (!is_slow)
+            return is_wanted(j, s->set, s->first, at) ? at + 1 : NULL;
+        j->state = KEY;
+        j->key_at = 0;
+        j->pending = j->live;
+        return at + 1;
+    case '\\':
+        j->state = BROKEN;
+        return at;
+    default:
+        return NULL;
+    }
+}
+
+/* The closing quotes of a block that have another as many bytes before them as a wanted name needs. */
+static inline uint64_t name_ends(const struct pass *s, uint64_t quotes, uint64_t closing)
+{
+    uint64_t ends = 0;
+    for (uint32_t k = 0; k < s->len_count; k++)
+        ends |= closing & (quotes << (s->lens[k] + 1) | s->previous >> (63 - s->lens[k]));
+    return ends;
+}
+
+/* A string that may be a wanted name and is still open at @p is compared from its start. */
+static const uint8_t *compare_from_start(struct pass *s, const uint8_t *p)
+{
+    s->j->state = KEY;
+    s->j->key_at = 0;
+    s->j->pending = s->j->live;
+    return string_start(p);
+}
+
+/*
+ * A block of @len bytes at @p. @b holds them, behind @skip others. Returns where to go on, in another state; NULL:
+ * behind the block.
+ */
+static inline __attribute__((always_inline)) const uint8_t *pass_block(struct pass *s, const uint8_t *p, size_t len,
+                                                                       struct block b, unsigned skip)
+{
+    uint64_t quotes = block_equal(b, '"') >> skip, backslashes = 0;
+    bool is_slow = TB_UNLIKELY(block_has(b, '\\') || s->j->is_escaped);
+
+    if (is_slow) {
+        backslashes = block_equal(b, '\\') >> skip;
+        if (s->inside && s->seen && is_at_name_level(s))
+            return compare_from_start(s, p);
+        quotes &= ~escaped_bytes(backslashes, len, &s->j->is_escaped);
+    }
+    uint64_t strings = block_parities(quotes) ^ s->inside; /* with the quote that opens, without the one that closes */
+    uint64_t events =
+        (block_equal_with(b, 0x26, 0x7f) >> skip) & ~strings; /* []{}, and letters that stand in strings */
+    if (is_slow)
+        events |= (quotes & strings) | (backslashes & ~strings);
+    else
+        events |= name_ends(s, quotes, quotes & ~strings);
+    if (s->is_array)
+        events |= (block_equal(b, ',') >> skip) & ~strings;
+    s->inside = (uint64_t)((int64_t)strings >> 63);
+    s->previous = quotes;
+    s->seen |= quotes;
+    for (; events; events &= events - 1) {
+        const uint8_t *next = event(s, p + __builtin_ctzll(events), is_slow);
+        if (TB_UNLIKELY(next != NULL)) {
+            s->j->is_escaped = false;
+            return next;
+        }
+    }
+    return NULL;
+}
+
+/* What a name must be like to be found by its quotes: without what is written as an escape. */
+static bool is_plain_name(const uint8_t *step)
+{
+    for (uint32_t i = 1; i <= *step; i++)
+        if (step[i] == '"' || step[i] == '\\')
+            return false;
+    return true;
+}
+
+/* The rest of a range, shorter than a block. */
+static const uint8_t *pass_tail(struct pass *s, const uint8_t *first, const uint8_t *p, size_t len)
+{
+    uint8_t copy[TB_SCAN_BLOCK];
+
+    if ((size_t)(p - first) >= TB_SCAN_BLOCK - len)
+        return pass_block(s, p, len, block_load(p + len - TB_SCAN_BLOCK), (unsigned)(TB_SCAN_BLOCK - len));
+    for (uint32_t i = 0; i < TB_SCAN_BLOCK; i += 8)
+        __builtin_memset(copy + i, ' ', 8);
+    size_t i = 0;
+    for (; i + 8 <= len; i += 8)
+        __builtin_memcpy(copy + i, p + i, 8);
+    for (; i < len; i++)
+        copy[i] = p[i];
+    return pass_block(s, p, len, block_load(copy), 0);
+}
+
+/* States OUT and PASSED from @p on, in a range that began at @first. Returns where another state goes on, or @end. */
+static const uint8_t *pass_over(struct tb_json_pick *j, const struct tb_pick_set *set, const uint8_t *first,
+                                const uint8_t *p, const uint8_t *end)
+{
+    struct pass s = {.j = j, .set = set, .first = p, .inside = j->state == PASSED ? UINT64_MAX : 0};
+
+    s.is_array = is_in_array(j) && j->live;
+    for (uint32_t i = 0; !is_in_array(j) && j->live >> i; i++) {
+        const uint8_t *step = step_of(j, set, i);
+        if (!(j->live >> i & 1))
+            continue;
+        s.has_names = true;
+        if (is_plain_name(step))
+            s.lens[s.len_count++] = *step;
+    }
+    j->state = OUT;
+    for (; end - p >= (ptrdiff_t)TB_SCAN_BLOCK; p += TB_SCAN_BLOCK) {
+        const uint8_t *next = pass_block(&s, p, TB_SCAN_BLOCK, block_load(p), 0);
+        if (next)
+            return next;
+    }
+    const uint8_t *next = p < end ? pass_tail(&s, first, p, (size_t)(end - p)) : NULL;
+    if (next)
+        return next;
+    if (s.inside && s.seen && is_at_name_level(&s))
+        return compare_from_start(&s, end);
+    if (s.inside)
+        j->state = PASSED;
+    return end;
+}
+
+/* ---- byte by byte ---- */
+
+static const uint8_t *skip_blanks(const uint8_t *p, const uint8_t *end)
+{
+    while (p < end && is_blank(*p))
+        p++;
+    return p;
+}
+
+/* Half a surrogate pair is no text. */
+static void drop_half(struct tb_json_pick *j)
+{
+    j->picks.is_bad |= j->high != 0;
+    j->high = 0;
+}
+
+/* The last digit of \u was read. */
+static int32_t code_unit(struct tb_json_pick *j, uint16_t unit)
+{
+    j->escape = 0;
+    if (j->high && unit >> 10 == 0x37) {
+        int32_t code = 0x10000 + ((j->high & 0x3ff) << 10 | (unit & 0x3ff));
+        j->high = 0;
+        return DECODED + code;
+    }
+    drop_half(j);
+    if (unit >> 10 == 0x36) {
+        j->high = unit;
+        return MORE;
+    }
+    if (unit >> 10 == 0x37) {
+        j->picks.is_bad = true;
+        return MORE;
+    }
+    return DECODED + unit;
+}
+
+/* One byte of a string (RFC 8259 section 7). */
+static int32_t string_byte(struct tb_json_pick *j, uint8_t c)
+{
+    static const char names[] = "\"\\/bfnrt", meanings[] = "\"\\/\b\f\n\r\t";
+
+    if (j->escape >= FIRST_DIGIT) {
+        uint8_t digit = tb_hex(c);
+        if (digit > 15)
+            return WRONG;
+        uint16_t unit = (uint16_t)(j->unit << 4 | digit);
+        j->unit = unit;
+        return ++j->escape == FIRST_DIGIT + 4 ? code_unit(j, unit) : MORE;
+    }
+    if (j->escape == BACKSLASH) {
+        j->unit = 0;
+        j->escape = c == 'u' ? FIRST_DIGIT : 0;
+        if (c == 'u')
+            return MORE;
+        drop_half(j);
+        for (uint32_t i = 0; names[i]; i++)
+            if (c == (uint8_t)names[i])
+                return DECODED + meanings[i];
+        return WRONG;
+    }
+    if (c == '\\') {
+        j->escape = BACKSLASH;
+        return MORE;
+    }
+    drop_half(j);
+    return c == '"' ? QUOTE : c;
+}
+
+/* The bytes that @got, a byte or DECODED, stands for. */
+static struct tb_bytes bytes_of(int32_t got, uint8_t to[4])
+{
+    if (got >= DECODED)
+        return tb_bytes(to, tb_utf8_write(to, (uint32_t)(got - DECODED)));
+    to[0] = (uint8_t)got;
+    return tb_bytes(to, 1);
+}
+
+/* The paths in pending whose name does not go on with @b are out. */
+static void compare_name(struct tb_json_pick *j, const struct tb_pick_set *set, struct tb_bytes b)
+{
+    for (uint32_t i = 0; j->pending >> i; i++) {
+        const uint8_t *step = step_of(j, set, i);
+        if (*step < j->key_at + b.len || !tb_equal(step + 1 + j->key_at, b.ptr, b.len))
+            j->pending &= (uint8_t) ~(1u << i);
+    }
+    j->key_at = (uint8_t)(j->key_at + b.len);
+}
+
+static void end_of_name(struct tb_json_pick *j, const struct tb_pick_set *set)
+{
+    for (uint32_t i = 0; j->pending >> i; i++)
+        if (*step_of(j, set, i) != j->key_at)
+            j->pending &= (uint8_t) ~(1u << i);
+    j->state = j->pending ? COLON : OUT;
+}
+
+static const uint8_t *name_bytes(struct tb_json_pick *j, const struct tb_pick_set *set, const uint8_t *p,
+                                 const uint8_t *end)
+{
+    while (p < end && j->state == KEY) {
+        uint8_t utf8[4];
+        int32_t got = string_byte(j, *p++);
+        if (j->picks.is_bad)
+            j->pending = 0;
+        j->picks.is_bad = false;
+        if (got == QUOTE) {
+            end_of_name(j, set);
+        } else if (got == WRONG) {
+            j->state = BROKEN;
+        } else if (got != MORE) {
+            compare_name(j, set, bytes_of(got, utf8));
+            if (!j->pending)
+                j->state = PASSED;
+        }
+    }
+    return p;
+}
+
+/* The plain beginning of a string's rest. Returns where something else stands, or what is left is less than a block. */
+static const uint8_t *plain_text(struct tb_json_pick *j, const struct tb_pick_set *set, const uint8_t *p,
+                                 const uint8_t *end)
+{
+    size_t len = TB_SCAN_BLOCK;
+    while (len == TB_SCAN_BLOCK && end - p >= (ptrdiff_t)TB_SCAN_BLOCK) {
+        struct block b = block_load(p);
+        uint64_t other = block_equal(b, '"') | block_equal(b, '\\') | block_below_or_odd(b, ' ');
+        len = other ? (size_t)__builtin_ctzll(other) : TB_SCAN_BLOCK;
+        if (len)
+            tb_pick_add(&j->picks, set, tb_bytes(p, len));
+        p += len;
+    }
+    return p;
+}
+
+static const uint8_t *text_bytes(struct tb_json_pick *j, const struct tb_pick_set *set, const uint8_t *p,
+                                 const uint8_t *end)
+{
+    if (!j->escape && !j->high)
+        p = plain_text(j, set, p, end);
+    while (p < end && j->state == STRING) {
+        uint8_t utf8[4];
+        bool is_control = *p < 0x20 && !j->escape;
+        int32_t got = is_control ? WRONG : string_byte(j, *p);
+        p++;
+        if (got == WRONG) {
+            tb_pick_drop(&j->picks);
+            j->state = BROKEN;
+        } else if (got == QUOTE) {
+            tb_pick_end(&j->picks, set, TB_PICK_STRING);
+            j->state = OUT;
+        } else if (got != MORE) {
+            tb_pick_add(&j->picks, set, bytes_of(got, utf8));
+        }
+    }
+    return p;
+}
+
+/* A number, true, false or null is complete: which? TB_PICK_NONE: neither. */
+static enum tb_pick_kind scalar_kind(struct tb_bytes text)
+{
+    if (text.len > TB_PICK_TEXT)
+        return TB_PICK_NUMBER;
+    if (text.len == 4 && tb_equal(text.ptr, "true", 4))
+        return TB_PICK_TRUE;
+    if (text.len == 5 && tb_equal(text.ptr, "false", 5))
+        return TB_PICK_FALSE;
+    if (text.len == 4 && tb_equal(text.ptr, "null", 4))
+        return TB_PICK_NULL;
+    return tb_decimal_is_json(text) ? TB_PICK_NUMBER : TB_PICK_NONE;
+}
+
+static const uint8_t *scalar_bytes(struct tb_json_pick *j, const struct tb_pick_set *set, const uint8_t *p,
+                                   const uint8_t *end)
+{
+    const uint8_t *from = p;
+
+    while (p < end && !is_blank(*p) && *p != ',' && *p != '}' && *p != ']')
+        p++;
+    tb_pick_add(&j->picks, set, tb_bytes(from, (size_t)(p - from)));
+    if (p == end)
+        return p;
+    enum tb_pick_kind kind = scalar_kind(tb_pick_opened(&j->picks));
+    j->state = OUT;
+    if (kind == TB_PICK_NONE) {
+        tb_pick_drop(&j->picks);
+        j->state = BROKEN;
+    } else if (kind == TB_PICK_NULL) {
+        tb_pick_mark(&j->picks, j->picks.open, kind);
+        tb_pick_drop(&j->picks);
+    } else {
+        tb_pick_end(&j->picks, set, kind);
+    }
+    return p;
+}
+
+/* The first byte of the value of the paths in pending. */
+static const uint8_t *value_start(struct tb_json_pick *j, const struct tb_pick_set *set, const uint8_t *p)
+{
+    uint8_t c = *p, ends = 0;
+
+    if (c == '{' || c == '[') {
+        enter(j, set, c == '[');
+        return p + 1;
+    }
+    for (uint32_t i = 0; j->pending >> i; i++)
+        if (j->pending >> i & 1 && is_last_step(j, set, i))
+            ends |= (uint8_t)(1u << i);
+    j->pending = 0;
+    if (c == ']' && is_in_array(j)) { /* it has no elements */
+        j->state = OUT;
+        return p;
+    }
+    bool is_string = c == '"';
+    if (ends)
+        tb_pick_begin(&j->picks, set, ends);
+    j->state = is_string ? (ends ? STRING : PASSED) : (ends ? SCALAR : OUT);
+    return p + is_string;
+}
+
+/* One step of the states that are not passed over. */
+static const uint8_t *step(struct tb_json_pick *j, const struct tb_pick_set *set, const uint8_t *p, const uint8_t *end)
+{
+    if (j->state == KEY)
+        return name_bytes(j, set, p, end);
+    if (j->state == STRING)
+        return text_bytes(j, set, p, end);
+    if (j->state == SCALAR)
+        return scalar_bytes(j, set, p, end);
+    p = skip_blanks(p, end);
+    if (p == end)
+        return p;
+    if (j->state == VALUE)
+        return value_start(j, set, p);
+    if (j->state == COLON) {
+        bool is_name = *p == ':';
+        j->pending = is_name ? j->pending : 0;
+        j->state = is_name ? VALUE : OUT;
+        return p + is_name;
+    }
+    /* START: no path leads to a text that is a single value */
+    j->pending = (uint8_t)((1u << set->count) - 1);
+    if (*p == '{' || *p == '[')
+        enter(j, set, *p == '[');
+    else
+        j->state =
+            *p == '"' || *p == '-' || (uint8_t)(*p - '0') < 10 || *p == 't' || *p == 'f' || *p == 'n' ? OVER : BROKEN;
+    return p + 1;
+}
+
+enum tb_parse TB_JSON_FEED(struct tb_json_pick *j, const struct tb_pick_set *set, struct tb_bytes in)
+{
+    const uint8_t *p = in.ptr, *end = p + in.len;
+
+    while (p < end && j->state < OVER) {
+        if (j->state == OUT || j->state == PASSED)
+            p = pass_over(j, set, in.ptr, p, end);
+        else
+            p = step(j, set, p, end);
+        j->live &= (uint8_t)~j->picks.found;
+        if (tb_pick_is_complete(&j->picks, set))
+            j->state = j->state == BROKEN ? BROKEN : OVER;
+    }
+    return j->state == BROKEN ? TB_PARSE_BAD : j->state == OVER ? TB_PARSE_OK : TB_PARSE_PARTIAL;
+}
