@@ -38,27 +38,25 @@
 #endif
 #define PAGE 4096u
 #define WINDOW_MAX ((size_t)256 << 10) /* from the first changed page to the last */
-#define FILLER_MAX 15u                 /* behind a function */
 #define REACH ((uintptr_t)1 << 30)     /* of a jump, and no more than that away to be on the safe side */
 #define NEAREST ((uintptr_t)64 << 10)  /* below the program */
 
 struct slot {
     uint8_t entry[8]; /* jmp *2(%rip): to the address that follows, and two bytes of nothing */
     uint64_t wrapper;
-    uint8_t real[TB_PROLOGUE_MOVED + 8u];
+    uint8_t real[4u + TB_PROLOGUE_MOVED];
 };
 _Static_assert(sizeof(struct slot) == 64 && TB_INLINE_MAX * sizeof(struct slot) <= PAGE, "they fit one page");
 
 static const uint8_t jump_by_address[8] = {0xff, 0x25, 2, 0, 0, 0, 0xcc, 0xcc};
 static const uint8_t endbr64[4] = {0xf3, 0x0f, 0x1e, 0xfa};
 
-/* What was done, so that it can be undone. Of a function up to two: the jump, and a hop to it. */
+/* What was done, so that it can be undone. */
 struct change {
     uint8_t *at;
-    uint8_t len;
     uint8_t before[TB_PROLOGUE_JUMP], after[TB_PROLOGUE_JUMP];
 };
-static struct change changes[2 * TB_INLINE_MAX];
+static struct change changes[TB_INLINE_MAX];
 static size_t change_count;
 static uintptr_t window_from, window_to;
 
@@ -110,40 +108,19 @@ static uint8_t *map_near(uintptr_t program)
     return NULL;
 }
 
-static void put_jump(uint8_t *out, uintptr_t at, uintptr_t to)
-{
-    int32_t way = (int32_t)((int64_t)to - (int64_t)(at + TB_PROLOGUE_JUMP));
-    out[0] = 0xe9;
-    tb_copy(out + 1, &way, sizeof(way));
-}
-
-static void note_change(const uint8_t *at, const uint8_t *after, size_t len)
-{
-    struct change *c = &changes[change_count++];
-    c->at = (uint8_t *)(uintptr_t)at;
-    c->len = (uint8_t)len;
-    tb_copy(c->before, at, len);
-    tb_copy(c->after, after, len);
-}
-
 /* The slot's bytes, and what is to be changed for it. */
-static void write_slot(struct slot *slot, const struct tb_inline_function *f, const struct tb_prologue *p)
+static void write_slot(struct slot *slot, const struct tb_inline_function *f, const struct tb_prologue *p,
+                       struct change *ret)
 {
-    const uint8_t *code = f->code.ptr;
+    uint8_t *moved = slot->real + sizeof(endbr64);
     tb_copy(slot->entry, jump_by_address, sizeof(slot->entry));
     slot->wrapper = (uintptr_t)f->wrapper;
     tb_copy(slot->real, endbr64, sizeof(endbr64));
-    uint8_t *moved = slot->real + sizeof(endbr64);
-    moved += tb_prologue_move(p, code, (uintptr_t)moved, moved);
-    put_jump(moved, (uintptr_t)moved, (uintptr_t)code + p->end);
+    tb_prologue_move(p, f->code.ptr, (uintptr_t)moved, moved);
 
-    uint8_t jump[TB_PROLOGUE_JUMP];
-    put_jump(jump, (uintptr_t)code + p->jump_at, (uintptr_t)slot->entry);
-    note_change(code + p->jump_at, jump, sizeof(jump));
-    if (p->jump_at != p->at) {
-        const uint8_t hop[TB_PROLOGUE_HOP] = {0xeb, (uint8_t)(p->jump_at - p->at - TB_PROLOGUE_HOP)};
-        note_change(code + p->at, hop, sizeof(hop));
-    }
+    ret->at = (uint8_t *)(uintptr_t)f->code.ptr + p->at;
+    tb_copy(ret->before, ret->at, TB_PROLOGUE_JUMP);
+    tb_prologue_jump(ret->after, (uintptr_t)ret->at, (uintptr_t)slot->entry);
 }
 
 /* Puts a changed copy of the window in its place. False: it is as it was. */
@@ -156,7 +133,7 @@ static bool replace(bool is_placed)
     tb_copy(copy, (const void *)window_from, len);
     for (size_t i = 0; i < change_count; i++)
         tb_copy(copy + ((uintptr_t)changes[i].at - window_from), is_placed ? changes[i].after : changes[i].before,
-                changes[i].len);
+                TB_PROLOGUE_JUMP);
     /* mremap finds out what it may not do before it begins. */
     if (make_code(copy, len) &&
         TB_RAW5(SYS_mremap, copy, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, window_from) == (long)window_from)
@@ -169,7 +146,7 @@ static bool replace(bool is_placed)
 static bool is_there(bool is_placed)
 {
     for (size_t i = 0; i < change_count; i++)
-        if (!tb_equal(changes[i].at, is_placed ? changes[i].after : changes[i].before, changes[i].len))
+        if (!tb_equal(changes[i].at, is_placed ? changes[i].after : changes[i].before, TB_PROLOGUE_JUMP))
             return false;
     return true;
 }
@@ -178,13 +155,14 @@ static enum tb_inline_answer read_all(const struct tb_inline_function *functions
 {
     uintptr_t from = UINTPTR_MAX, to = 0;
     for (size_t i = 0; i < count; i++) {
-        uintptr_t start = (uintptr_t)functions[i].code.ptr, end = start + functions[i].code.len + FILLER_MAX;
+        uintptr_t start = (uintptr_t)functions[i].code.ptr, end = start + functions[i].code.len;
         if (!tb_resolve_program_code(start, end))
             return TB_INLINE_PLACE;
         if (tb_prologue_read(functions[i].code, &ret[i]) != TB_PROLOGUE_OK)
             return TB_INLINE_UNKNOWN_CODE;
+        start += ret[i].at;
+        end = start + TB_PROLOGUE_JUMP;
         from = start < from ? start : from;
-        end = start + ret[i].jump_at + TB_PROLOGUE_JUMP;
         to = end > to ? end : to;
     }
     window_from = from & ~(uintptr_t)(PAGE - 1);
@@ -201,7 +179,8 @@ static enum tb_inline_answer place(const struct tb_inline_function *functions, s
     if (!near)
         return TB_INLINE_PLACE;
     for (size_t i = 0; i < count; i++)
-        write_slot(&slots[i], &functions[i], &prologues[i]);
+        write_slot(&slots[i], &functions[i], &prologues[i], &changes[i]);
+    change_count = count;
     if (!make_code(near, PAGE) || !replace(true)) {
         change_count = 0;
         unmap(near, PAGE);

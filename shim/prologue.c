@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Beginnings of functions (prologue.h): which instructions may be moved, how far into a function they reach, whether
- * something in it comes back to them. What depends on its own address may not be moved, but for jumps on a condition,
- * which are easily made to reach from anywhere: OpenSSL's SSL_free begins with `if (s == NULL) return`.
+ * something in it comes back to them. What depends on its own address may not be moved, but for branches, which are
+ * easily made to reach from anywhere: SSL_free begins with `if (s == NULL) return`, SSL_read_ex with a call.
  */
 #include "prologue.h"
 
@@ -11,11 +11,16 @@
 #define ENDBR64_LEN 4u
 static const uint8_t endbr64[ENDBR64_LEN] = {0xf3, 0x0f, 0x1e, 0xfa};
 
-#define CODE_ALIGNMENT 16u /* where compilers begin functions; what is between them is filled */
-
-static bool is_branch_on_condition(const struct tb_instruction *in, uint8_t op)
+/* COPY when it is no branch that can be moved. */
+static enum tb_prologue_kind kind_of(const struct tb_instruction *in, uint8_t op)
 {
-    return !in->prefixes && !in->has_rex && (in->is_two ? in->distance == 4 : in->distance == 1 && (op & 0xf0) == 0x70);
+    if (!in->distance || in->prefixes || in->has_rex)
+        return TB_PROLOGUE_COPY;
+    if (in->is_two || (op & 0xf0) == 0x70)
+        return TB_PROLOGUE_BRANCH;
+    if (op == 0xe8)
+        return TB_PROLOGUE_CALL;
+    return op == 0xe9 || op == 0xeb ? TB_PROLOGUE_GO : TB_PROLOGUE_COPY;
 }
 
 static bool may_move_two(uint8_t op)
@@ -68,15 +73,14 @@ static bool may_move_one(uint8_t op, uint8_t modrm)
     }
 }
 
-size_t tb_prologue_length(struct tb_bytes code, bool *ret_is_branch)
+size_t tb_prologue_length(struct tb_bytes code, enum tb_prologue_kind *ret_kind)
 {
     struct tb_instruction in;
-    *ret_is_branch = false;
     if (!tb_instruction_read(code, &in) || in.is_long || in.is_relative)
         return 0;
     const uint8_t op = code.ptr[in.opcode_at], modrm = in.modrm_at ? code.ptr[in.modrm_at] : 0;
-    *ret_is_branch = is_branch_on_condition(&in, op);
-    if (*ret_is_branch)
+    *ret_kind = kind_of(&in, op);
+    if (*ret_kind != TB_PROLOGUE_COPY)
         return in.len;
     if (in.distance || in.prefixes & ~TB_PREFIX_FS) /* fs: where the stack protector's value lies */
         return 0;
@@ -101,80 +105,80 @@ static bool is_entered(struct tb_bytes code, size_t end)
     return false;
 }
 
-static bool is_filler(struct tb_bytes code, size_t *ret_len)
-{
-    struct tb_instruction in;
-    if (!tb_instruction_read(code, &in) || in.has_rex || in.is_long)
-        return false;
-    const uint8_t op = code.ptr[in.opcode_at];
-    *ret_len = in.len;
-    if (op == 0xcc && !in.is_two) /* int3 */
-        return true;
-    return !(in.prefixes & TB_PREFIX_REPEAT) && op == (in.is_two ? 0x1f : 0x90);
-}
-
-/* Is there room for a jump between the function and the next, within a hop from @at? */
-static bool has_room_behind(struct tb_bytes code, size_t at)
-{
-    size_t room = (CODE_ALIGNMENT - ((uintptr_t)code.ptr + code.len) % CODE_ALIGNMENT) % CODE_ALIGNMENT;
-    if (room < TB_PROLOGUE_JUMP || code.len - at - TB_PROLOGUE_HOP > INT8_MAX)
-        return false;
-    for (size_t i = 0, len; i < room; i += len)
-        if (!is_filler(tb_bytes(code.ptr + code.len + i, room - i), &len))
-            return false;
-    return true;
-}
-
 enum tb_prologue_answer tb_prologue_read(struct tb_bytes code, struct tb_prologue *ret)
 {
     size_t at = code.len >= ENDBR64_LEN && tb_equal(code.ptr, endbr64, ENDBR64_LEN) ? ENDBR64_LEN : 0;
-    size_t end = at, jump_at = at;
-    while (end < at + TB_PROLOGUE_JUMP) {
-        bool is_branch;
-        if (end == code.len)
+    size_t end = at;
+    for (enum tb_prologue_kind kind = TB_PROLOGUE_COPY; end < at + TB_PROLOGUE_JUMP;) {
+        if (end == code.len || kind == TB_PROLOGUE_GO)
             return TB_PROLOGUE_SHORT;
-        size_t len = tb_prologue_length(tb_bytes(code.ptr + end, code.len - end), &is_branch);
-        if (!len) {
-            if (end < at + TB_PROLOGUE_HOP || !has_room_behind(code, at))
-                return TB_PROLOGUE_UNKNOWN;
-            jump_at = code.len;
-            break;
-        }
+        size_t len = tb_prologue_length(tb_bytes(code.ptr + end, code.len - end), &kind);
+        if (!len || (kind == TB_PROLOGUE_GO && end == at))
+            return TB_PROLOGUE_UNKNOWN;
         end += len;
     }
     if (is_entered(code, end))
         return TB_PROLOGUE_ENTERED;
-    *ret = (struct tb_prologue){(uint8_t)at, (uint8_t)end, (uint16_t)jump_at};
+    *ret = (struct tb_prologue){(uint8_t)at, (uint8_t)end};
     return TB_PROLOGUE_OK;
 }
 
-/* A jump on a condition, with 32 bits of distance. */
-static size_t move_branch(const uint8_t *from, uintptr_t to, uint8_t *out)
+static void put32(uint8_t *out, uint64_t value)
 {
-    struct tb_instruction in;
-    const size_t len = 6;
-    if (!tb_instruction_read(tb_bytes(from, len), &in))
-        return 0;
-    int32_t way = (int32_t)((int64_t)(uintptr_t)from + in.target - (int64_t)(to + len));
+    const uint32_t low = (uint32_t)value;
+    tb_copy(out, &low, sizeof(low));
+}
+
+void tb_prologue_jump(uint8_t *out, uintptr_t at, uintptr_t to)
+{
+    out[0] = 0xe9;
+    put32(out + 1, to - (at + TB_PROLOGUE_JUMP));
+}
+
+static size_t move_branch(uint8_t condition, uintptr_t target, uintptr_t to, uint8_t *out)
+{
     out[0] = 0x0f;
-    out[1] = 0x80 | (from[in.opcode_at] & 0x0f);
-    tb_copy(out + 2, &way, sizeof(way));
-    return len;
+    out[1] = 0x80 | condition;
+    put32(out + 2, target - (to + 6));
+    return 6;
+}
+
+/* push the lower half, extended; mov the upper over the extension; jmp */
+static size_t move_call(uintptr_t back, uintptr_t target, uintptr_t to, uint8_t *out)
+{
+    static const uint8_t mov_to_upper[] = {0xc7, 0x44, 0x24, 0x04};
+    out[0] = 0x68;
+    put32(out + 1, back);
+    tb_copy(out + 5, mov_to_upper, sizeof(mov_to_upper));
+    put32(out + 9, (uint64_t)back >> 32);
+    tb_prologue_jump(out + 13, to + 13, target);
+    return 13 + TB_PROLOGUE_JUMP;
 }
 
 size_t tb_prologue_move(const struct tb_prologue *p, const uint8_t *from, uintptr_t to, uint8_t *out)
 {
+    enum tb_prologue_kind kind = TB_PROLOGUE_COPY;
     size_t written = 0;
     for (size_t i = p->at; i < p->end;) {
-        bool is_branch;
-        size_t len = tb_prologue_length(tb_bytes(from + i, (size_t)p->end - i), &is_branch);
-        if (!len) /* not what tb_prologue_read has seen */
+        struct tb_instruction in;
+        struct tb_bytes code = tb_bytes(from + i, (size_t)p->end - i);
+        size_t len = tb_prologue_length(code, &kind);
+        if (!len || !tb_instruction_read(code, &in)) /* not what tb_prologue_read has seen */
             return 0;
-        if (is_branch)
-            written += move_branch(from + i, to + written, out + written);
-        else
-            tb_copy(out + written, from + i, len), written += len;
         i += len;
+        const uintptr_t target = (uintptr_t)code.ptr + (uintptr_t)in.target, here = to + written;
+        if (kind == TB_PROLOGUE_BRANCH) {
+            written += move_branch(code.ptr[in.opcode_at] & 0x0f, target, here, out + written);
+        } else if (kind == TB_PROLOGUE_COPY) {
+            tb_copy(out + written, code.ptr, len);
+            written += len;
+        } else if (kind == TB_PROLOGUE_CALL) {
+            return written + move_call((uintptr_t)from + i, target, here, out + written);
+        } else {
+            tb_prologue_jump(out + written, here, target);
+            return written + TB_PROLOGUE_JUMP;
+        }
     }
-    return written;
+    tb_prologue_jump(out + written, to + written, (uintptr_t)from + p->end);
+    return written + TB_PROLOGUE_JUMP;
 }

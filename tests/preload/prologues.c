@@ -16,14 +16,12 @@
 
 #define FUNCTION_MAX (1u << 20)
 
-static _Alignas(16) uint8_t buffer[FUNCTION_MAX + 32];
-static uint8_t *code = buffer;              /* aligned as the function is */
+static uint8_t code[FUNCTION_MAX + 16];
 static uint8_t is_start[FUNCTION_MAX + 16]; /* objdump begins an instruction here */
 static uint64_t targets[1u << 16];          /* of branches in the function */
 static size_t code_len, target_count;
-static size_t used_len; /* without the filler at its end */
 static uint64_t function_at;
-static size_t seen, lengths, known, functions, behind, answers[4];
+static size_t seen, lengths, known, functions, answers[4];
 
 static void fail(const char *what, const char *line)
 {
@@ -31,15 +29,24 @@ static void fail(const char *what, const char *line)
     exit(1);
 }
 
-/* Is it one that depends on where it stands, or does not go on behind itself? */
+/* Is it one that does not go on behind itself, or depends on where it stands in a way that nobody can move? */
 static bool is_bound(const char *text)
 {
-    static const char *const words[] = {"call",   "ret",     "jmp", "loop", "jrcxz", "jecxz",
-                                        "xbegin", "syscall", "hlt", "int",  "ud2",   "(bad)"};
+    static const char *const words[] = {"ret",     "loop", "jrcxz", "jecxz", "xbegin",
+                                        "syscall", "hlt",  "int",   "ud2",   "(bad)"};
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
         if (!strncmp(text, words[i], strlen(words[i])))
             return true;
-    return strstr(text, "(%rip)") || strstr(text, "(%eip)");
+    return strstr(text, "(%rip)") || strstr(text, "(%eip)") || strstr(text, " *");
+}
+
+static enum tb_prologue_kind kind_of(const char *text)
+{
+    if (!strncmp(text, "call", 4))
+        return TB_PROLOGUE_CALL;
+    if (!strncmp(text, "jmp", 3))
+        return TB_PROLOGUE_GO;
+    return text[0] == 'j' ? TB_PROLOGUE_BRANCH : TB_PROLOGUE_COPY;
 }
 
 /* Past what objdump says of prefixes; empty when there is nothing else, as in data. */
@@ -69,9 +76,9 @@ static void check_instruction(const uint8_t *bytes, size_t len, const char *text
     uint8_t padded[32];
     memset(padded, 0xcc, sizeof(padded));
     memcpy(padded, bytes, len);
-    bool is_branch, is_branch_cut;
+    enum tb_prologue_kind kind, kind_cut;
     struct tb_instruction in;
-    size_t found = tb_prologue_length(tb_bytes(padded, sizeof(padded)), &is_branch);
+    size_t found = tb_prologue_length(tb_bytes(padded, sizeof(padded)), &kind);
     bool is_read = tb_instruction_read(tb_bytes(padded, sizeof(padded)), &in);
     seen++;
     if (is_read && !strstr(text, "(bad)")) {
@@ -90,67 +97,82 @@ static void check_instruction(const uint8_t *bytes, size_t len, const char *text
         fail("another length", line);
     if (is_bound(text))
         fail("may not be moved", line);
-    if (is_branch != (text[0] == 'j'))
-        fail("is a branch, or none", line);
+    if (kind != kind_of(text))
+        fail("another kind", line);
     for (size_t cut = 0; cut < len; cut++)
-        if (tb_prologue_length(tb_bytes(padded, cut), &is_branch_cut))
+        if (tb_prologue_length(tb_bytes(padded, cut), &kind_cut))
             fail("reads past the end", line);
 }
 
-/* The same bytes, but for branches, which must lead to the same place. */
+static uintptr_t leads_to(const uint8_t *at, uintptr_t stands_at)
+{
+    struct tb_instruction in;
+    return tb_instruction_read(tb_bytes(at, 16), &in) && in.distance ? stands_at + (uintptr_t)in.target : 0;
+}
+
+/* What is pushed in place of a call's return address: push, mov to the upper half. */
+static uintptr_t pushed(const uint8_t *at)
+{
+    static const uint8_t mov[] = {0xc7, 0x44, 0x24, 0x04};
+    uint32_t low, high;
+    memcpy(&low, at + 1, 4);
+    memcpy(&high, at + 9, 4);
+    return at[0] == 0x68 && !memcmp(at + 5, mov, 4) ? (uintptr_t)high << 32 | low : 0;
+}
+
+/* The same bytes, but for branches, which must lead to the same place; then back. */
+static void check_moved_to(const struct tb_prologue *p, uintptr_t to, const char *name)
+{
+    uint8_t out[TB_PROLOGUE_MOVED + 16] = {0};
+    const uintptr_t here = (uintptr_t)code;
+    enum tb_prologue_kind kind = TB_PROLOGUE_COPY;
+    size_t len = tb_prologue_move(p, code, to, out), at = 0, from = p->at;
+    if (!len || len > TB_PROLOGUE_MOVED)
+        fail("not moved", name);
+    while (from < p->end && kind < TB_PROLOGUE_CALL) {
+        size_t step = tb_prologue_length(tb_bytes(code + from, code_len - from), &kind);
+        if (kind == TB_PROLOGUE_COPY && memcmp(code + from, out + at, step))
+            fail("moved and changed", name);
+        if (kind == TB_PROLOGUE_BRANCH && (out[at] != 0x0f || (out[at + 1] ^ code[from + (step == 6)]) & 0x0f))
+            fail("another condition", name);
+        if (kind == TB_PROLOGUE_CALL && pushed(out + at) != here + from + step)
+            fail("returns elsewhere", name);
+        at += kind == TB_PROLOGUE_CALL ? 13 : 0;
+        if (kind >= TB_PROLOGUE_CALL && out[at] != 0xe9)
+            fail("no jump", name);
+        if (kind != TB_PROLOGUE_COPY && leads_to(out + at, to + at) != leads_to(code + from, here + from))
+            fail("leads elsewhere", name);
+        at += kind == TB_PROLOGUE_COPY ? step : kind == TB_PROLOGUE_BRANCH ? 6 : TB_PROLOGUE_JUMP;
+        from += step;
+    }
+    if (kind < TB_PROLOGUE_CALL) {
+        if (out[at] != 0xe9 || leads_to(out + at, to + at) != here + p->end)
+            fail("does not go on", name);
+        at += TB_PROLOGUE_JUMP;
+    }
+    if (at != len || from != p->end)
+        fail("another number of bytes", name);
+}
+
 static void check_moved(const struct tb_prologue *p, const char *name)
 {
     static const int64_t places[] = {-(1 << 30), -4096, 1 << 20, 1 << 30};
-    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-        uint8_t out[TB_PROLOGUE_MOVED];
-        uintptr_t to = (uintptr_t)code + (uintptr_t)places[i];
-        size_t len = tb_prologue_move(p, code, to, out), at = 0;
-        if (!len || len > sizeof(out))
-            fail("not moved", name);
-        for (size_t from = p->at; from < p->end;) {
-            bool is_branch;
-            size_t step = tb_prologue_length(tb_bytes(code + from, code_len - from), &is_branch);
-            if (!is_branch) {
-                if (memcmp(code + from, out + at, step))
-                    fail("moved and changed", name);
-                at += step;
-            } else {
-                int32_t before = 0, after;
-                bool is_short = step == 2;
-                if (is_short)
-                    before = (int8_t)code[from + 1];
-                else
-                    memcpy(&before, code + from + 2, 4);
-                memcpy(&after, out + at + 2, 4);
-                if (out[at] != 0x0f || (out[at + 1] & 0x0f) != (code[from + !is_short] & 0x0f) ||
-                    (uintptr_t)code + from + step + (uintptr_t)(int64_t)before !=
-                        to + at + 6 + (uintptr_t)(int64_t)after)
-                    fail("the branch leads elsewhere", name);
-                at += 6;
-            }
-            from += step;
-        }
-        if (at != len)
-            fail("another number of bytes", name);
-    }
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
+        check_moved_to(p, (uintptr_t)code + (uintptr_t)places[i], name);
 }
 
 static void check_function(const char *name)
 {
-    struct tb_prologue p = {0, 0, 0};
+    struct tb_prologue p = {0, 0};
     if (!code_len)
         return;
     functions++;
-    memset(code + code_len, 0xf4, 16); /* nothing of the one before */
-    enum tb_prologue_answer answer = tb_prologue_read(tb_bytes(code, used_len), &p);
+    enum tb_prologue_answer answer = tb_prologue_read(tb_bytes(code, code_len), &p);
     answers[answer]++;
     if (answer == TB_PROLOGUE_OK) {
-        size_t overwritten = p.jump_at == p.at ? TB_PROLOGUE_JUMP : TB_PROLOGUE_HOP;
-        if (!is_start[p.at] || (p.end < code_len && !is_start[p.end]) || p.end > used_len || p.end < p.at + overwritten)
+        if (!is_start[p.at] || (p.end < code_len && !is_start[p.end]) || p.end > code_len ||
+            p.end < p.at + TB_PROLOGUE_JUMP)
             fail("cut through an instruction", name);
-        if (p.jump_at != p.at && (p.jump_at < used_len || p.jump_at + TB_PROLOGUE_JUMP > code_len))
-            fail("over what is no filler", name);
-        behind += p.jump_at != p.at;
         for (size_t i = 0; i < target_count; i++)
             if (targets[i] >= function_at && targets[i] < function_at + p.end)
                 fail("is entered there", name);
@@ -159,7 +181,7 @@ static void check_function(const char *name)
         fail("touched the result", name);
     }
     memset(is_start, 0, code_len + 1);
-    code_len = used_len = target_count = 0;
+    code_len = target_count = 0;
 }
 
 static size_t read_bytes(const char *at, uint8_t *ret)
@@ -185,8 +207,6 @@ static void take_instruction(char *line)
     is_start[code_len] = 1;
     memcpy(code + code_len, bytes, len);
     code_len += len;
-    if (strncmp(mnemonic(text), "nop", 3) && strcmp(text, "xchg   %ax,%ax"))
-        used_len = code_len;
     char *operand = text + strcspn(text, " ");
     if ((text[0] == 'j' || !strncmp(text, "loop", 4)) && target_count < sizeof(targets) / sizeof(targets[0])) {
         operand += strspn(operand, " ");
@@ -204,15 +224,14 @@ int main(void)
             check_function(name);
             snprintf(name, sizeof(name), "%s", line);
             function_at = strtoull(line, NULL, 16);
-            code = buffer + function_at % 16;
         } else if (line[0] == ' ' && strchr(line, '\t')) {
             take_instruction(line);
         }
     }
     check_function(name);
-    printf("%zu instructions, the length of %zu known, %zu may be moved; %zu functions: %zu accepted (%zu by a hop), "
-           "%zu unknown, %zu short, %zu entered\n",
-           seen, lengths, known, functions, answers[TB_PROLOGUE_OK], behind, answers[TB_PROLOGUE_UNKNOWN],
+    printf("%zu instructions, the length of %zu known, %zu may be moved; %zu functions: %zu accepted, %zu unknown, %zu "
+           "short, %zu entered\n",
+           seen, lengths, known, functions, answers[TB_PROLOGUE_OK], answers[TB_PROLOGUE_UNKNOWN],
            answers[TB_PROLOGUE_SHORT], answers[TB_PROLOGUE_ENTERED]);
     return 0;
 }
