@@ -318,7 +318,7 @@ def uvicorn(*options):
 def node(workers):
     def set_up(test):
         address = (test.ip, test.port())
-        child = test.start([harness.which("node", "nodejs"), sites.APPS / "app.js", *address, workers])
+        child = test.start([harness.which("node", "nodejs"), sites.APPS / "app.js", *address, workers, *(test.tls or ())[:2]])
         test.wait_for_port(address, child)
         return sites.app(address, ["sse", "early"])
     return set_up
@@ -415,4 +415,5 @@ TLS_APPS = {
     "puma_tls": with_tls(puma()),
     "mini_httpd_tls": with_tls(mini_httpd),
 }
-SET_UPS = {**NGINX, **APACHE, **LIGHTTPD, **HAPROXY, **PYTHON, **NODE, **PHP, **JAVA, **RUBY, **TLS, **TLS_APPS}
+NODE_TLS = {"node_tls": with_tls(node(0)), "node_cluster_tls": with_tls(node(2))}
+SET_UPS = {**NGINX, **APACHE, **LIGHTTPD, **HAPROXY, **PYTHON, **NODE, **PHP, **JAVA, **RUBY, **TLS, **TLS_APPS, **NODE_TLS}

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The pages of every test application, on node's http. Arguments: address, port, number of cluster workers (0 = no cluster).
+// The pages of every test application, on node's http. Arguments: address, port, number of cluster workers (0 = no cluster); certificate
+// and key, for https.
 'use strict';
+const fs = require('fs');
 const http = require('http');
+const https = require('https');
 const cluster = require('cluster');
 const [address, port, workers] = [process.argv[2], Number(process.argv[3]), Number(process.argv[4])];
 const big = Buffer.alloc(1 << 20, '0123456789abcdef');
@@ -45,7 +48,8 @@ function answer(request, response) {
 if (workers > 0 && cluster.isPrimary) {
     for (let i = 0; i < workers; i++) cluster.fork();
 } else {
-    const server = http.createServer({ maxHeaderSize: 80000 }, answer);
+    const [cert, key] = process.argv.slice(5).map((path) => fs.readFileSync(path));
+    const server = cert ? https.createServer({ maxHeaderSize: 80000, cert, key }, answer) : http.createServer({ maxHeaderSize: 80000 }, answer);
     server.keepAliveTimeout = 60000;
     server.on('upgrade', (request, socket) => {
         socket.write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\n');
