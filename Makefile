@@ -144,6 +144,7 @@ $(O)/tests/unit/test_%: $(O)/tests/unit/test_%.o $(EXPORTER_LIB) $(AGENT_LIB)
 	$(Q)$(CC) $(TB_CFLAGS) $(CFLAGS) -o $@ $^ $(shell sed -n 's/.*LDFLAGS: *\(-Wl[^ *]*\).*/\1/p' tests/unit/test_$*.c) $(LDFLAGS) \
 		-Wl,--as-needed $(CMOCKA_LIBS) $(EXPORTER_LIBS) $(LIBS)
 
+$(O)/tests/bench/tls_calls: LIBS += -lssl -lcrypto
 $(O)/tests/bench/%: $(O)/tests/bench/%.o $(EXPORTER_LIB) $(AGENT_LIB)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(TB_CFLAGS) $(CFLAGS) -o $@ $^ $(LDFLAGS) -Wl,--as-needed $(EXPORTER_LIBS) $(LIBS)

@@ -25,6 +25,7 @@ import harness  # noqa: E402  pylint: disable=wrong-import-position
 import scale  # noqa: E402  pylint: disable=wrong-import-position
 import scrapes  # noqa: E402  pylint: disable=wrong-import-position
 import servers  # noqa: E402  pylint: disable=wrong-import-position
+import tls_socket  # noqa: E402  pylint: disable=wrong-import-position
 
 NGINX_HEADERS = ["User-Agent: bench/1.0", "Accept: */*", "Accept-Encoding: identity", "Connection: keep-alive"]  # and Host: 5
 MORE_HEADERS = [f"X-Header-{i}: {'v' * 18}" for i in range(8)]  # 30 bytes each
@@ -154,24 +155,43 @@ def bench_measures():
             print(f"      {count:8.1f}  {name}", flush=True)
 
 
+def callgrind_total(preload, *argv):
+    """User instructions of a whole run of a small program; with @preload, the scrape behind it."""
+    test = harness.Test("bench")
+    try:
+        out = test.dir / "callgrind.out"
+        env = dict(test.env() if preload else os.environ)
+        subprocess.run([harness.which("valgrind"), "--tool=callgrind", f"--callgrind-out-file={out}", "--quiet", *argv], env=env, check=True,
+                       stdout=subprocess.DEVNULL)
+        if preload == "counted":
+            counted(test, 1)
+        return int(re.search(r"^(?:summary|totals): (\d+)", out.read_text(), re.M).group(1))
+    finally:
+        test.close()
+
+
+def added_per_call(program, kind, preload):
+    """User instructions that each call of a program takes, without the object and with it."""
+    totals = {(p, calls): callgrind_total(p, program, kind, str(calls)) for p in (False, preload) for calls in (1000, 2000)}
+    return [(totals[p, 2000] - totals[p, 1000]) / 1000 for p in (False, preload)]
+
+
 def bench_file_call():
     """User instructions added to a read of a file, and to one of a socket that does not speak HTTP, in a program that serves."""
-    program = harness.BUILD / "tests/bench/plain_calls"
     for kind in ("file", "socket", "asleep"):
-        totals = {}
-        for preload in (False, True):
-            for calls in (1000, 2000):
-                test = harness.Test("bench")
-                try:
-                    out = test.dir / "callgrind.out"
-                    env = dict(test.env() if preload else os.environ)
-                    subprocess.run([harness.which("valgrind"), "--tool=callgrind", f"--callgrind-out-file={out}", "--quiet", program, kind,
-                                    str(calls)], env=env, check=True, stdout=subprocess.DEVNULL)
-                    totals[preload, calls] = int(re.search(r"^(?:summary|totals): (\d+)", out.read_text(), re.M).group(1))
-                finally:
-                    test.close()
-        each = [(totals[p, 2000] - totals[p, 1000]) / 1000 for p in (False, True)]
-        measured(f"instructions_call_{kind}", each[1] - each[0], f"of {each[0]:.0f}")
+        bare, loaded = added_per_call(harness.BUILD / "tests/bench/plain_calls", kind, True)
+        measured(f"instructions_call_{kind}", loaded - bare, f"of {bare:.0f}")
+
+
+def bench_tls_record():
+    """User instructions added to a call that moves a record of a body, and how many more that is than to a send or recv of it.
+    A step of the program is two such calls."""
+    added = {}
+    for kind in ("plain", "tls"):
+        bare, loaded = added_per_call(harness.BUILD / "tests/bench/tls_calls", kind, "counted")
+        added[kind] = (loaded - bare) / 2
+        print(f"      {added[kind]:8.1f}  a call, {kind}, of {bare / 2:.0f}", flush=True)
+    measured("instructions_tls_record", added["tls"] - added["plain"])
 
 
 def bench_clock():
@@ -233,9 +253,11 @@ def proxy_head(site):
 
 
 def touch_every_process(site):
-    """What a process does once (claim its slot, reserve its pages) is not counted per request."""
-    for _ in range(3):
-        conns = [client.Conn(site.address) for _ in range(64)]
+    """What a process does once (claim its slot, reserve its pages) is not counted per request. A server that waits for a request may
+    answer no other handshake meanwhile: through TLS one comes after the other."""
+    at_once = 1 if isinstance(site.address, tls_socket.Address) else 64
+    for _ in range(3 * 64 // at_once):
+        conns = [client.Conn(site.address) for _ in range(at_once)]
         for conn in conns:
             conn.send(proxy_head(site) + get("/hello", NGINX_HEADERS))
         for conn in conns:
