@@ -51,19 +51,25 @@ static inline uint32_t tb_scan_mask_sse2(const uint8_t *p, uint8_t byte)
 }
 #endif
 
-/* tb_find_lf - the first line feed of [p, end), or @end. */
-static inline const uint8_t *tb_find_lf(const uint8_t *p, const uint8_t *end)
+/* tb_find_byte - the first @byte of [p, end), or @end. */
+static inline const uint8_t *tb_find_byte(const uint8_t *p, const uint8_t *end, uint8_t byte)
 {
 #ifdef TB_SCAN_X86
     for (; end - p >= (ptrdiff_t)TB_SCAN_STEP; p += TB_SCAN_STEP) {
-        uint32_t mask = tb_scan_mask_sse2(p, '\n');
+        uint32_t mask = tb_scan_mask_sse2(p, byte);
         if (mask)
             return p + __builtin_ctz(mask);
     }
 #endif
-    while (p < end && *p != '\n')
+    while (p < end && *p != byte)
         p++;
     return p;
+}
+
+/* tb_find_lf - the first line feed of [p, end), or @end. */
+static inline const uint8_t *tb_find_lf(const uint8_t *p, const uint8_t *end)
+{
+    return tb_find_byte(p, end, '\n');
 }
 
 #endif
