@@ -12,6 +12,7 @@
 #include "atomics.h"
 #include "bytes.h"
 #include "histogram.h"
+#include "attempts.h"
 #include "layout.h"
 #include "rules_format.h"
 
@@ -165,6 +166,9 @@ struct tb_core {
     uint32_t sets_ready;                      /* bit per set that can be used; of the others no page is touched */
     struct tb_set sets[TB_SETS];
     struct tb_opened opened[TB_SHARDS * TB_INFLIGHT_PER_SHARD];
+
+    struct tb_attempt attempts[TB_ATTEMPTS];
+    struct tb_names_known names;
 
     /* Pools (exchange.c); a set bit is a taken block. */
     uint64_t path_taken;

@@ -5,11 +5,18 @@
  */
 #include "dependency.h"
 #include "host.h"
+#include "measures.h"
 #include "rules.h"
 #include "series.h"
 #include "syscalls.h"
 
 #define TARGETS_STEPS 1024u /* rows of names that are looked at */
+
+static struct tb_series_key key_of(enum tb_family family, uint16_t status, uint32_t target)
+{
+    return (struct tb_series_key){
+        .family = (uint8_t)family, .role = TB_ROLE_CLIENT, .status = status, .target = target};
+}
 
 /* What the rules call @authority: itself when they say nothing. */
 static struct tb_bytes name_of(const struct tb_core *core, const struct tb_rules_view *v, struct tb_bytes authority)
@@ -59,19 +66,25 @@ uint32_t tb_dependency_target(struct tb_core *core, struct tb_bytes authority)
     return ref ? ref : TB_STR_OTHER;
 }
 
+uint32_t tb_dependency_known(struct tb_core *core, struct tb_bytes authority)
+{
+    const struct tb_rules_view *v = tb_load_acquire(&core->rules_view);
+    if (name_of(core, v, authority).ptr != authority.ptr)
+        return tb_dependency_target(core, authority);
+    uint32_t ref = tb_string_find(core, authority);
+    struct tb_series_key answered = key_of(TB_FAMILY_CALL_RESULT, TB_CALL_ANSWERED, ref),
+                         failed = key_of(TB_FAMILY_CALL_RESULT, TB_CALL_FAILED, ref);
+    return ref && (tb_series_is_known(core, &answered) || tb_series_is_known(core, &failed)) ? ref : 0;
+}
+
 uint32_t tb_dependency_asked(struct tb_core *core, const struct tb_conn *c, struct tb_host *host)
 {
-    (void)c;
-    return host->is_given ? tb_dependency_target(core, tb_host_authority(host)) : TB_STR_OTHER;
+    uint32_t target = host->is_given ? tb_dependency_target(core, tb_host_authority(host)) : 0;
+    target = tb_attempt_asked(core, c, target);
+    return target ? target : TB_STR_OTHER;
 }
 
 /* ---- what became of them ---- */
-
-static struct tb_series_key key_of(enum tb_family family, uint16_t status, uint32_t target)
-{
-    return (struct tb_series_key){
-        .family = (uint8_t)family, .role = TB_ROLE_CLIENT, .status = status, .target = target};
-}
 
 static void note_result(struct tb_core *core, uint32_t target, enum tb_call_result result, uint64_t now_ns)
 {
@@ -91,4 +104,14 @@ void tb_dependency_failed(struct tb_core *core, uint32_t target, enum tb_call_er
     struct tb_series_key key = key_of(TB_FAMILY_CALL_ERRORS, (uint16_t)why, target);
     tb_series_note(core, &key, 0);
     note_result(core, target, TB_CALL_FAILED, tb_monotonic_ns(core));
+}
+
+void tb_dependency_took(struct tb_core *core, enum tb_family family, uint32_t target, uint64_t duration_ns)
+{
+    const struct tb_rules_view *v = tb_load_acquire(&core->rules_view);
+    struct tb_series_key key = key_of(family, 0, target);
+    key.bound_set = v ? v->set_of[TB_RULES_OF_DURATION] % TB_SETS : TB_SET_DURATION;
+    tb_series_add(core, &key, tb_histogram_place(&core->sets[key.bound_set].histogram, duration_ns), duration_ns);
+    if (tb_load_relaxed(&core->measures) & TB_MEASURE_SETS)
+        tb_series_choose(core, &key);
 }

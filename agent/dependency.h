@@ -22,6 +22,9 @@ struct tb_host;
  * among those admitted or there is room for one more, else TB_STR_OTHER. */
 uint32_t tb_dependency_target(struct tb_core *core, struct tb_bytes authority);
 
+/* tb_dependency_known - the same for what need not be HTTP: 0 unless it was a target before, or the rules name it. */
+uint32_t tb_dependency_known(struct tb_core *core, struct tb_bytes authority);
+
 /* tb_dependency_asked - the target of a request that is being sent on @c. @host: what its head says. */
 uint32_t tb_dependency_asked(struct tb_core *core, const struct tb_conn *c, struct tb_host *host);
 
@@ -33,5 +36,8 @@ void tb_dependency_answered(struct tb_core *core, uint32_t target, uint16_t stat
 
 /* tb_dependency_failed - a call to @target got no answer. */
 void tb_dependency_failed(struct tb_core *core, uint32_t target, enum tb_call_error why);
+
+/* tb_dependency_took - connecting to @target, or a handshake with it (TB_FAMILY_CALL_CONNECT, _TLS), took so long. */
+void tb_dependency_took(struct tb_core *core, enum tb_family family, uint32_t target, uint64_t duration_ns);
 
 #endif

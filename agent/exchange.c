@@ -62,6 +62,24 @@ static bool leave(uint8_t *flags, bool is_inherited, uint16_t forks)
     return next == TB_INFLIGHT_LEFT;
 }
 
+/* A call that will get no answer. */
+static void lose_call(struct call *call, const struct tb_pending *p, enum tb_call_error why)
+{
+    if (tb_route_end(call->core, p->route, p->method, 0) != TB_STR_IGNORED && p->target)
+        tb_dependency_failed(call->core, p->target, why);
+}
+
+/* All that wait on a client's connection. Needs the response half. */
+static void lose_calls(struct call *call, enum tb_call_error why)
+{
+    struct tb_pending p;
+    while (tb_queue_peek(call->core, call->c, &p)) {
+        tb_queue_pop(call->core, call->c);
+        if (!tb_exchange_is_others(call->core, &p))
+            lose_call(call, &p, why);
+    }
+}
+
 static void abort_pending(struct call *call, const struct tb_pending *p, enum tb_abort reason)
 {
     struct tb_observation o = {0};
@@ -164,13 +182,41 @@ void tb_exchange_race(struct call *call)
     give_up(call, TB_COUNTER_GIVEUP_RACE);
 }
 
+/* No part of an answer has come to what waits. */
+static bool is_unanswered(const struct tb_conn *c)
+{
+    return c->response.phase < TB_PHASE_HEADERS && !(c->response_flags & (RESPONSE_CURRENT | RESPONSE_STREAM));
+}
+
 /* The peer will send no more. */
 void tb_exchange_ended(struct call *call, bool is_request)
 {
-    if (is_request)
+    if (is_request) {
         call->c->request_flags |= REQUEST_ENDED;
-    else
-        tb_exchange_response_ended(call);
+        return;
+    }
+    tb_exchange_response_ended(call);
+    if (is_unanswered(call->c))
+        lose_calls(call, TB_CALL_CLOSED);
+}
+
+void tb_exchange_broken(struct call *call)
+{
+    lose_calls(call, TB_CALL_PROTOCOL);
+}
+
+void tb_exchange_failed(struct tb_core *core, struct tb_conn *c, enum tb_direction direction, enum tb_call_error why)
+{
+    struct call call = {.core = core, .c = c};
+    uint8_t *flag = direction == TB_SENT ? &c->request_busy : &c->response_busy;
+
+    if (!core->base || tb_rules_is_off(core) || !take_flag(flag))
+        return;
+    if (direction == TB_SENT) /* what the server said before it left may still be read */
+        c->request_flags |= REQUEST_BROKEN;
+    else if (is_unanswered(c))
+        lose_calls(&call, why);
+    drop_flag(flag);
 }
 
 void tb_conn_open(struct tb_conn *c)
@@ -211,12 +257,16 @@ static void close_requests(struct call *call)
     struct tb_conn *c = call->c;
     struct tb_message *m = &c->request;
     struct tb_pending p;
-    bool has_ended = c->request_flags & REQUEST_ENDED;
+    bool has_ended = c->request_flags & REQUEST_ENDED, is_client = tb_load_relaxed(&c->role) == TB_ROLE_CLIENT;
 
     while (tb_queue_peek(call->core, c, &p)) {
         tb_queue_pop(call->core, c);
         if (tb_exchange_is_others(call->core, &p))
             continue;
+        if (is_client) {
+            lose_call(call, &p, c->request_flags & REQUEST_BROKEN ? TB_CALL_RESET : TB_CALL_TIMEOUT);
+            continue;
+        }
         enum tb_abort reason = has_ended ? TB_ABORT_CLIENT_CLOSED : TB_ABORT_SERVER_CLOSED;
         if (p.flags & PENDING_PIPELINED)
             reason = TB_ABORT_NEVER_ANSWERED;
@@ -224,7 +274,7 @@ static void close_requests(struct call *call)
             reason = TB_ABORT_INCOMPLETE_REQUEST;
         abort_pending(call, &p, reason);
     }
-    if (head_is_cut(m) && !tb_exchange_is_inherited(call->core, c->fork_generation)) {
+    if (!is_client && head_is_cut(m) && !tb_exchange_is_inherited(call->core, c->fork_generation)) {
         bool is_known = m->phase >= TB_PHASE_HEADERS;
         uint64_t trace[2];
         (void)tb_exchange_wanted_done(call, trace);
@@ -268,6 +318,8 @@ bool tb_exchange_close(struct tb_core *core, struct tb_conn *c, enum tb_close_ho
         }
         drain(&call);
     }
+    if (role == TB_ROLE_CLIENT || role == ROLE_GIVEN_UP)
+        tb_attempt_forget(core, c);
     if (c->path_block)
         tb_path_free(core, c->path_block);
     tb_queue_free(core, c);
@@ -289,6 +341,11 @@ bool tb_exchange_is_open(const struct tb_conn *c)
     return (role == TB_ROLE_SERVER || role == TB_ROLE_CLIENT) &&
            (!tb_queue_is_empty(c) || head_is_cut(&c->request) || c->response.phase != TB_PHASE_START ||
             (c->response_flags & (RESPONSE_CURRENT | RESPONSE_WAITS | RESPONSE_STREAM)));
+}
+
+bool tb_exchange_is_client(const struct tb_conn *c)
+{
+    return tb_load_relaxed(&c->role) == TB_ROLE_CLIENT;
 }
 
 bool tb_exchange_is_done(const struct tb_conn *c)

@@ -64,6 +64,13 @@ static inline void tb_exchange_io(struct tb_core *core, struct tb_conn *c, enum 
     tb_exchange_io_selected(core, c, direction, ranges, count, total);
 }
 
+/* tb_exchange_failed - receiving from, or sending to, the server of a client's connection failed: what waits for an
+ * answer will get none, for the reason @why. */
+void tb_exchange_failed(struct tb_core *core, struct tb_conn *c, enum tb_direction direction, enum tb_call_error why);
+
+/* tb_exchange_is_client - is it a connection of the program's own making that carries requests? */
+bool tb_exchange_is_client(const struct tb_conn *c);
+
 /* tb_exchange_shutdown - shutdown(2) of one side (TB_SENT: SHUT_WR). */
 void tb_exchange_shutdown(struct tb_core *core, struct tb_conn *c, enum tb_direction direction);
 

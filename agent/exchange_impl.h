@@ -22,7 +22,8 @@ enum {
     REQUEST_IS_TLS = 4,  /* the first bytes were a TLS record */
     REQUEST_BAD = 8,     /* bytes that are no request: whatever is answered counts as _OTHER */
     REQUEST_HTTP2 = 16,
-    REQUEST_OPEN = 32 /* it is in the gauge of open connections, of the process that counted it */
+    REQUEST_OPEN = 32,  /* it is in the gauge of open connections, of the process that counted it */
+    REQUEST_BROKEN = 64 /* a client could send no more */
 };
 
 /* response_flags */
@@ -104,6 +105,8 @@ extern tb_plain_response_fn *tb_plain_response_selected;
 uint8_t tb_exchange_role(struct tb_core *core, struct tb_conn *c, enum tb_direction direction, struct tb_bytes first);
 void tb_exchange_race(struct call *call);
 void tb_exchange_ended(struct call *call, bool is_request);
+/* What a client received is no response: what waits for one will get none. Needs the response half. */
+void tb_exchange_broken(struct call *call);
 void tb_exchange_after_giving_up(struct call *call, bool is_request);
 
 /* The request half (held). */

@@ -116,9 +116,11 @@ static void response_bad(struct call *call)
         give_up(call, TB_COUNTER_GIVEUP_HTTP2);
     else if (c->request_flags & REQUEST_IS_TLS)
         give_up_tls(call);
-    else if (c->request_flags & REQUEST_COUNTED)
+    else if (c->request_flags & REQUEST_COUNTED) {
+        if (tb_exchange_is_client(c))
+            tb_exchange_broken(call);
         give_up(call, TB_COUNTER_GIVEUP_NOT_HTTP);
-    else
+    } else
         ignore(call);
 }
 

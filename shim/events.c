@@ -9,6 +9,7 @@
  */
 #include "events.h"
 
+#include "calls.h"
 #include "raw.h"
 #include "resolve.h"
 #include "streams.h"
@@ -42,13 +43,15 @@ static void end_conn(uint64_t word, enum tb_close_how how)
 }
 
 /* Takes the identity at @slot out of the table. A connection that has another number only loses this one. */
-static void end_identity(uint64_t *slot, enum tb_close_how how)
+static void end_identity(int fd, uint64_t *slot, enum tb_close_how how)
 {
     uint64_t word = tb_load_acquire(slot);
     do {
         if (!word)
             return;
     } while (!tb_cas_acq_rel(slot, &word, 0));
+    if (TB_UNLIKELY(word & TB_FD_CLIENT))
+        tb_calls_closed(fd, word);
     if (tb_fd_state(word) == TB_FD_CONN && (!(word & TB_FD_DUP) || !tb_fd_has_other(slot, tb_fd_conn(word))))
         end_conn(word, how);
 }
@@ -62,8 +65,9 @@ static void birth(int fd, uint64_t state_and_flags)
             count_no_state();
         return;
     }
-    if (TB_UNLIKELY(tb_fd_state(tb_load_relaxed(slot)) == TB_FD_CONN))
-        end_identity(slot, TB_CLOSE_LOCAL);
+    uint64_t before = tb_load_relaxed(slot);
+    if (TB_UNLIKELY(tb_fd_state(before) == TB_FD_CONN || before & TB_FD_CLIENT))
+        end_identity(fd, slot, TB_CLOSE_LOCAL);
     tb_store_release(slot, state_and_flags | tb_fd_new_birth());
 }
 
@@ -103,11 +107,10 @@ static bool looks_http(const struct tb_bytes *ranges, size_t count, size_t total
     return tb_exchange_looks_http(tb_bytes(ranges->ptr, ranges->len < total ? ranges->len : total));
 }
 
-/* A handshake record of TLS (RFC 8446, section 5.1): whose library decrypts it? */
-static void look_for_tls(const struct tb_bytes *ranges, size_t count, size_t total)
+/* A handshake record of TLS (RFC 8446, section 5.1) */
+static bool is_handshake(const struct tb_bytes *ranges, size_t count, size_t total)
 {
-    if (count && total >= 2 && ranges->len >= 2 && ranges->ptr && ranges->ptr[0] == 0x16 && ranges->ptr[1] == 3)
-        tb_tls_look();
+    return count && total >= 2 && ranges->len >= 2 && ranges->ptr && ranges->ptr[0] == 0x16 && ranges->ptr[1] == 3;
 }
 
 /* Bytes on a number of unseen birth. Returns its word when it was taken up now. */
@@ -161,14 +164,18 @@ static void join_standard(int fd)
 
 /* First bytes of a socket that the program made itself: followed only when they look like HTTP. Returns the word or 0.
  */
-static uint64_t prove_client(uint64_t *slot, uint64_t word, const struct tb_bytes *ranges, size_t count, size_t total)
+static uint64_t prove_client(int fd, uint64_t *slot, uint64_t word, const struct tb_bytes *ranges, size_t count,
+                             size_t total)
 {
     if (looks_http(ranges, count, total)) {
         uint64_t next = word & ~TB_FD_CLIENT;
         return tb_cas_acq_rel(slot, &word, next) ? next : 0;
     }
-    if (total && tb_fd_state(word) == TB_FD_BORN)
-        tb_cas_acq_rel(slot, &word, TB_FD_IGNORED | (word & TB_FD_BIRTH_MASK));
+    if (!total || tb_fd_state(word) != TB_FD_BORN)
+        return 0;
+    bool is_tls = is_handshake(ranges, count, total);
+    tb_calls_carries(fd, word, NULL, is_tls);
+    tb_cas_acq_rel(slot, &word, TB_FD_IGNORED | (word & TB_FD_BIRTH_MASK) | (is_tls ? TB_FD_CLIENT : 0));
     return 0;
 }
 
@@ -176,8 +183,8 @@ static uint64_t prove_client(uint64_t *slot, uint64_t word, const struct tb_byte
 static uint64_t reach_conn(int fd, uint64_t before, const struct tb_bytes *ranges, size_t count, size_t total)
 {
     uint64_t word = tb_fd_word(fd);
-    if (tb_fd_state(word) != TB_FD_CONN)
-        look_for_tls(ranges, count, total);
+    if (tb_fd_state(word) != TB_FD_CONN && is_handshake(ranges, count, total))
+        tb_tls_look(); /* whose library decrypts it? */
     if (tb_fd_state(before) == TB_FD_UNKNOWN) {
         if (tb_fd_state(word) == TB_FD_UNKNOWN)
             word = take_up(fd, ranges, count, total);
@@ -189,10 +196,13 @@ static uint64_t reach_conn(int fd, uint64_t before, const struct tb_bytes *range
     if (!word || tb_fd_state(word) == TB_FD_IGNORED)
         return 0;
     uint64_t *slot = tb_fd_slot(fd);
-    if (word & TB_FD_CLIENT)
-        word = prove_client(slot, word, ranges, count, total);
+    const uint64_t made = word & TB_FD_CLIENT ? word : 0;
+    if (made)
+        word = prove_client(fd, slot, word, ranges, count, total);
     if (word && tb_fd_state(word) == TB_FD_BORN)
         word = total ? promote(slot, word) : 0;
+    if (made && word)
+        tb_calls_carries(fd, made, tb_fd_conn(word), false);
     if (word & TB_FD_UNSEEN && fd <= 2 && !(word & TB_FD_DUP)) {
         join_standard(fd);
         word = tb_load_acquire(slot);
@@ -224,7 +234,7 @@ void tb_rx_odd(int fd, uint64_t before, const void *buf, ssize_t ret, size_t len
     /* MSG_TRUNC on a stream: the bytes were thrown away */
     struct tb_bytes range = {flags & MSG_TRUNC ? NULL : buf, (size_t)ret};
     if (ret < 0)
-        tb_io_failed(fd, before);
+        tb_io_failed(fd, before, TB_RECEIVED);
     else if (ret > 0 || len)
         tb_io(fd, before, TB_RECEIVED, &range, 1, (size_t)ret);
 }
@@ -237,17 +247,28 @@ void tb_tx_odd(int fd, uint64_t before, const void *buf, ssize_t ret, int flags)
     if (ret > 0)
         tb_io(fd, before, TB_SENT, &range, 1, (size_t)ret);
     else if (ret < 0)
-        tb_io_failed(fd, before);
+        tb_io_failed(fd, before, TB_SENT);
 }
 
-/* When the peer is gone for good that is the end of what it sends, and nobody will read what was sent. */
-void tb_io_failed(int fd, uint64_t before)
+/* When the peer is gone for good that is the end of what it sends, and nobody will read what was sent; but what it said
+ * before may still be read. */
+void tb_io_failed(int fd, uint64_t before, enum tb_direction direction)
 {
-    if (tb_fd_state(before) != TB_FD_CONN || !__errno_location)
+    int error = __errno_location ? *__errno_location() : 0;
+    if (TB_UNLIKELY(before & TB_FD_CLIENT))
+        tb_calls_failed(fd, before, error);
+    else if (tb_fd_state(before) != TB_FD_CONN || (error != ECONNRESET && error != EPIPE && error != ETIMEDOUT))
         return;
-    int error = *__errno_location();
-    if (error == ECONNRESET || error == EPIPE || error == ETIMEDOUT)
-        tb_io(fd, before, TB_RECEIVED, NULL, 0, 0);
+    uint64_t word = tb_fd_word(fd);
+    if (tb_fd_state(word) != TB_FD_CONN || !tb_fd_same_birth(before, word))
+        return;
+    if (tb_exchange_is_client(tb_fd_conn(word))) {
+        tb_process_check_fork();
+        tb_exchange_failed(&tb_core, tb_fd_conn(word), direction, error == ETIMEDOUT ? TB_CALL_TIMEOUT : TB_CALL_RESET);
+        if (direction == TB_SENT)
+            return;
+    }
+    tb_io(fd, before, TB_RECEIVED, NULL, 0, 0);
 }
 
 /* Calls @visit for each descriptor in the control data of a message (cmsg(3), SCM_RIGHTS). */
@@ -278,7 +299,7 @@ static void right_received(int fd)
         return;
     uint64_t *slot = tb_fd_slot(fd);
     if (slot && tb_load_relaxed(slot))
-        end_identity(slot, TB_CLOSE_LOCAL);
+        end_identity(fd, slot, TB_CLOSE_LOCAL);
 }
 
 /* The connection lives on elsewhere: closing it here is no end. */
@@ -292,7 +313,7 @@ static void right_sent(int fd)
 void tb_on_rxmsg(int fd, uint64_t word, const struct msghdr *msg, ssize_t ret, int flags)
 {
     if (ret < 0) { /* @msg may be what was wrong */
-        tb_io_failed(fd, word);
+        tb_io_failed(fd, word, TB_RECEIVED);
         return;
     }
     struct tb_at at = {fd, tb_fd_slot(fd), word};
@@ -309,7 +330,7 @@ void tb_on_rxmsg(int fd, uint64_t word, const struct msghdr *msg, ssize_t ret, i
 void tb_on_txmsg(int fd, uint64_t word, const struct msghdr *msg, ssize_t ret, int flags)
 {
     if (ret < 0) {
-        tb_io_failed(fd, word);
+        tb_io_failed(fd, word, TB_SENT);
         return;
     }
     struct tb_at at = {fd, tb_fd_slot(fd), word};
@@ -324,7 +345,7 @@ void tb_on_rxmmsg(int fd, uint64_t word, const struct mmsghdr *vec, long ret, in
     for (long i = 0; i < ret; i++)
         tb_on_rxmsg(fd, word, &vec[i].msg_hdr, (ssize_t)vec[i].msg_len, flags);
     if (ret < 0)
-        tb_io_failed(fd, word);
+        tb_io_failed(fd, word, TB_RECEIVED);
 }
 
 void tb_on_txmmsg(int fd, uint64_t word, const struct mmsghdr *vec, long ret, int flags)
@@ -332,7 +353,7 @@ void tb_on_txmmsg(int fd, uint64_t word, const struct mmsghdr *vec, long ret, in
     for (long i = 0; i < ret; i++)
         tb_on_txmsg(fd, word, &vec[i].msg_hdr, (ssize_t)vec[i].msg_len, flags);
     if (ret < 0)
-        tb_io_failed(fd, word);
+        tb_io_failed(fd, word, TB_SENT);
 }
 
 void tb_on_splice(int from, uint64_t from_word, int to, uint64_t to_word, ssize_t ret, size_t len)
@@ -417,7 +438,7 @@ void tb_on_dup(int from, int to)
     if ((word || !is_at_rest) && tb_process_is_other())
         return;
     if (has_old)
-        end_identity(target, TB_CLOSE_LOCAL);
+        end_identity(to, target, TB_CLOSE_LOCAL);
     if (!tb_core.base) /* this may be a vfork child, which was not asked: taken up when its bytes look like HTTP */
         return;
     target = tb_fd_slot_make(to);
@@ -443,7 +464,7 @@ void tb_on_close(int fd, uint64_t word)
         if ((word & TB_FD_DUP || tb_exchange_is_open(tb_fd_conn(word))) && tb_process_is_other())
             return;
     }
-    end_identity(slot, TB_CLOSE_LOCAL);
+    end_identity(fd, slot, TB_CLOSE_LOCAL);
 }
 
 /* A kernel or a filter without the call closes nothing, and the program goes on to close them one by one. An empty
@@ -472,7 +493,7 @@ void tb_on_close_range(unsigned first, unsigned last, unsigned flags)
         if (!is_asked && (tb_process_is_other() || (!is_certain && !has_close_range())))
             return;
         is_asked = true;
-        end_identity(slot, TB_CLOSE_LOCAL);
+        end_identity((int)fd, slot, TB_CLOSE_LOCAL);
     }
 }
 
@@ -492,9 +513,9 @@ void tb_fds_close_all(bool is_exec)
             continue;
         if (is_exec && tb_exchange_is_open(tb_fd_conn(word))) {
             long flags = tb_core.env.syscall(SYS_fcntl, fd, F_GETFD, 0, 0, 0, 0);
-            end_identity(slot, flags >= 0 && flags & FD_CLOEXEC ? TB_CLOSE_LOCAL : TB_CLOSE_FORGET);
+            end_identity((int)fd, slot, flags >= 0 && flags & FD_CLOEXEC ? TB_CLOSE_LOCAL : TB_CLOSE_FORGET);
         } else if (!is_exec) {
-            end_identity(slot, TB_CLOSE_LOCAL);
+            end_identity((int)fd, slot, TB_CLOSE_LOCAL);
         }
     }
 }

@@ -35,8 +35,8 @@ static inline struct tb_at tb_at(int fd)
 /* Bytes crossed, or the end was received (@total 0), in whatever situation. */
 void tb_io(int fd, uint64_t before, enum tb_direction direction, const struct tb_bytes *ranges, size_t count,
            size_t total);
-/* A call failed (errno). */
-void tb_io_failed(int fd, uint64_t before);
+/* A call that was to move bytes in @direction failed (errno). */
+void tb_io_failed(int fd, uint64_t before, enum tb_direction direction);
 /* The rare results and flags of the functions below. */
 void tb_rx_odd(int fd, uint64_t before, const void *buf, ssize_t ret, size_t len, int flags);
 void tb_tx_odd(int fd, uint64_t before, const void *buf, ssize_t ret, int flags);
@@ -89,7 +89,7 @@ static inline bool tb_has_room(const struct iovec *iov, size_t count)
 static inline void tb_on_rxv(struct tb_at at, const struct iovec *iov, size_t count, ssize_t ret)
 {
     if (TB_UNLIKELY(ret < 0)) {
-        tb_io_failed(at.fd, at.word);
+        tb_io_failed(at.fd, at.word, TB_RECEIVED);
     } else if (TB_LIKELY(ret > 0) || tb_has_room(iov, count)) {
         if (ret > 0 && iov->iov_len >= (size_t)ret && tb_is_settled(at) &&
             TB_LIKELY(tb_exchange_rx(&tb_core, tb_fd_conn(at.word), iov->iov_base, (size_t)ret)))
@@ -106,7 +106,7 @@ static inline void tb_on_txv(struct tb_at at, const struct iovec *iov, size_t co
             return;
         tb_io(at.fd, at.word, TB_SENT, (const struct tb_bytes *)iov, count, (size_t)ret);
     } else if (ret < 0) {
-        tb_io_failed(at.fd, at.word);
+        tb_io_failed(at.fd, at.word, TB_SENT);
     }
 }
 

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 
+#include "calls.h"
 #include "events.h"
 #include "process.h"
 #include "raw.h"

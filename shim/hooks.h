@@ -12,6 +12,7 @@
 #endif
 
 #include <fcntl.h>
+#include <netdb.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdio.h>

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdarg.h>
 
+#include "calls.h"
 #include "events.h"
 #include "process.h"
 #include "raw.h"
@@ -128,6 +129,24 @@ WRAPPER(int, prctl, (int option, ...))
     before_prctl(option, a);
     int ret = tb_real.prctl(option, a, b, c, d);
     after_prctl(option, ret);
+    return ret;
+}
+
+/* ---- getaddrinfo: its results are no errno, and no system call can stand in for it ---- */
+
+int tb_raw_getaddrinfo(const char *restrict node, const char *restrict service, const struct addrinfo *restrict hints,
+                       struct addrinfo **restrict list)
+{
+    __typeof__(&getaddrinfo) late = (__typeof__(&getaddrinfo))tb_late("getaddrinfo");
+    return late ? late(node, service, hints, list) : EAI_FAIL;
+}
+
+WRAPPER(int, getaddrinfo,
+        (const char *restrict node, const char *restrict service, const struct addrinfo *restrict hints,
+         struct addrinfo **restrict list))
+{
+    int ret = tb_real.getaddrinfo(node, service, hints, list);
+    tb_calls_resolved(node, service, hints, ret ? NULL : *list, ret);
     return ret;
 }
 
@@ -282,6 +301,10 @@ static void after_awake(long number, const struct args *args, long ret)
     switch (number) {
     case SYS_connect:
         tb_on_connect(ARG_FD(a), (int)ret);
+        tb_calls_connect(ARG_FD(a), ARG_PTR(b), (socklen_t)args->c, (int)ret, 0);
+        break;
+    case SYS_getsockopt:
+        tb_calls_option(ARG_FD(a), (int)args->b, (int)args->c, ARG_PTR(d), (int)ret);
         break;
     case SYS_dup:
         tb_on_dup(ARG_FD(a), (int)ret);

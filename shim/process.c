@@ -16,6 +16,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 
+#include "calls.h"
 #include "clock.h"
 #include "events.h"
 #include "filter.h"
@@ -199,11 +200,9 @@ void tb_process_owner_slow(void)
         tb_owner_claim(&tb_core);
 }
 
-/* What the process is, asked when it is certain to matter: not by programs that only show a socket. */
-static void know_process(void)
+static void know_clock(void)
 {
     int tsc = 0;
-    tb_core.env.pid = (uint32_t)TB_RAW0(SYS_getpid);
     if (TB_RAW2(SYS_prctl, PR_GET_TSC, &tsc) == 0 && tsc == PR_TSC_SIGSEGV)
         tb_store_relaxed(&is_tsc_off, 1); /* since before its exec: threads and programs inherit it */
     tb_clock_init();
@@ -211,6 +210,19 @@ static void know_process(void)
     /* read by an add, which is not done before the line above: another thread may say so at this moment */
     if (tb_fetch_add_relaxed(&is_tsc_off, 0))
         tb_clock_use(TB_CLOCK_KERNEL);
+}
+
+void tb_process_clock(void)
+{
+    if (!tb_load_relaxed(&is_inert) && !tb_load_relaxed(&is_filtered) && !tb_clock_monotonic_ns())
+        know_clock();
+}
+
+/* What the process is, asked when it is certain to matter: not by programs that only show a socket. */
+static void know_process(void)
+{
+    tb_core.env.pid = (uint32_t)TB_RAW0(SYS_getpid);
+    know_clock();
     select_simd();
     watch_forks();
 }
@@ -354,6 +366,7 @@ void tb_process_before_exit(void)
 {
     if (!tb_load_relaxed(&tb_awake) || !tb_core.base || tb_process_is_other())
         return;
+    tb_calls_end_all();
     tb_store_relaxed(&is_inert, 1);
     tb_fds_close_all(false);
     tb_tls_close_all();

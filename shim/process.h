@@ -66,6 +66,8 @@ bool tb_process_is_other(void);
  * needed. */
 void tb_process_before_filter(void);
 void tb_process_filtered(void);
+/* tb_process_clock - a clock is needed before there is a region. At most one system call. */
+void tb_process_clock(void);
 /* tb_process_clock_off - a thread forbids itself the time stamp counter (PR_SET_TSC): the vDSO clock would be fatal to
  * it and to those it starts, so that the kernel is asked from now on. */
 void tb_process_clock_off(void);

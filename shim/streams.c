@@ -65,7 +65,7 @@ static ssize_t stream_write(void *stream, const void *buf, ssize_t len)
     if (tb_load_relaxed(&tb_awake) && tb_fd_state(at.word) != TB_FD_IGNORED) {
         tb_on_tx(at, buf, ret, 0);
         if (TB_UNLIKELY(ret < len)) /* it writes all, or what went before a failure, which may be nothing */
-            tb_io_failed(at.fd, at.word);
+            tb_io_failed(at.fd, at.word, TB_SENT);
     }
     return ret;
 }

@@ -73,7 +73,7 @@ static size_t stream_read(void *file, unsigned char *buf, size_t len)
     if (!tb_load_relaxed(&tb_awake) || tb_fd_state(at.word) == TB_FD_IGNORED)
         return ret;
     if (!ret && s->flags & HAS_FAILED) {
-        tb_io_failed(at.fd, at.word);
+        tb_io_failed(at.fd, at.word, TB_RECEIVED);
         return ret;
     }
     size_t ahead = ret == len && s->rend > s->rpos ? (size_t)(s->rend - s->rpos) : 0;
@@ -98,7 +98,7 @@ static size_t stream_write(void *file, const unsigned char *buf, size_t len)
     if (tb_load_relaxed(&tb_awake) && tb_fd_state(at.word) != TB_FD_IGNORED) {
         /* After a failure there is no place to write to; what part was sent before it musl does not say. */
         if (!s->wpos)
-            tb_io_failed(at.fd, at.word);
+            tb_io_failed(at.fd, at.word, TB_SENT);
         else if (held + len)
             tb_on_txv(at, ranges, 2, (ssize_t)(held + len));
     }

@@ -5,6 +5,7 @@
  * state "born", for what is asked when a stream begins is asked of the library, not of the kernel.
  */
 #include "tls.h"
+#include "calls.h"
 
 #include "events.h"
 
@@ -189,7 +190,8 @@ void tb_tls_on_fd(const void *session, int fd)
     uint64_t word = slot ? tb_load_acquire(slot) : 0;
     if (s)
         tb_store_relaxed(&s->fd, fd < 0 ? 0 : fd + 1);
-    if (tb_fd_state(word) != TB_FD_BORN || !tb_cas_acq_rel(slot, &word, (word & TB_FD_BIRTH_MASK) | TB_FD_IGNORED))
+    if (tb_fd_state(word) != TB_FD_BORN ||
+        !tb_cas_acq_rel(slot, &word, (word & (TB_FD_BIRTH_MASK | TB_FD_CLIENT)) | TB_FD_IGNORED))
         return;
     if (s)
         tb_fetch_or_relaxed(&s->flags, TB_TLS_ON_FD);
@@ -229,6 +231,8 @@ void tb_tls_handshake(const struct tb_tls_handshake *h)
 {
     if (!h->is_done)
         tb_count(&tb_core, TB_COUNTER_TLS_FAILED);
+    if (h->role == TB_ROLE_CLIENT)
+        tb_calls_shaken(h->fd, h->duration_ns, h->is_done);
 }
 
 /* ---- the whole table ---- */

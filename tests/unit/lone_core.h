@@ -3,13 +3,14 @@
  * A core without a region, for tests of single connections: the clock is a variable, one owner line and 64 in-flight
  * lines are always there, a route's label is its handle and LONE_LABEL. Everything static; include it once, last. The
  * opening comment of who includes it replaces tb_owner_claim, tb_inflight_claim, tb_route_end and tb_dependency_asked,
- * _answered (LDFLAGS: -Wl,--wrap=...).
+ * _answered, _failed (LDFLAGS: -Wl,--wrap=...).
  */
 #ifndef TB_TESTS_LONE_CORE_H
 #define TB_TESTS_LONE_CORE_H
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "core.h"
@@ -35,10 +36,13 @@ bool __wrap_tb_owner_claim(struct tb_core *);
 uint16_t __wrap_tb_inflight_claim(struct tb_core *, uint64_t, uint32_t, uint32_t, uint8_t);
 uint32_t __wrap_tb_route_end(struct tb_core *, uint32_t, uint8_t, uint16_t);
 
+/* Calls that failed, as text: "lost TARGET REASON\n" for each, the newest last. */
+static char lone_failed[4000];
 static char lone_targets[LONE_TARGETS][80];
 
 uint32_t __wrap_tb_dependency_asked(struct tb_core *, const struct tb_conn *, struct tb_host *);
 void __wrap_tb_dependency_answered(struct tb_core *, uint32_t, uint16_t, uint64_t);
+void __wrap_tb_dependency_failed(struct tb_core *, uint32_t, enum tb_call_error);
 
 uint32_t __wrap_tb_dependency_asked(struct tb_core *k, const struct tb_conn *c, struct tb_host *host)
 {
@@ -57,6 +61,14 @@ uint32_t __wrap_tb_dependency_asked(struct tb_core *k, const struct tb_conn *c, 
 void __wrap_tb_dependency_answered(struct tb_core *k, uint32_t target, uint16_t status, uint64_t now_ns)
 {
     (void)k, (void)target, (void)status, (void)now_ns;
+}
+
+void __wrap_tb_dependency_failed(struct tb_core *k, uint32_t target, enum tb_call_error why)
+{
+    static const char *const reasons[] = {"", "refused", "timeout", "reset", "dns", "tls", "closed", "protocol"};
+    size_t len = strlen(lone_failed);
+    (void)k;
+    snprintf(lone_failed + len, sizeof lone_failed - len, "lost %s %s\n", lone_targets[target], reasons[why]);
 }
 
 bool __wrap_tb_owner_claim(struct tb_core *k)
@@ -105,6 +117,7 @@ static void lone_core_reset(void)
     core.rules = &rules;
     core.route_head = &route_head;
     core.env.monotonic_ns = read_clock;
+    lone_failed[0] = 0;
     clock_ns = 1000;
     clock_reads = 0;
 }

@@ -7,7 +7,7 @@
  *
  * LDFLAGS: -Wl,--wrap=tb_series_observe,--wrap=tb_route_begin,--wrap=tb_route_end
  * LDFLAGS: -Wl,--wrap=tb_owner_claim,--wrap=tb_inflight_claim
- * LDFLAGS: -Wl,--wrap=tb_dependency_asked,--wrap=tb_dependency_answered
+ * LDFLAGS: -Wl,--wrap=tb_dependency_asked,--wrap=tb_dependency_answered,--wrap=tb_dependency_failed
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -5,7 +5,7 @@
  *
  * LDFLAGS: -Wl,--wrap=tb_series_observe,--wrap=tb_route_begin,--wrap=tb_route_end
  * LDFLAGS: -Wl,--wrap=tb_owner_claim,--wrap=tb_inflight_claim
- * LDFLAGS: -Wl,--wrap=tb_dependency_asked,--wrap=tb_dependency_answered
+ * LDFLAGS: -Wl,--wrap=tb_dependency_asked,--wrap=tb_dependency_answered,--wrap=tb_dependency_failed
  */
 #include <pthread.h>
 #include <sched.h>
@@ -98,6 +98,7 @@ static const char *counted(void)
     qsort(lines, lines_used, sizeof(lines[0]), by_text);
     for (size_t i = 0, at = 0; i < lines_used && at < sizeof(text) - 100; i++)
         at += (size_t)snprintf(text + at, sizeof(text) - at, "%s", lines[i]);
+    strncat(text, lone_failed, sizeof(text) - strlen(text) - 1);
     return text;
 }
 

@@ -208,5 +208,14 @@ static const struct vector vectors[] = {
      "client of abs.example GET /b 204\nclient of pay.example.com:8080 GET /a 204\nclient of tls.example CONNECT * "
      "200\n"
      "client stream 200\n"},
-    {"as_a_client_left_alone", {"<GET /c HTTP/1.1\r\n\r\n", "E", "X"}, "client abort GET /c server_closed\n"},
+    {"as_a_client_left_alone", {"<GET /c HTTP/1.1\r\n\r\n", "E", "X"}, ""}, /* for nobody */
+    {"a_client_whose_server_closes",
+     {"<GET /a HTTP/1.1\r\nHost: x\r\n\r\n", "<GET /b HTTP/1.1\r\nHost: x\r\n\r\n", "E", "X"},
+     "lost x closed\nlost x closed\n"},
+    {"a_client_that_leaves", {"<GET /a HTTP/1.1\r\nHost: x\r\n\r\n", "X"}, "lost x timeout\n"},
+    {"a_client_that_leaves_within_a_head", {"<GET /a HTTP/1.1\r\nHost: x\r\n", "X"}, ""},
+    {"a_client_that_hears_no_http", {"<GET /a HTTP/1.1\r\nHost: x\r\n\r\n", ">220 mail\r\n", "X"}, "lost x protocol\n"},
+    {"a_client_that_hears_half_a_line",
+     {"<GET /a HTTP/1.1\r\nHost: x\r\n\r\n", ">HTTP/1.1 2", "E", "X"},
+     "lost x closed\n"},
 };

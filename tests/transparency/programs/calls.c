@@ -144,6 +144,18 @@ static void births_and_ends(void)
     FAILS(connect, null, (struct sockaddr *)&a, len);
     FAILS(connect, c1, (struct sockaddr *)&a, len);
     FAILS(__connect, -1, (struct sockaddr *)&a, len);
+    int error;
+    socklen_t error_len = sizeof(error);
+    OK(getsockopt, c1, SOL_SOCKET, SO_ERROR, &error, &error_len);
+    OK(getsockopt, c1, SOL_SOCKET, SO_TYPE, &error, &error_len);
+    FAILS(getsockopt, null, SOL_SOCKET, SO_ERROR, &error, &error_len);
+    FAILS(getsockopt, c1, SOL_SOCKET, SO_ERROR, NULL, &error_len);
+    FAILS(getsockopt, -1, SOL_SOCKET, SO_ERROR, &error, &error_len);
+    struct addrinfo *list = NULL;
+    OK(getaddrinfo, "127.0.0.1", "80", NULL, &list);
+    freeaddrinfo(list);
+    FAILS(getaddrinfo, "127.0.0.1", "no-such-service", NULL, &list);
+    FAILS(getaddrinfo, NULL, NULL, NULL, &list);
     OK(accept, listener, NULL, NULL);
     OK(accept4, listener, NULL, NULL, SOCK_CLOEXEC);
     FAILS(accept, null, NULL, NULL);
