@@ -101,7 +101,9 @@ struct tb_opened {
 };
 
 /* What is looked at in a request's head, or noted when it is complete, beside what pairing needs. */
-enum { TB_HEAD_HOST = 1, TB_HEAD_TRACE = 2, TB_HEAD_SIZE = 4, TB_HEAD_PROBE = 8 };
+#define TB_CAPTURES 64u        /* exchanges that rules look into at one time */
+#define TB_CAPTURE_BYTES 4096u /* of each */
+enum { TB_HEAD_HOST = 1, TB_HEAD_TRACE = 2, TB_HEAD_SIZE = 4, TB_HEAD_PROBE = 8, TB_HEAD_CUSTOM = 16 };
 
 struct tb_route_head; /* route_learner.h */
 
@@ -175,6 +177,10 @@ struct tb_core {
     uint64_t queue_taken[TB_QUEUE_BLOCKS / 64];
     uint8_t path_blocks[TB_PATH_BLOCKS][TB_PATH_MAX];
     struct tb_queue_block queue_blocks[TB_QUEUE_BLOCKS]; /* 61 KiB */
+
+    /* exchange_caught.h: struct tb_capture each; no page of them is touched unless rules look into exchanges. */
+    uint32_t captures_used; /* not 0: some was taken, once */
+    uint64_t captures[TB_CAPTURES][TB_CAPTURE_BYTES / 8];
 };
 
 static inline void tb_count(struct tb_core *core, enum tb_counter what)

@@ -11,16 +11,11 @@
 
 #include "measures.h"
 
-/* Texts of fields that were found in an exchange, as custom_capture.c gathers them. */
-#define TB_CAUGHT_TEXT 1024u
+/* What was found in an exchange (exchange_caught.c). Borrowed. */
 struct tb_caught {
-    uint32_t rules;                /* a bit for each whose request it was */
-    uint32_t has;                  /* a bit for each field that has a value */
-    uint32_t unreadable;           /* and for each that has one which cannot be used */
-    uint16_t used;                 /* bytes of text */
-    uint16_t at[TB_CUSTOM_FIELDS]; /* of each value */
-    uint8_t len[TB_CUSTOM_FIELDS]; /* at most TB_CUSTOM_VALUE_MAX */
-    uint8_t text[TB_CAUGHT_TEXT];
+    uint32_t rules; /* a bit for each whose request it was */
+    const struct tb_picks *picks[TB_CUSTOM_PLACES];
+    uint8_t why[TB_CUSTOM_PLACES]; /* enum tb_custom_why: what was not found there could not be; 0: it was not there */
 };
 
 /* One exchange at its end. */
@@ -56,20 +51,37 @@ struct tb_bytes tb_custom_text(const struct tb_custom *c, uint32_t offset);
  * tb_glob_within. */
 bool tb_custom_fits(const struct tb_custom *c, uint32_t offset, uint32_t count, struct tb_bytes text, uint32_t *steps);
 
-/* tb_custom_caught - the value of a field, empty when there is none. */
-struct tb_bytes tb_custom_caught(const struct tb_caught *caught, uint32_t field);
+/* tb_custom_set_of - the place whose set of picks a field is in: hosts and cookies are in a header. */
+static inline uint8_t tb_custom_set_of(uint8_t place)
+{
+    return place == TB_CUSTOM_HOST || place == TB_CUSTOM_COOKIE ? TB_CUSTOM_REQUEST_HEADER : place;
+}
+
+/* tb_custom_pick - a text of @picks, empty when there is none; whatever another thread writes there. */
+struct tb_bytes tb_custom_pick(const struct tb_picks *picks, uint32_t number);
+
+/* tb_custom_value - the value of a field. False: there is none, *ret_why is enum tb_custom_why, or 0 where that is as
+ * it may be. @caught may be NULL. */
+bool tb_custom_value(const struct tb_custom *c, const struct tb_caught *caught, uint32_t field, struct tb_bytes *ret,
+                     uint8_t *ret_why);
+
+/* tb_custom_of_path, tb_custom_of_handle - of all rules, those whose conditions on the path, on the route as it looks
+ * now (a handle of route.h), hold. */
+uint32_t tb_custom_of_path(const struct tb_custom *c, struct tb_bytes path);
+uint32_t tb_custom_of_handle(struct tb_core *core, const struct tb_custom *c, uint32_t handle);
+
+/* tb_custom_looks - may some rule look into a GET of this path, whose node of the learner it is? Then its requests are
+ * not to take the short way. */
+bool tb_custom_looks(struct tb_core *core, struct tb_bytes path, uint32_t node);
 
 /*
  * tb_custom_series - custom_labels.c: the string reference that names the series of @rule for this exchange. 0: there
- * is no room for one.
+ * is no room for one. *ret_why is set where a label's value could not be read (enum tb_custom_why).
  */
 uint32_t tb_custom_series(struct tb_core *core, const struct tb_custom *c, uint32_t rule,
-                          const struct tb_custom_exchange *x);
+                          const struct tb_custom_exchange *x, uint8_t *ret_why);
 
-/*
- * tb_custom_number - a decimal number as text, times 10^@scale, in 10^-9. Digits beyond are cut. False: it is none, or
- * too large for 63 bits. An exponent may follow. Pure.
- */
-bool tb_custom_number(struct tb_bytes text, int scale, int64_t *ret_nano);
+/* tb_custom_unreadable - a rule could not read what it needs, and why. */
+void tb_custom_unreadable(struct tb_core *core, const struct tb_custom *c, uint32_t rule, uint8_t why);
 
 #endif

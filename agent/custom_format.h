@@ -12,6 +12,7 @@
 #define TB_CUSTOM_FORMAT_H
 
 #include "layout.h"
+#include "pick.h"
 
 #define TB_CUSTOM_VERSION 1u
 #define TB_CUSTOM_RULES 32u   /* of a service: one bit each */
@@ -70,6 +71,19 @@ enum tb_custom_place {
     TB_CUSTOM_PLACES
 };
 
+/* Why a value could not be read; status of TB_FAMILY_UNREADABLE. */
+enum tb_custom_why {
+    TB_CUSTOM_WHY_COMPRESSED = 1, /* the body has a content coding */
+    TB_CUSTOM_WHY_TOO_LONG = 2,   /* the value is, or the body goes on behind what is looked at */
+    TB_CUSTOM_WHY_NOT_UTF8 = 3,
+    TB_CUSTOM_WHY_MALFORMED = 4, /* no JSON, no form */
+    TB_CUSTOM_WHY_MISSING = 5,   /* not in the body */
+    TB_CUSTOM_WHY_TYPE = 6,      /* the body is of another type; an object or a list is no value; no number */
+    TB_CUSTOM_WHY_UNSEEN = 7,    /* the body was sent by the kernel, nobody had its bytes */
+    TB_CUSTOM_WHY_NO_MEMORY = 8, /* too many exchanges at one time */
+    TB_CUSTOM_WHYS
+};
+
 /*
  * The text `metric` begins with a letter that says how its series are to be read, then the name as it is served:
  * c counts exchanges, s sums of values in 10^-9, h a histogram.
@@ -95,7 +109,7 @@ TB_SIZE(struct tb_custom_rule, 40);
 struct tb_custom_field {
     uint8_t place; /* enum tb_custom_place */
     uint8_t reserved;
-    uint16_t name; /* text: lower case for headers; path for JSON */
+    uint16_t name; /* text: of headers, and cookies behind "cookie:" (header_pick.h), a path for JSON (json_pick.h) */
     uint32_t reserved1;
 };
 TB_SIZE(struct tb_custom_field, 8);
@@ -126,13 +140,20 @@ TB_SIZE(struct tb_custom_match, 8);
 /* What a process knows of them: private memory. Numbers inside are checked once more wherever they are used, since
  * another thread may be filling it anew. */
 struct tb_custom {
-    uint32_t rules, fields;          /* how many */
-    uint32_t methods[64];            /* rules that are about it: a bit each */
-    uint32_t classes[6];             /* by status / 100 */
-    uint32_t roles[3];               /* by enum tb_role */
-    uint32_t captures;               /* rules that need fields, or the path */
-    uint32_t needs[TB_CUSTOM_RULES]; /* fields of each: a bit each */
-    uint8_t sets[TB_CUSTOM_RULES];   /* bound sets of histograms */
+    uint32_t rules, fields;                   /* how many */
+    uint32_t methods[64];                     /* rules that are about it: a bit each */
+    uint32_t classes[6];                      /* by status / 100 */
+    uint32_t roles[3];                        /* by enum tb_role */
+    uint32_t captures;                        /* rules that need fields, or the path */
+    uint32_t gets;                            /* of those, the ones about GETs that a server answers */
+    bool is_for_any;                          /* one of gets is about every route and path */
+    bool has_size;                            /* some rule is about the size of requests */
+    uint32_t needs[TB_CUSTOM_RULES];          /* fields of each: a bit each */
+    uint8_t sets[TB_CUSTOM_RULES];            /* bound sets of histograms */
+    uint8_t pick[TB_CUSTOM_FIELDS];           /* the number of each in the set of its place */
+    struct tb_pick_set set[TB_CUSTOM_PLACES]; /* what is looked for in each place */
+    uint8_t type_at[TB_CUSTOM_PLACES];        /* Content-Type in a set of headers, where bodies are looked into */
+    uint8_t coding_at[TB_CUSTOM_PLACES];      /* Content-Encoding */
     struct tb_custom_rule rule[TB_CUSTOM_RULES];
     struct tb_custom_field field[TB_CUSTOM_FIELDS];
     struct tb_custom_label label[TB_CUSTOM_LABELS];

@@ -14,33 +14,38 @@
 
 #define TEXTS_LIMIT (TB_LEN_STRINGS / 2) /* of the string table: the rest is for routes */
 
-/* The text of a label's value; *ret_is_other: it cannot be told. */
-static struct tb_bytes value_of(struct tb_core *core, const struct tb_custom_label *l,
-                                const struct tb_custom_exchange *x, char room[4], bool *ret_is_other)
+/* The text of a label's value. False: it cannot be told, and why. */
+static bool value_of(struct tb_core *core, const struct tb_custom *c, const struct tb_custom_label *l,
+                     const struct tb_custom_exchange *x, char room[4], struct tb_bytes *ret, uint8_t *ret_why)
 {
-    const struct tb_caught *caught = x->caught;
-    uint32_t field = l->field % TB_CUSTOM_FIELDS, status = x->key->status;
-    bool has = caught && caught->has >> field & 1;
+    uint32_t status = x->key->status;
+    uint8_t why = 0;
     switch (l->source) {
     case TB_CUSTOM_METHOD:
-        return tb_bytes_str(tb_method_name(x->key->method));
+        *ret = tb_bytes_str(tb_method_name(x->key->method));
+        return true;
     case TB_CUSTOM_ROUTE:
-        return tb_string_get(core->strings, TB_LEN_STRINGS, x->key->route);
+        *ret = tb_string_get(core->strings, TB_LEN_STRINGS, x->key->route);
+        return true;
     case TB_CUSTOM_TARGET:
-        return tb_string_get(core->strings, TB_LEN_STRINGS, x->key->target);
+        *ret = tb_string_get(core->strings, TB_LEN_STRINGS, x->key->target);
+        return true;
     case TB_CUSTOM_STATUS:
     case TB_CUSTOM_STATUS_CLASS:
         room[0] = (char)('0' + status / 100 % 10);
         room[1] = l->source == TB_CUSTOM_STATUS ? (char)('0' + status / 10 % 10) : 'x';
         room[2] = l->source == TB_CUSTOM_STATUS ? (char)('0' + status % 10) : 'x';
-        return tb_bytes(room, 3);
+        *ret = tb_bytes(room, 3);
+        return true;
     case TB_CUSTOM_PRESENCE:
-        return has ? tb_bytes("yes", 3) : tb_bytes("no", 2);
+        *ret = tb_bytes_str(tb_custom_value(c, x->caught, l->field, ret, &why) || why ? "yes" : "no");
+        return true;
     default:
-        if (!has && l->fallback < TB_CUSTOM_FIELDS)
-            field = l->fallback;
-        *ret_is_other = caught && caught->unreadable >> field & 1;
-        return tb_custom_caught(caught, field);
+        if (tb_custom_value(c, x->caught, l->field, ret, &why) ||
+            (l->fallback != TB_CUSTOM_NO_FIELD && tb_custom_value(c, x->caught, l->fallback, ret, &why)) || !why)
+            return true;
+        *ret_why = why;
+        return false;
     }
 }
 
@@ -83,10 +88,11 @@ static bool is_admitted(struct tb_core *core, const struct tb_custom_label *l, s
 static struct tb_bytes shown_of(struct tb_core *core, const struct tb_custom *c, const struct tb_custom_label *l,
                                 const struct tb_custom_exchange *x, char room[4])
 {
-    bool is_other = false;
     uint32_t steps = TB_RULES_GLOB_STEPS;
-    struct tb_bytes value = value_of(core, l, x, room, &is_other);
-    if (is_other || (l->allow_count && !tb_custom_fits(c, l->allow, l->allow_count, value, &steps)) ||
+    struct tb_bytes value;
+    uint8_t why;
+    if (!value_of(core, c, l, x, room, &value, &why) ||
+        (l->allow_count && !tb_custom_fits(c, l->allow, l->allow_count, value, &steps)) ||
         (l->max && value.len && !is_admitted(core, l, value)))
         return tb_custom_text(c, l->other);
     return value;
@@ -164,18 +170,18 @@ static uint32_t name_of(struct tb_core *core, const struct tb_custom *c, uint32_
 }
 
 uint32_t tb_custom_series(struct tb_core *core, const struct tb_custom *c, uint32_t rule,
-                          const struct tb_custom_exchange *x)
+                          const struct tb_custom_exchange *x, uint8_t *ret_why)
 {
     const struct tb_custom_rule *r = &c->rule[rule];
     uint64_t h = mix(tb_load_acquire(&core->route_seed), rule);
     for (uint32_t i = 0; i < r->label_count; i++) {
         const struct tb_custom_label *l = &c->label[(r->labels + i) % TB_CUSTOM_LABELS];
-        bool is_other = false;
+        struct tb_bytes value;
         char room[4];
         if (l->source == TB_CUSTOM_ROUTE)
             h = mix(h, x->key->route);
         else
-            h = mix_text(h, value_of(core, l, x, room, &is_other)) + is_other;
+            h = value_of(core, c, l, x, room, &value, ret_why) ? mix_text(h, value) : mix(h, 1);
     }
     h = mix(h, r->label_count);
     uint64_t *place = &core->custom_series[h % TB_CUSTOM_SERIES], entry = tb_load_relaxed(place);
@@ -184,4 +190,16 @@ uint32_t tb_custom_series(struct tb_core *core, const struct tb_custom *c, uint3
     uint32_t ref = name_of(core, c, rule, x);
     tb_store_relaxed(place, (h & ~UINT64_C(0xffff)) | (ref >> 3 & 0xffff));
     return ref;
+}
+
+void tb_custom_unreadable(struct tb_core *core, const struct tb_custom *c, uint32_t rule, uint8_t why)
+{
+    struct tb_bytes metric = tb_custom_text(c, c->rule[rule % TB_CUSTOM_RULES].metric);
+    struct tb_series_key key = {.family = TB_FAMILY_UNREADABLE, .role = TB_ROLE_SERVER, .status = why};
+    struct tb_observation one = {.is_timed = false};
+    key.ext = metric.len ? tb_string_intern(core, tb_bytes(metric.ptr + 1, metric.len - 1)) : 0;
+    if (key.ext)
+        tb_series_observe(core, &key, &one);
+    else
+        tb_count(core, TB_COUNTER_CUSTOM_LOST);
 }

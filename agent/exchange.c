@@ -16,9 +16,19 @@
 
 tb_exchange_io_fn *tb_exchange_io_selected = tb_exchange_io_base;
 
+static tb_exchange_io_fn *fastest = tb_exchange_io_base; /* while no rule looks into exchanges */
+static bool is_looked_into;
+
+void tb_exchange_look(bool is_looking)
+{
+    tb_store_relaxed(&is_looked_into, is_looking);
+    tb_store_release(&tb_exchange_io_selected, is_looking ? tb_exchange_io_looking : tb_load_relaxed(&fastest));
+}
+
 static void select_functions(tb_exchange_io_fn *io, tb_plain_get_fn *get, tb_plain_response_fn *response)
 {
-    tb_store_release(&tb_exchange_io_selected, io);
+    tb_store_relaxed(&fastest, io);
+    tb_exchange_look(tb_load_relaxed(&is_looked_into));
     tb_store_release(&tb_plain_get_selected, get);
     tb_store_release(&tb_plain_response_selected, response);
 }
@@ -142,6 +152,7 @@ static void drain(struct call *call)
         release_in_flight(call->core, &p);
         (void)tb_route_end(call->core, p.route, p.method, 0); /* an open handle holds one of the learner's few places */
     }
+    tb_exchange_caught_forget(call->core, c);
     if (c->request_flags & REQUEST_OPEN && owner && !tb_exchange_is_inherited(call->core, c->fork_generation))
         tb_add_relaxed(&owner->connections, -1);
     c->request_flags &= (uint8_t)~REQUEST_OPEN;

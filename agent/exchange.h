@@ -22,7 +22,7 @@ enum tb_close_how {
 
 typedef void tb_exchange_io_fn(struct tb_core *core, struct tb_conn *c, enum tb_direction direction,
                                const struct tb_bytes *ranges, size_t count, size_t total);
-tb_exchange_io_fn tb_exchange_io_avx2, tb_exchange_io_base, tb_exchange_io_portable;
+tb_exchange_io_fn tb_exchange_io_avx2, tb_exchange_io_base, tb_exchange_io_portable, tb_exchange_io_looking;
 extern tb_exchange_io_fn *tb_exchange_io_selected; /* the machine's baseline until tb_exchange_select */
 
 /*
@@ -36,6 +36,9 @@ bool tb_exchange_tx_length(struct tb_core *core, struct tb_conn *c, size_t len);
 /* tb_exchange_select - the instruction set of the parsers; at start-up and in tests, when nothing else runs in the
  * core. */
 void tb_exchange_select(enum tb_simd simd);
+
+/* tb_exchange_look - from now on rules look into exchanges, or do not. Context: as tb_rules_adopt. */
+void tb_exchange_look(bool is_looking);
 
 /* tb_conn_open - a new stream. @c is memory of any content. No system call. */
 void tb_conn_open(struct tb_conn *c);

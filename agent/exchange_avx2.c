@@ -7,6 +7,7 @@
 
 #ifdef TB_SCAN_X86
 #define TB_HOT_AVX2 1
+#define TB_HOT_CAUGHT 0
 #define TB_HOT_IO tb_exchange_io_avx2
 #define TB_PLAIN_GET tb_plain_get_avx2
 #define TB_PLAIN_RESPONSE tb_plain_response_avx2

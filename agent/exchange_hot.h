@@ -6,9 +6,18 @@
  * to exchange.c, exchange_request.c or exchange_response.c.
  */
 #include "exchange_impl.h"
+#if !TB_HOT_CAUGHT
 #include "http1_plain.h"
+#endif
 #include "http1_whole.h"
 #include "rules.h"
+
+/* Compiled with TB_HOT_CAUGHT while rules look into heads or bodies: responses that they look into take the slow way.
+ */
+static inline bool is_looked_into(struct call *call)
+{
+    return TB_HOT_CAUGHT && tb_exchange_is_caught(call);
+}
 
 static inline void request_bytes(struct call *call, struct tb_bytes b)
 {
@@ -60,7 +69,8 @@ static inline void response_bytes(struct call *call, struct tb_bytes b)
     struct tb_message *m = &c->response;
 
     while (b.len && !is_given_up(c)) {
-        if (m->phase == TB_PHASE_LENGTH && !(c->response_flags & RESPONSE_STREAM)) {
+        bool is_slow = is_looked_into(call);
+        if (m->phase == TB_PHASE_LENGTH && !(c->response_flags & RESPONSE_STREAM) && !is_slow) {
             uint64_t n = b.len < m->number ? b.len : m->number;
             c->tx_body += n;
             m->number -= n;
@@ -73,7 +83,7 @@ static inline void response_bytes(struct call *call, struct tb_bytes b)
         } else if (m->phase > TB_PHASE_LENGTH || m->phase == TB_PHASE_LENGTH) {
             tb_exchange_response_body(call, &b);
         } else if (TB_LIKELY(m->phase == TB_PHASE_START && b.ptr && !(c->response_flags & RESPONSE_WAITS)) &&
-                   whole_response(m, &b)) {
+                   !is_slow && whole_response(m, &b)) {
             c->first_ns = now(call);
             response_head(call);
         } else if (!tb_exchange_response_step(call, &b)) {

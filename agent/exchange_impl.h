@@ -39,7 +39,10 @@ enum {
 };
 
 /* pending.flags */
-enum { PENDING_PIPELINED = 1 };
+enum {
+    PENDING_PIPELINED = 1,
+    PENDING_CAUGHT = 2 /* rules look into it (exchange_caught.h) */
+};
 
 /* One hooked call: the clock is read at most once, and only when something needs it. */
 struct call {
@@ -243,8 +246,32 @@ void tb_exchange_wanted_head(struct call *call, const struct tb_start_line *line
 /* A head in pieces of which more was wanted is over, whole or not: its route is decided now, if it waited for the host.
  * Returns the target of the key. @ret_trace: what it said of a trace. */
 uint32_t tb_exchange_wanted_done(struct call *call, uint64_t ret_trace[2]);
-/* A request is queued: notes what tb_exchange_observe_measured will ask for. */
-void tb_exchange_note_opened(struct call *call, const struct tb_pending *p, const uint64_t trace[2]);
+/* A request is to be queued: notes what tb_exchange_observe_measured will ask for, and that it does in @p. */
+void tb_exchange_note_opened(struct call *call, struct tb_pending *p, const uint64_t trace[2]);
+
+/*
+ * exchange_caught.c, with TB_HEAD_CUSTOM only. The request half: its line is read (nothing is queued yet), more of its
+ * header section, its head is over and has this route (true: it is looked into), more of its body.
+ */
+void tb_exchange_caught_line(struct call *call, const struct tb_start_line *line, struct tb_bytes query);
+void tb_exchange_caught_fields(struct call *call, struct tb_bytes in);
+bool tb_exchange_caught_head(struct call *call, uint32_t route);
+void tb_exchange_caught_request_body(struct call *call, struct tb_bytes in);
+/* The response half: is the response at hand looked into? More of its header section (@status: it is over), its body.
+ */
+bool tb_exchange_is_caught(struct call *call);
+void tb_exchange_caught_response_head(struct call *call, struct tb_bytes in, uint16_t status);
+void tb_exchange_caught_response_body(struct call *call, struct tb_bytes in);
+/* tb_http1_body, whose content goes to @sink as well. */
+enum tb_parse tb_exchange_caught_body(struct call *call, struct tb_message *m, struct tb_bytes *in, uint64_t *ret_body,
+                                      void (*sink)(struct call *call, struct tb_bytes in));
+/* The exchange of @p, with PENDING_CAUGHT, is over: what was found, valid until the capture is freed. NULL: nothing. */
+struct tb_capture;
+struct tb_caught;
+struct tb_capture *tb_exchange_caught_end(struct call *call, const struct tb_pending *p, struct tb_caught *ret);
+void tb_exchange_caught_free(struct tb_capture *cap);
+/* A connection is closed or given up: its captures are free. Both halves are held. */
+void tb_exchange_caught_forget(struct tb_core *core, const struct tb_conn *c);
 
 /* The rare ends of a request head; a connection's first request. */
 void tb_exchange_request_odd(struct call *call, bool is_queued, bool is_kept, const struct tb_pending *p);

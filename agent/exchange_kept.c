@@ -131,13 +131,23 @@ static inline bool plain_request(struct tb_core *core, struct tb_conn *c, const 
     return true;
 }
 
+/* Both in one word: a request that rules look into, or a pipelined one, is not answered here. */
+static inline uint16_t method_and_flags(const struct tb_pending *p)
+{
+    typedef uint16_t __attribute__((may_alias)) word;
+    _Static_assert(offsetof(struct tb_pending, flags) == offsetof(struct tb_pending, method) + 1 &&
+                       offsetof(struct tb_pending, method) % 2 == 0,
+                   "one word, the method low");
+    return *(const word *)(const void *)&p->method;
+}
+
 /* Holds the response half. */
 static inline bool plain_response(struct tb_core *core, struct tb_conn *c, const uint8_t *p, size_t len)
 {
     struct tb_message *m = &c->response;
 
     if (TB_UNLIKELY(len < TB_PLAIN_BYTES) || TB_UNLIKELY(m->phase != TB_PHASE_START) ||
-        TB_UNLIKELY(!tb_queue_is_first(c)) || TB_UNLIKELY(c->first.method != TB_METHOD_GET))
+        TB_UNLIKELY(!tb_queue_is_first(c)) || TB_UNLIKELY(method_and_flags(&c->first) != TB_METHOD_GET))
         return false;
     struct tb_plain_response r = tb_plain_response_selected(p, len);
     uint64_t sent = len - (r.head & 0xffffffffffff);

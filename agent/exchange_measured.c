@@ -4,6 +4,7 @@
  * complete waits in core->opened, under the number of its entry in the in-flight table: that entry is this process's
  * until the exchange ends. A request without an entry has no trace, and its size is what came since the one before.
  */
+#include "custom.h"
 #include "exchange_impl.h"
 
 /* The note on a request, if it is still about it. */
@@ -13,8 +14,10 @@ static const struct tb_opened *opened_of(const struct tb_core *core, const struc
     return o && tb_load_acquire(&o->start_ns) == p->start_ns ? o : NULL;
 }
 
-void tb_exchange_note_opened(struct call *call, const struct tb_pending *p, const uint64_t trace[2])
+void tb_exchange_note_opened(struct call *call, struct tb_pending *p, const uint64_t trace[2])
 {
+    if (tb_load_relaxed(&call->core->wants_head) & TB_HEAD_CUSTOM && tb_exchange_caught_head(call, p->route))
+        p->flags |= PENDING_CAUGHT;
     if (!p->inflight)
         return;
     struct tb_opened *o = &call->core->opened[p->inflight - 1];
@@ -54,6 +57,11 @@ void tb_exchange_observe_measured(struct call *call, const struct tb_pending *p,
         m.trace[0] = opened->trace[0];
         m.trace[1] = opened->trace[1];
     }
+    struct tb_caught caught;
+    struct tb_capture *cap = p->flags & PENDING_CAUGHT ? tb_exchange_caught_end(call, p, &caught) : NULL;
+    m.caught = cap ? &caught : NULL;
     release_in_flight(call->core, p);
     observe_with(call, TB_FAMILY_REQUESTS, status, route, p, o, &m);
+    if (cap)
+        tb_exchange_caught_free(cap);
 }

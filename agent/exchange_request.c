@@ -114,6 +114,29 @@ static uint32_t route_at(struct call *call, const struct tb_start_line *line, st
     return tb_route_begin_at(call->core, line->method, tb_host_text(host), path_of(line), line->is_cut);
 }
 
+/* The query of a target that lies whole in memory: what is behind the path up to the blank. */
+static struct tb_bytes query_of(const struct tb_start_line *line)
+{
+    const uint8_t *p = line->path.ptr + line->path.len, *start;
+    while (*p != '?' && *p != ' ' && *p != '#' && *p != '\n')
+        p++; /* a path that was longer than is looked at */
+    if (*p != '?')
+        return tb_bytes(p, 0);
+    for (start = ++p; *p != ' ' && *p != '#' && *p != '\n';)
+        p++;
+    return tb_bytes(start, (size_t)(p - start));
+}
+
+/* What follows the request line. */
+static struct tb_bytes fields_of(struct tb_bytes head)
+{
+    size_t i = 0;
+    while (i < head.len && head.ptr[i] != '\n')
+        i++;
+    i += i < head.len;
+    return tb_bytes(head.ptr + i, head.len - i);
+}
+
 void tb_exchange_wanted_head(struct call *call, const struct tb_start_line *line, struct tb_bytes head)
 {
     uint8_t wants = wanted_of_head(call);
@@ -136,6 +159,10 @@ void tb_exchange_wanted_head(struct call *call, const struct tb_start_line *line
     call->c->route = route_at(call, line, &host, probe.is_probe);
     if (wants & TB_HEAD_HOST)
         target = target_of(call, &host);
+    if (wants & TB_HEAD_CUSTOM) {
+        tb_exchange_caught_line(call, line, query_of(line));
+        tb_exchange_caught_fields(call, fields_of(head));
+    }
     request_head(call, target, trace);
 }
 
@@ -206,7 +233,7 @@ static enum tb_parse request_line(struct call *call, struct tb_bytes *b)
 {
     struct tb_conn *c = call->c;
     struct tb_message *m = &c->request;
-    struct tb_start_line line;
+    struct tb_start_line line = {.query = tb_bytes(NULL, 0)};
 
     if (m->phase < TB_PHASE_METHOD)
         request_starts(call);
@@ -225,6 +252,8 @@ static enum tb_parse request_line(struct call *call, struct tb_bytes *b)
             m->phase = TB_PHASE_STOPPED;
             r = TB_PARSE_BAD;
         } else {
+            if (wanted_of_head(call) & TB_HEAD_CUSTOM)
+                tb_exchange_caught_line(call, &line, line.query.ptr || !line.path.len ? line.query : query_of(&line));
             is_waiting =
                 wanted_of_head(call) & (TB_HEAD_HOST | TB_HEAD_TRACE | TB_HEAD_PROBE) && wait_for_head(call, &line);
             if (!is_waiting)
@@ -269,6 +298,14 @@ static void more_of_the_same(struct call *call)
         ignore(call);
 }
 
+/* Body bytes of a request, a piece of them: content goes to the rules that ask for it. */
+static enum tb_parse look_into_body(struct call *call, struct tb_bytes *b, uint64_t *body)
+{
+    if (TB_LIKELY(!(tb_load_relaxed(&call->core->wants_head) & TB_HEAD_CUSTOM)))
+        return tb_http1_body(&call->c->request, b, body);
+    return tb_exchange_caught_body(call, &call->c->request, b, body, tb_exchange_caught_request_body);
+}
+
 /* Whatever is not a whole ordinary head. Returns false when the range is used up or nothing more is wanted. */
 bool tb_exchange_request_step(struct call *call, struct tb_bytes *b)
 {
@@ -281,7 +318,7 @@ bool tb_exchange_request_step(struct call *call, struct tb_bytes *b)
     }
     if (m->phase >= TB_PHASE_LENGTH) {
         uint64_t body = 0;
-        enum tb_parse r = tb_http1_body(m, b, &body);
+        enum tb_parse r = look_into_body(call, b, &body);
         tb_store_relaxed(&c->rx_body, c->rx_body + body);
         if (r == TB_PARSE_BAD) {
             m->phase = TB_PHASE_STOPPED;
@@ -305,7 +342,11 @@ bool tb_exchange_request_step(struct call *call, struct tb_bytes *b)
     }
     if (TB_UNLIKELY(c->path_block))
         feed_wanted(call, *b);
-    if (tb_http1_headers(m, true, b) != TB_PARSE_OK)
+    const uint8_t *fields = b->ptr;
+    enum tb_parse r = tb_http1_headers(m, true, b);
+    if (wanted_of_head(call) & TB_HEAD_CUSTOM)
+        tb_exchange_caught_fields(call, tb_bytes(fields, (size_t)(b->ptr - fields)));
+    if (r != TB_PARSE_OK)
         return false;
     tb_exchange_request_head(call);
     return true;

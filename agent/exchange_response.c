@@ -128,7 +128,9 @@ void tb_exchange_response_body(struct call *call, struct tb_bytes *b)
 {
     struct tb_conn *c = call->c;
     struct tb_message *m = &c->response;
-    enum tb_parse r = tb_http1_body(m, b, &c->tx_body);
+    bool is_caught = tb_load_relaxed(&call->core->wants_head) & TB_HEAD_CUSTOM && tb_exchange_is_caught(call);
+    enum tb_parse r = is_caught ? tb_exchange_caught_body(call, m, b, &c->tx_body, tb_exchange_caught_response_body)
+                                : tb_http1_body(m, b, &c->tx_body);
 
     if (TB_LIKELY(r == TB_PARSE_OK)) {
         if (c->response_flags & RESPONSE_STREAM)
@@ -170,7 +172,12 @@ bool tb_exchange_response_step(struct call *call, struct tb_bytes *b)
         if (r != TB_PARSE_OK)
             return false;
     }
-    if (tb_http1_headers(m, false, b) != TB_PARSE_OK)
+    const uint8_t *fields = b->ptr;
+    enum tb_parse r = tb_http1_headers(m, false, b);
+    if (tb_load_relaxed(&call->core->wants_head) & TB_HEAD_CUSTOM)
+        tb_exchange_caught_response_head(call, tb_bytes(fields, (size_t)(b->ptr - fields)),
+                                         r == TB_PARSE_OK ? m->extra : 0);
+    if (r != TB_PARSE_OK)
         return false;
     tb_exchange_response_odd(call);
     return true;

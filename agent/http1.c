@@ -201,6 +201,26 @@ static enum tb_parse preface_byte(struct tb_message *m, uint8_t c)
     }
 }
 
+/* While a target is read, bits 24 and up of m->number count what is kept behind its path: '?' and the query. */
+#define QUERY_SHIFT 24
+
+static void keep_query(struct tb_message *m, uint8_t c, uint8_t *block)
+{
+    uint64_t at = m->extra + (m->number >> QUERY_SHIFT);
+    if (!block || at >= TB_PATH_MAX)
+        return;
+    block[at] = c;
+    m->number += UINT64_C(1) << QUERY_SHIFT;
+}
+
+static struct tb_bytes kept_query(const struct tb_message *m, const uint8_t *block)
+{
+    uint64_t len = m->number >> QUERY_SHIFT;
+    if (!len || block[m->extra] != '?')
+        return tb_bytes(block, 0);
+    return tb_bytes(block + m->extra + 1, len - 1);
+}
+
 /* One byte of a cut request line. OK means the line is complete. */
 static enum tb_parse request_byte(struct tb_message *m, uint8_t c, uint8_t *block)
 {
@@ -247,8 +267,10 @@ static enum tb_parse request_byte(struct tb_message *m, uint8_t c, uint8_t *bloc
         m->number |= 1;
         if (c == '?' || c == '#')
             m->flags |= TB_MSG_PATH_DONE;
-        if (m->flags & TB_MSG_PATH_DONE)
+        if (m->flags & TB_MSG_PATH_DONE) {
+            keep_query(m, c, block);
             return TB_PARSE_PARTIAL;
+        }
         if (m->extra == TB_PATH_MAX) {
             m->flags |= TB_MSG_PATH_DONE;
             m->number |= 2; /* cut */
@@ -265,9 +287,9 @@ static enum tb_parse request_byte(struct tb_message *m, uint8_t c, uint8_t *bloc
         if (fits) {
             /* the digits seen last: bits 8..15 major, 16..23 minor */
             if (m->pos == 5)
-                m->number = (m->number & 3) | (uint64_t)c << 8;
+                m->number = (m->number & ~UINT64_C(0xffff00)) | (uint64_t)c << 8;
             if (m->pos == 7)
-                m->number = (m->number & 0xff03) | (uint64_t)c << 16;
+                m->number = (m->number & ~UINT64_C(0xff0000)) | (uint64_t)c << 16;
             if (++m->pos == 8) {
                 m->phase = TB_PHASE_VERSION_END;
                 m->pos = 0;
@@ -348,6 +370,7 @@ enum tb_parse tb_http1_request_line_cut(struct tb_message *m, struct tb_bytes *i
         if (r == TB_PARSE_BAD)
             return r;
         ret->path = tb_bytes(path_block, path_block ? m->extra : 0);
+        ret->query = kept_query(m, path_block);
         ret->is_cut = (m->number & 2) || !path_block;
         ret->is_http2 = m->header && (m->number >> 8 & 0xff) == '2';
         ret->method = m->method;

@@ -76,7 +76,8 @@ _Static_assert(sizeof(struct tb_message) == 16, "two of these are in every conne
 struct tb_start_line {
     struct tb_bytes path; /* borrowed: from the input or from the caller's path block; as sent, cut at '?', '#', ' ' and
                              TB_PATH_MAX */
-    uint16_t status;      /* response */
+    struct tb_bytes query; /* only of a request line in pieces, as far as there was room for it behind the path */
+    uint16_t status;       /* response */
     uint8_t method;       /* request: enum tb_method */
     bool is_cut;          /* the path was longer than TB_PATH_MAX */
     bool is_http2;        /* request: the connection preface of HTTP/2 */

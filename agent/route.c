@@ -181,7 +181,7 @@ static __attribute__((noinline)) uint32_t begin_slow(struct tb_core *core, struc
                 is_settled = tb_learn_visit(tb_learn_node(core, w.choices[i].node)) && is_settled;
             note_values(core, &w);
             if (hash && (is_settled || !shape))
-                tb_route_cache_keep(core, shape ? shape : hash, node);
+                tb_route_remember(core, shape ? shape : hash, path, node);
             return node + 1;
         }
     }
@@ -245,7 +245,7 @@ static __attribute__((noinline)) uint32_t begin_unknown(struct tb_core *core, ui
     /* all on the way is settled: another value of the same form would come here too */
     uint64_t key = shape ? shape : hash;
     if (key)
-        tb_route_cache_keep(core, key, node);
+        tb_route_remember(core, key, path, node);
     return node + 1;
 }
 
@@ -257,8 +257,7 @@ static __attribute__((noinline)) bool get_ready(struct tb_core *core)
     tb_route_reseed(core);
     /* release: pairs with the acquires of whoever hashes a path */
     tb_store_release(&core->route_head, tb_learn_head(core));
-    if (!tb_load_relaxed(&core->wants_head))
-        tb_store_release(&core->kept_head, tb_learn_head(core));
+    tb_route_keep_head(core, tb_learn_head(core));
     return true;
 }
 
@@ -333,6 +332,11 @@ static __attribute__((noinline)) uint32_t end_trial(struct tb_core *core, uint32
     if (label == TB_STR_OTHER)
         tb_count(core, TB_COUNTER_ROUTES_OVERFLOW);
     return label;
+}
+
+uint32_t tb_route_label_of(struct tb_core *core, uint32_t handle)
+{
+    return (int32_t)handle > 0 ? tb_load_acquire(&tb_learn_node(core, handle - 1)->label) : 0;
 }
 
 uint32_t tb_route_end(struct tb_core *core, uint32_t handle, uint8_t method, uint16_t status)

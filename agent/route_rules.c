@@ -4,6 +4,7 @@
  * caps and caches are those of every other route. Entry points: tb_route_ruled (called by tb_route_begin for what is
  * not in its cache), tb_route_declare, tb_route_reseed.
  */
+#include "custom.h"
 #include "route_cache.h"
 #include "route_learner.h"
 #include "route_rules.h"
@@ -18,11 +19,26 @@ void tb_route_reseed(struct tb_core *core)
     uint8_t wants =
         (uint8_t)((flags & (TB_RULES_HOST_LABEL | TB_RULES_HOST_RULES) ? TB_HEAD_HOST : 0) |
                   (flags & TB_RULES_EXEMPLARS ? TB_HEAD_TRACE : 0) |
-                  (flags & TB_RULES_REQUEST_SIZE ? TB_HEAD_SIZE : 0) | (flags & TB_RULES_PROBES ? TB_HEAD_PROBE : 0));
+                  (flags & TB_RULES_REQUEST_SIZE || (v && v->custom.has_size) ? TB_HEAD_SIZE : 0) |
+                  (flags & TB_RULES_PROBES ? TB_HEAD_PROBE : 0) | (v && v->custom.captures ? TB_HEAD_CUSTOM : 0));
     tb_store_relaxed(&core->wants_head, wants);
     /* release: whoever finds a route under the new seed asked the new rules */
     tb_store_release(&core->route_seed, seed ^ (generation * TB_SEGMENT_MIX));
-    tb_store_relaxed(&core->kept_head, wants ? NULL : tb_load_relaxed(&core->route_head));
+    tb_route_keep_head(core, tb_load_relaxed(&core->route_head));
+}
+
+void tb_route_keep_head(struct tb_core *core, struct tb_route_head *head)
+{
+    const struct tb_rules_view *v = core->rules_view;
+    bool is_wanted = tb_load_relaxed(&core->wants_head) & ~TB_HEAD_CUSTOM || (v && v->custom.is_for_any);
+    tb_store_release(&core->kept_head, is_wanted ? NULL : head);
+}
+
+void tb_route_remember(struct tb_core *core, uint64_t hash, struct tb_bytes path, uint32_t node)
+{
+    bool is_looked_into = tb_load_relaxed(&core->wants_head) & TB_HEAD_CUSTOM && tb_custom_looks(core, path, node);
+    if (!is_looked_into)
+        tb_route_cache_keep(core, hash, node);
 }
 
 static struct tb_route_step step_of(struct tb_bytes label)
@@ -51,7 +67,7 @@ static uint32_t begin_path(struct tb_core *core, struct tb_bytes path, bool is_c
     uint32_t node = tb_learn_child(core, 0, TB_KIND_WHOLE, step.hash, label), handle = TB_ROUTE_OTHER;
     if (node && (tb_load_relaxed(&tb_learn_node(core, node)->flags) & TB_NODE_ANSWERED)) {
         if (hash)
-            tb_route_cache_keep(core, hash, node);
+            tb_route_remember(core, hash, path, node);
         return node + 1;
     }
     struct tb_route_trial *t = tb_trial_claim(core, &handle);
@@ -86,7 +102,7 @@ bool tb_route_ruled(struct tb_core *core, uint8_t method, struct tb_bytes host, 
         if (!a.node)
             return false; /* no room in the tree */
         if (*hash)
-            tb_route_cache_keep(core, shape ? shape : *hash, a.node);
+            tb_route_remember(core, shape ? shape : *hash, path, a.node);
         *ret_handle = a.node + 1;
         return true;
     default:

@@ -304,6 +304,11 @@ static inline void add_timed(struct tb_record *r, uint64_t *cell, const struct t
     tb_add_relaxed(&r->tx_bytes, o->tx_bytes);
 }
 
+static bool has_duration(uint8_t family)
+{
+    return family != TB_FAMILY_ABORTED && family != TB_FAMILY_RULE && family != TB_FAMILY_UNREADABLE;
+}
+
 static void add(struct tb_core *core, struct tb_record *r, const struct tb_series_key *key,
                 const struct tb_observation *o)
 {
@@ -320,7 +325,7 @@ static void add(struct tb_core *core, struct tb_record *r, const struct tb_serie
         tb_add_relaxed(&r->untimed, 1);
         tb_add_relaxed(&r->rx_bytes, o->rx_bytes);
         tb_add_relaxed(&r->tx_bytes, o->tx_bytes);
-        if (key->family != TB_FAMILY_ABORTED && key->family != TB_FAMILY_RULE) /* those have no duration by nature */
+        if (has_duration(key->family))
             tb_count(core, TB_COUNTER_UNTIMED);
     }
     if (o->is_incomplete)

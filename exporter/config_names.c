@@ -165,6 +165,7 @@ static void check_labels(struct tb_yaml *y, struct names_reader *r)
         }
     keep_apart(y, r, TB_LABEL_SERVICE, "tickbird_agent_info", "version");
     keep_apart(y, r, TB_LABEL_REASON, "tickbird_unobserved_listeners", "exe");
+    keep_apart(y, r, TB_LABEL_REASON, "tickbird_rule_unreadable_total", "rule");
 }
 
 /* --- families --------------------------------------------------------------------------------------------------------

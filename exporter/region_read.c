@@ -45,6 +45,8 @@ static bool is_sensible(const struct tb_series_key *key)
         return key->status >= 1 && key->status <= TB_ABORT_NEVER_ANSWERED;
     if (key->family == TB_FAMILY_RULE)
         return key->role == TB_ROLE_SERVER;
+    if (key->family == TB_FAMILY_UNREADABLE)
+        return key->role == TB_ROLE_SERVER && key->status >= 1 && key->status < TB_CUSTOM_WHYS;
     if (key->family >= TB_FAMILY_CALL_ERRORS && key->role != TB_ROLE_CLIENT)
         return false;
     if (key->family == TB_FAMILY_CALL_ERRORS)
@@ -99,6 +101,19 @@ static struct tb_snap_series *look_up_custom(struct tb_snapshot *s, struct tb_sn
     return e;
 }
 
+/* What a metric's rules could not read, by reason. */
+static struct tb_snap_series *look_up_unreadable(struct tb_snapshot *s, struct tb_snap_service *service,
+                                                 const struct tb_region_copy *copy, const struct tb_series_key *key)
+{
+    char *metric = string_of(copy, key->ext);
+    struct tb_snap_key k = {TB_FAMILY_UNREADABLE, TB_ROLE_SERVER, 0, 0, key->status, "", "", metric};
+    bool is_good =
+        !tb_metric_name_complaint(metric, TB_METRIC_COUNTER) || !tb_metric_name_complaint(metric, TB_METRIC_GAUGE);
+    struct tb_snap_series *e = is_good ? tb_snapshot_series(s, service, &k) : NULL;
+    free(metric);
+    return e;
+}
+
 static struct tb_snap_series *look_up(struct tb_snapshot *s, struct tb_snap_service *service,
                                       const struct tb_region_copy *copy, const struct tb_series_key *key)
 {
@@ -107,6 +122,8 @@ static struct tb_snap_series *look_up(struct tb_snapshot *s, struct tb_snap_serv
         return NULL;
     if (key->family == TB_FAMILY_RULE)
         return look_up_custom(s, service, copy, key->ext, (uint16_t)bound_set);
+    if (key->family == TB_FAMILY_UNREADABLE)
+        return look_up_unreadable(s, service, copy, key);
     uint8_t family = key->family == TB_FAMILY_EXEMPLARS ? TB_FAMILY_REQUESTS : key->family;
     char *route = string_of(copy, key->route);
     char *target = string_of(copy, key->target);

@@ -417,7 +417,8 @@ int tb_rules_compile(const struct tb_config *config, size_t service, enum tb_rul
     c.root = new_node(&c);
     add_all(&c, own, true, &set);
     add_all(&c, common, false, &set);
-    set.flags |= has_shapes(&c) ? TB_RULES_SHAPES : 0;
+    bool has_paths = tb_custom_has_paths(&is->custom) || tb_custom_has_paths(&config->custom);
+    set.flags |= has_shapes(&c) && !has_paths ? TB_RULES_SHAPES : 0;
     for (size_t i = 0; i < c.node_count; i++)
         fits = put_node(&c, c.nodes[i], &layout) && fits;
     const char *why = tb_measures_compile(&is->metrics, &config->metrics, own, common, &measures);

@@ -32,7 +32,7 @@ static void label_word(struct tb_yaml *y, yaml_node_t *value, struct tb_custom_l
         if (strcmp(text, label_words[i].word) == 0) {
             l->source = label_words[i].source;
             if (l->source == TB_CUSTOM_FIELD)
-                l->field = (struct tb_place_config){TB_CUSTOM_HOST, tb_copy_text("host")};
+                l->field = (struct tb_place_config){TB_CUSTOM_HOST, tb_copy_text("host"), 4};
             return;
         }
     if (text)

@@ -14,7 +14,8 @@
 /* Something of a head or a body, as `request_header: X-Tenant`. */
 struct tb_place_config {
     uint8_t place; /* enum tb_custom_place; 0 = none */
-    char *name;    /* owned */
+    char *name;    /* as the reader of that place takes it (custom_format.h); owned */
+    size_t len;    /* of it: a path into JSON may hold any byte */
 };
 
 struct tb_custom_label_config {
@@ -78,6 +79,9 @@ uint8_t tb_config_method(struct tb_yaml *y, yaml_node_t *node);
  * there are none. Returns NULL, or `why: what to do` (static): then *ret_at is the rule. */
 const char *tb_custom_compile(const struct tb_custom_config *own, const struct tb_custom_config *common,
                               struct tb_buffer *out, const struct tb_custom_rule_config **ret_at);
+
+/* tb_custom_has_paths - does some rule ask for paths as they are sent? */
+bool tb_custom_has_paths(const struct tb_custom_config *c);
 
 /* tb_custom_metric - how a rule's metric is shown: its type, unit and decimals. */
 struct tb_metric tb_custom_metric(const struct tb_custom_rule_config *r);

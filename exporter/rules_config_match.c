@@ -9,8 +9,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "agent/header_pick.h"
 #include "agent/methods.h"
 #include "config_yaml.h"
+#include "json_path.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
 #define KEYS(table) table, COUNT(table)
@@ -44,17 +46,35 @@ const char *tb_rules_text_of(struct tb_yaml *y, yaml_node_t *node, const char *w
     return text;
 }
 
+/* A path into JSON, told at its byte when it is none. */
+static void read_path(struct tb_yaml *y, yaml_node_t *value, const char *text, struct tb_place_config *to)
+{
+    uint8_t path[TB_JSON_PATH_MAX];
+    size_t at = 0;
+    const char *why = tb_json_path_compile(tb_bytes(text, strlen(text)), path, &to->len, &at);
+    if (why)
+        tb_yaml_error(y, value, "\"%s\" is no path, at its byte %zu: %s", text, at + 1, why);
+    else
+        to->name = tb_strndup((const char *)path, to->len);
+}
+
 void tb_rules_read_place(struct tb_yaml *y, yaml_node_t *value, uint8_t place, struct tb_place_config *to)
 {
     const char *text = tb_rules_text_of(y, value, "name", 120);
     bool is_header = place == TB_CUSTOM_REQUEST_HEADER || place == TB_CUSTOM_RESPONSE_HEADER;
     if (!text)
         return;
-    if (is_header && text[strcspn(text, " :\t")]) {
-        tb_yaml_error(y, value, "\"%s\" is no name of a header: write one like X-Tenant", text);
+    if ((is_header || place == TB_CUSTOM_COOKIE) && text[strcspn(text, " :\t=;,")]) {
+        tb_yaml_error(y, value, "\"%s\" is no name of a header or cookie: write one like X-Tenant", text);
         return;
     }
-    *to = (struct tb_place_config){place, tb_copy_text(text)};
+    *to = (struct tb_place_config){.place = place};
+    if (place == TB_CUSTOM_REQUEST_JSON || place == TB_CUSTOM_RESPONSE_JSON) {
+        read_path(y, value, text, to);
+        return;
+    }
+    to->name = place == TB_CUSTOM_COOKIE ? tb_format(TB_HEADER_COOKIE "%s", text) : tb_copy_text(text);
+    to->len = strlen(to->name);
     for (char *p = to->name; is_header && *p; p++)
         *p = (char)tolower((unsigned char)*p);
 }
@@ -120,7 +140,7 @@ static void match_target(struct tb_yaml *y, yaml_node_t *value, void *to)
 static void match_host(struct tb_yaml *y, yaml_node_t *value, void *to)
 {
     struct tb_custom_match_config *m = add_match(y, value, to, TB_CUSTOM_FIELD);
-    m->field = (struct tb_place_config){TB_CUSTOM_HOST, tb_copy_text("host")};
+    m->field = (struct tb_place_config){TB_CUSTOM_HOST, tb_copy_text("host"), 4};
 }
 
 /* `request_header: {X-Tenant: acme*}` */

@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 
+#include "agent/custom.h"
 #include "agent/route_segment.h"
 
 struct compiler {
@@ -15,32 +16,37 @@ struct compiler {
     const char *why; /* NULL: it fits so far */
 };
 
-static uint16_t put_text(struct compiler *c, const char *text)
+static uint16_t put_bytes(struct compiler *c, const char *text, size_t len)
 {
     uint16_t at = (uint16_t)c->texts.len;
-    char len = (char)(uint8_t)strlen(text);
-    tb_put(&c->texts, &len, 1);
-    tb_puts(&c->texts, text);
+    char head = (char)(uint8_t)len;
+    tb_put(&c->texts, &head, 1);
+    tb_put(&c->texts, text, len);
     if (c->texts.len > TB_CUSTOM_TEXTS)
         c->why = "the rules' names, values and paths take more than 6 KiB: shorten some";
     return at;
 }
 
-/* One that may stand somewhere already. */
-static uint16_t text_of(struct compiler *c, const char *text)
+/* Bytes that may stand somewhere already. */
+static uint16_t bytes_of(struct compiler *c, const char *text, size_t len)
 {
-    size_t len = strlen(text);
     for (size_t at = 0; at < c->texts.len; at += (uint8_t)c->texts.data[at] + 1u)
         if ((uint8_t)c->texts.data[at] == len && memcmp(c->texts.data + at + 1, text, len) == 0)
             return (uint16_t)at;
-    return put_text(c, text);
+    return put_bytes(c, text, len);
+}
+
+static uint16_t text_of(struct compiler *c, const char *text)
+{
+    return bytes_of(c, text, strlen(text));
 }
 
 static uint16_t texts_of(struct compiler *c, const struct tb_text_list *list)
 {
     uint16_t first = 0;
     for (size_t i = 0; i < list->count; i++) {
-        uint16_t at = list->count == 1 ? text_of(c, list->items[i]) : put_text(c, list->items[i]);
+        uint16_t at =
+            list->count == 1 ? text_of(c, list->items[i]) : put_bytes(c, list->items[i], strlen(list->items[i]));
         first = i ? first : at;
     }
     if (list->count > 255)
@@ -53,7 +59,7 @@ static uint8_t field_of(struct compiler *c, const struct tb_place_config *place)
     struct tb_custom_field f = {.place = place->place};
     if (!place->place)
         return TB_CUSTOM_NO_FIELD;
-    f.name = text_of(c, place->name);
+    f.name = bytes_of(c, place->name, place->len);
     for (uint32_t i = 0; i < c->head.fields; i++)
         if (memcmp(c->fields.data + i * sizeof f, &f, sizeof f) == 0)
             return (uint8_t)i;
@@ -144,12 +150,23 @@ static void put_list(struct compiler *c, const struct tb_custom_config *list,
     }
 }
 
+/* As the core will read it: what it refuses is too much in one place. */
+static bool can_be_read(const struct tb_buffer *out, size_t start)
+{
+    struct tb_rules_view *view = tb_alloc(sizeof *view);
+    view->parts[TB_RULES_CUSTOM] = (struct tb_rules_part){0, (uint32_t)(out->len - start)};
+    bool is_good = tb_custom_read((const uint8_t *)out->data + start, view);
+    free(view);
+    return is_good;
+}
+
 const char *tb_custom_compile(const struct tb_custom_config *own, const struct tb_custom_config *common,
                               struct tb_buffer *out, const struct tb_custom_rule_config **ret_at)
 {
     struct compiler c = {.head = {.version = TB_CUSTOM_VERSION}};
+    const size_t start = out->len;
     struct tb_buffer *parts[] = {&c.rules, &c.fields, &c.labels, &c.matches, &c.bounds, &c.texts};
-    put_text(&c, "");
+    put_bytes(&c, "", 0);
     put_list(&c, own, ret_at);
     put_list(&c, common, ret_at);
     c.head.bounds = (uint16_t)(c.bounds.len / sizeof(uint64_t));
@@ -161,5 +178,17 @@ const char *tb_custom_compile(const struct tb_custom_config *own, const struct t
             tb_put(out, parts[i]->data, parts[i]->len);
         tb_buffer_free(parts[i]);
     }
+    if (c.head.rules && !c.why && !can_be_read(out, start))
+        c.why = "more than 8 names of one place, or too long ones, are looked for: 6 headers where bodies are read, 8 "
+                "parameters, 8 paths: leave some out";
     return c.why;
+}
+
+bool tb_custom_has_paths(const struct tb_custom_config *c)
+{
+    for (size_t i = 0; i < c->rule_count; i++)
+        for (size_t k = 0; k < c->rules[i].match_count; k++)
+            if (c->rules[i].matches[k].source == TB_CUSTOM_PATH)
+                return true;
+    return false;
 }

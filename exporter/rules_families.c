@@ -112,6 +112,20 @@ static void expose_family(struct tb_exposition *x, const struct tb_snapshot *s, 
             expose_one(x, from[i], &ext, options);
 }
 
+static void expose_unreadable(struct tb_exposition *x, const struct tb_snapshot *s, const struct tb_metric *m)
+{
+    bool is_announced = false;
+    for (size_t i = 0; i < s->series_count; i++) {
+        struct tb_snap_series *e = s->series[i];
+        if (e->key.family != TB_FAMILY_UNREADABLE || !tb_snapshot_is_shown(e))
+            continue;
+        if (!is_announced && !tb_expose_family(x, m))
+            return;
+        is_announced = true;
+        tb_expose_value(x, tb_families_labels(x, e), e->whole.count, e->whole.created_ns);
+    }
+}
+
 void tb_expose_custom(struct tb_exposition *x, const struct tb_snapshot *s, const struct tb_expose_options *options)
 {
     struct shown_families shown = {.count = 0};
@@ -131,4 +145,5 @@ void tb_expose_custom(struct tb_exposition *x, const struct tb_snapshot *s, cons
     }
     for (size_t i = 0; i < shown.count; i++)
         free((void *)(uintptr_t)shown.metrics[i].name);
+    expose_unreadable(x, s, &options->metrics[TB_M_RULE_UNREADABLE]);
 }

@@ -169,6 +169,9 @@ static inline bool tb_is_call_family(uint8_t family)
     return family >= TB_FAMILY_CALL_ERRORS && family <= TB_FAMILY_CALL_RESULT;
 }
 
+/* tb_custom_why_name - the reason label of TB_FAMILY_UNREADABLE (enum tb_custom_why); "" when unknown. */
+const char *tb_custom_why_name(uint16_t why);
+
 /* One region file as last read. */
 struct tb_snap_region {
     char *path;

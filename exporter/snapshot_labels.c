@@ -34,6 +34,13 @@ const char *tb_reason_name(const struct tb_snap_key *key)
     return NULL;
 }
 
+const char *tb_custom_why_name(uint16_t why)
+{
+    static const char *const names[TB_CUSTOM_WHYS] = {"",        "compressed", "too_long", "not_utf8", "malformed",
+                                                      "missing", "type",       "unseen",   "no_memory"};
+    return why < TB_CUSTOM_WHYS ? names[why] : "";
+}
+
 void tb_put_label(struct tb_buffer *text, const char *name, const char *value)
 {
     if (!name)
@@ -74,6 +81,14 @@ void tb_labels_series(const struct tb_snapshot *s, struct tb_snap_series *e)
             tb_puts(&b, b.len ? "," : "");
             tb_put(&b, ext.labels, ext.labels_len);
         }
+        use(&b, &e->labels, &e->labels_len);
+        free(e->pairs);
+        e->pairs = NULL;
+        return;
+    }
+    if (e->key.family == TB_FAMILY_UNREADABLE) {
+        tb_put_label(&b, "rule", e->key.ext);
+        tb_put_label(&b, names[TB_LABEL_REASON], tb_custom_why_name(e->key.status));
         use(&b, &e->labels, &e->labels_len);
         free(e->pairs);
         e->pairs = NULL;

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Texts of rules, and values that were found in an exchange. Other threads may be writing either, in a race that nobody
+ * waits for: every place is checked where it is used.
+ */
+#include "custom.h"
+#include "rules.h"
+
+struct tb_bytes tb_custom_text(const struct tb_custom *c, uint32_t offset)
+{
+    const uint8_t *p = &c->text[offset < TB_CUSTOM_TEXTS ? offset : TB_CUSTOM_TEXTS];
+    return tb_bytes(p + 1, *p);
+}
+
+bool tb_custom_fits(const struct tb_custom *c, uint32_t offset, uint32_t count, struct tb_bytes text, uint32_t *steps)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct tb_bytes glob = tb_custom_text(c, offset);
+        if (tb_glob_within(glob, text, steps))
+            return true;
+        offset += 1 + (uint32_t)glob.len;
+    }
+    return false;
+}
+
+struct tb_bytes tb_custom_pick(const struct tb_picks *picks, uint32_t number)
+{
+    if (!picks || number >= TB_PICKS)
+        return tb_bytes("", 0);
+    uint32_t at = tb_load_relaxed(&picks->values[number].at), len = tb_load_relaxed(&picks->values[number].len);
+    at = at < TB_PICK_POOL ? at : TB_PICK_POOL;
+    len = len < TB_PICK_POOL - at ? len : TB_PICK_POOL - at;
+    return tb_bytes(picks->text + at, len);
+}
+
+/* A host as it was asked for, without its port. */
+static struct tb_bytes without_port(struct tb_bytes host)
+{
+    size_t i = host.len && host.ptr[0] == '[' ? 1 : 0;
+    while (i < host.len && host.ptr[i] != (host.ptr[0] == '[' ? ']' : ':'))
+        i++;
+    host.len = host.len && host.ptr[0] == '[' && i < host.len ? i + 1 : i;
+    return host;
+}
+
+bool tb_custom_value(const struct tb_custom *c, const struct tb_caught *caught, uint32_t field, struct tb_bytes *ret,
+                     uint8_t *ret_why)
+{
+    static const uint8_t whys[] = {[TB_PICK_NULL] = TB_CUSTOM_WHY_MISSING,
+                                   [TB_PICK_OBJECT] = TB_CUSTOM_WHY_TYPE,
+                                   [TB_PICK_ARRAY] = TB_CUSTOM_WHY_TYPE,
+                                   [TB_PICK_TOO_LONG] = TB_CUSTOM_WHY_TOO_LONG,
+                                   [TB_PICK_NO_TEXT] = TB_CUSTOM_WHY_NOT_UTF8};
+    *ret = tb_bytes("", 0);
+    *ret_why = 0;
+    if (!caught || field >= TB_CUSTOM_FIELDS)
+        return false;
+    uint8_t place = c->field[field].place % TB_CUSTOM_PLACES, set = tb_custom_set_of(place);
+    const struct tb_picks *picks = caught->picks[set];
+    uint32_t number = c->pick[field] % TB_PICKS;
+    uint8_t kind = picks ? tb_load_relaxed(&picks->values[number].kind) : TB_PICK_NONE;
+    bool is_body = place >= TB_CUSTOM_REQUEST_JSON;
+    if (kind == TB_PICK_NONE) {
+        *ret_why = caught->why[set] || !is_body ? caught->why[set] : TB_CUSTOM_WHY_MISSING;
+        return false;
+    }
+    if (kind == TB_PICK_TRUE || kind == TB_PICK_FALSE) {
+        *ret = tb_bytes_str(kind == TB_PICK_TRUE ? "true" : "false");
+        return true;
+    }
+    if (kind >= TB_PICK_NULL) {
+        *ret_why = kind < sizeof whys ? whys[kind] : TB_CUSTOM_WHY_TYPE;
+        return false;
+    }
+    *ret = tb_custom_pick(picks, number);
+    if (place == TB_CUSTOM_HOST)
+        *ret = without_port(*ret);
+    for (size_t i = 0; i < ret->len; i++)
+        if (ret->ptr[i] < ' ' || ret->ptr[i] == 127)
+            *ret_why = TB_CUSTOM_WHY_NOT_UTF8; /* nothing that is shown as it is */
+    return !*ret_why;
+}
