@@ -3,7 +3,10 @@
  * A program that calls OpenSSL: both ends of a connection in one process, over descriptors and over memory. Shown are
  * results, errno, what SSL_get_error makes of them and the error queue. A line "told PATH" says that the client end has
  * received the whole response to a GET of PATH: tests/preload/tls.py compares those with what was counted.
+ *
+ * Built a second time, with -DMODULE, as a module that calls another copy of the library (harness.py).
  */
+#include <dlfcn.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <poll.h>
@@ -376,5 +379,36 @@ static void refused(void)
     end(server, client);
 }
 
-TP_MAIN({"sockets", sockets, ""}, {"memory", memory, ""}, {"unclean", unclean, ""}, {"again", again, ""},
-        {"early", early, ""}, {"holders", holders, ""}, {"forked", forked, ""}, {"refused", refused, ""})
+#ifdef MODULE
+void module_exchange(void);
+void module_exchange(void)
+{
+    tp_is_awake = true;
+    sockets();
+}
+#else
+/*
+ * Twice and again in one process: the program's own library, and a module that brings another copy of it by dlopen,
+ * calls that copy or the program's, and goes.
+ */
+static void modules(void)
+{
+    char path[4096];
+    sockets();
+    for (int i = 0; i < 4; i++) {
+        snprintf(path, sizeof(path), "%s/openssl-module.so", getenv("TP_BIN"));
+        /* without the flag it would call the program's own */
+        void *module = dlopen(path, RTLD_NOW | RTLD_LOCAL | (i % 2 ? 0 : RTLD_DEEPBIND));
+        MUST(module);
+        void (*exchange_there)(void) = (void (*)(void))dlsym(module, "module_exchange");
+        MUST(exchange_there);
+        exchange_there();
+        say("closed: %d\n", dlclose(module));
+    }
+    sockets();
+}
+
+TP_MAIN({"modules", modules, ""}, {"sockets", sockets, ""}, {"memory", memory, ""}, {"unclean", unclean, ""},
+        {"again", again, ""}, {"early", early, ""}, {"holders", holders, ""}, {"forked", forked, ""},
+        {"refused", refused, ""})
+#endif
