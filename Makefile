@@ -51,7 +51,8 @@ HOST_LDFLAGS := -shared -nostdlib -Wl,-soname,libtickbird.so -Wl,--hash-style=bo
 HAS_ISAL := $(shell $(PKG_CONFIG) --exists libisal 2>/dev/null && echo 1 || echo 0)
 EXPORTER_PKGS := libmicrohttpd yaml-0.1 jansson gnutls libcrypt libseccomp libzstd libcurl $(if $(filter 1,$(HAS_ISAL)),libisal,zlib)
 EXPORTER_CFLAGS = $(shell $(PKG_CONFIG) --cflags $(EXPORTER_PKGS) 2>/dev/null) -DTB_HAS_ISAL=$(HAS_ISAL)
-EXPORTER_LIBS = $(shell $(PKG_CONFIG) --libs $(EXPORTER_PKGS) 2>/dev/null || \
+# What only remote write needs has no pkg-config file.
+EXPORTER_LIBS = -lsnappy $(shell $(PKG_CONFIG) --libs $(EXPORTER_PKGS) 2>/dev/null || \
 	echo -lmicrohttpd -lyaml -ljansson -lgnutls -lcrypt -lseccomp -lzstd -lcurl -lz)
 # Only the command looks at core files.
 CLI_LIBS = $(shell $(PKG_CONFIG) --libs libdw libelf 2>/dev/null || echo -ldw -lelf)
@@ -233,9 +234,9 @@ check-formats: all $(JUDGED_PROGRAMS) ## long: 200 random expositions through th
 	$(Q)packaging/setup.sh build check
 	$(Q)TB_FETCH=1 TB_ROUNDS=$${TB_ROUNDS:-200} B=$(O) $(PYTHON) tests/prometheus/test_formats.py
 .PHONY: check-push
-check-push: all ## what is pushed, to receivers that count along
+check-push: all ## what is pushed, to real receivers (downloads Go modules)
 	$(Q)packaging/setup.sh build check
-	$(Q)$(RUN) push
+	$(Q)TB_FETCH=1 $(RUN) push
 .PHONY: check-packaging
 check-packaging: all ## long: archives and packages built twice, judged by their tools, put into other root file systems (downloads)
 	$(Q)packaging/setup.sh build check packaging

@@ -135,6 +135,7 @@ static void post(struct cloudwatch *w, const struct tb_push_request *r, const st
         .sigv4 = w->sigv4,
         .user = c->key,
         .secret = c->secret,
+        .is_sent_once = true,
     };
     struct tb_push_http_answer answer;
     tb_push_http_do(w->http, &request, &answer);

@@ -258,7 +258,7 @@ static void output_temporality(struct tb_yaml *y, yaml_node_t *value, void *to)
 {
     static const char *const words[] = {"delta", "cumulative"};
     note(to, TB_PUSH_KEY_TEMPORALITY, value);
-    ((struct output_reader *)to)->to->is_cumulative = read_word(y, value, "temporality", words, COUNT(words)) == 1;
+    ((struct output_reader *)to)->to->is_delta = read_word(y, value, "temporality", words, COUNT(words)) == 0;
 }
 
 static void output_uncertain(struct tb_yaml *y, yaml_node_t *value, void *to)

@@ -66,7 +66,7 @@ struct tb_push_output_config {
     struct tb_push_set *sets; /* of rules that have none */
     size_t set_count, set_space;
     bool has_sets;
-    bool is_cumulative;   /* OTLP */
+    bool is_delta;        /* OTLP: what came since the push before, not totals */
     bool drops_uncertain; /* what may have arrived is not sent again */
     bool has_no_gzip;
     bool is_classic; /* OTLP: histograms with explicit bounds */

@@ -40,8 +40,7 @@ void tb_push_dry_run(const struct tb_push_config *c, const struct tb_exposition 
         struct tb_points points = {.time_ns = time_ns};
         struct tb_push_requests requests = {0};
         struct tb_push_state *state = NULL;
-        bool is_delta = !o->kind->is_cumulative && !o->is_cumulative;
-        if (is_delta && tb_push_state_open(dir ? dir : "", o->name, false, 0, &state) < 0)
+        if (!tb_push_takes_totals(o) && tb_push_state_open(dir ? dir : "", o->name, false, 0, &state) < 0)
             fprintf(stderr, "tickbird-exporter: push output %s: its state in %s cannot be read: totals are shown\n",
                     o->name, dir);
         tb_points_make(o, x, state, &points);

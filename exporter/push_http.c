@@ -76,6 +76,10 @@ static void set_up(struct tb_push_http *h, const struct tb_push_http_request *r,
     curl_easy_setopt(c, CURLOPT_USERAGENT, "tickbird-exporter/" TB_VERSION);
     if (r->ca_file)
         curl_easy_setopt(c, CURLOPT_CAINFO, r->ca_file);
+    if (r->is_sent_once) {
+        curl_easy_setopt(c, CURLOPT_FRESH_CONNECT, 1L);
+        curl_easy_setopt(c, CURLOPT_FORBID_REUSE, 1L);
+    }
     if (r->has_no_proxy)
         curl_easy_setopt(c, CURLOPT_NOPROXY, "*");
     if (r->body) { /* as a whole: what is read in pieces is not signed rightly */

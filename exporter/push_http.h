@@ -24,6 +24,9 @@ struct tb_push_http_request {
     const char *sigv4;         /* "aws:amz:REGION:SERVICE"; NULL: not signed */
     const char *user, *secret; /* of the signature */
     bool has_no_proxy;
+    /* On a connection of its own: where one that was kept turns out to be closed, libcurl sends the request a second
+     * time, and nobody knows whether the first one was taken. */
+    bool is_sent_once;
 };
 
 struct tb_push_http_answer {

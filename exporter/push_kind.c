@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-static const struct tb_push_kind *const kinds[] = {&tb_push_cloudwatch};
+static const struct tb_push_kind *const kinds[] = {&tb_push_cloudwatch, &tb_push_otlp, &tb_push_remote_write};
 
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
 

@@ -52,8 +52,8 @@ struct tb_push_kind {
     bool has_label_names; /* labels keep their names; else a point has dimensions, and names are in CamelCase */
     bool is_text;         /* a body can be shown to people */
     bool has_price;       /* each point of its own is a metric that is paid for */
-    bool is_cumulative;   /* points are totals; else what came since the push before */
-    uint64_t max_age_ns;  /* older requests are not taken; 0 = any age */
+    bool is_cumulative; /* points are totals, unless the settings say otherwise; else what came since the push before */
+    uint64_t max_age_ns; /* older requests are not taken; 0 = any age */
     /* check - what is wrong with the settings, as `what: why: what to do`, the caller's to free; NULL: nothing. May be
      * NULL. */
     char *(*check)(const struct tb_push_output_config *c);
@@ -63,6 +63,14 @@ struct tb_push_kind {
 /* tb_push_kind_find - NULL: no such type; @ret_known then has the list of them, the caller's to free. */
 const struct tb_push_kind *tb_push_kind_find(const char *type, char **ret_known);
 
+/* tb_push_takes_totals - does this output get totals, or what came since the push before? */
+static inline bool tb_push_takes_totals(const struct tb_push_output_config *c)
+{
+    return c->kind->is_cumulative && !c->is_delta;
+}
+
 extern const struct tb_push_kind tb_push_cloudwatch;
+extern const struct tb_push_kind tb_push_otlp;
+extern const struct tb_push_kind tb_push_remote_write;
 
 #endif

@@ -78,11 +78,6 @@ static void count(struct tb_push_output *o, uint64_t *number, uint64_t by)
     pthread_mutex_unlock(&o->lock);
 }
 
-static bool takes_totals(const struct tb_push_output_config *c)
-{
-    return c->kind->is_cumulative || c->is_cumulative;
-}
-
 int tb_push_output_snapshot(struct tb_push_output *o, const struct tb_push_snapshot *s)
 {
     const struct tb_push_output_config *c = o->config;
@@ -94,7 +89,7 @@ int tb_push_output_snapshot(struct tb_push_output *o, const struct tb_push_snaps
     }
     if (!points.from_ns)
         points.from_ns = tb_push_state_born_ns(o->state);
-    tb_points_make(c, &s->exposition, takes_totals(c) ? NULL : o->state, &points);
+    tb_points_make(c, &s->exposition, tb_push_takes_totals(c) ? NULL : o->state, &points);
     c->kind->encode(c, &points, &requests);
     int r = tb_push_state_commit(o->state, s->time_ns, &requests);
     if (r < 0)
@@ -146,12 +141,13 @@ static void log_verdict(const struct tb_push_output *o, const struct tb_push_ver
            o->config->name, "points", number, "error", v->why, NULL);
 }
 
-static void accepted(struct tb_push_output *o, uint32_t points)
+static void accepted(struct tb_push_output *o, uint32_t points, uint32_t rejected)
 {
     if (o->failures)
         tb_log(TB_LOG_INFO, "push accepted again", "output", o->config->name, NULL);
     count(o, &o->stats.accepted_requests, 1);
-    end_head(o, &o->stats.accepted_points, points);
+    count(o, &o->stats.refused_points, rejected);
+    end_head(o, &o->stats.accepted_points, points - rejected);
     pthread_mutex_lock(&o->lock);
     o->stats.success_ns = tb_clock_ns(CLOCK_REALTIME);
     pthread_mutex_unlock(&o->lock);
@@ -168,7 +164,7 @@ static void settle(struct tb_push_output *o, const struct tb_push_verdict *v, ui
 {
     switch (v->outcome) {
     case TB_PUSH_ACCEPTED:
-        accepted(o, points);
+        accepted(o, points, v->rejected < points ? v->rejected : points);
         return;
     case TB_PUSH_AGAIN:
         try_again(o, v);

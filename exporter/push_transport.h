@@ -20,7 +20,8 @@ enum tb_push_outcome {
 /* What became of a request. */
 struct tb_push_verdict {
     enum tb_push_outcome outcome;
-    uint64_t wait_ns; /* AGAIN: the receiver asks for so much time; 0 = it does not */
+    uint64_t wait_ns;  /* AGAIN: the receiver asks for so much time; 0 = it does not */
+    uint32_t rejected; /* ACCEPTED: so many points were not */
     char why[200];
 };
 
@@ -36,5 +37,7 @@ struct tb_push_transport {
 const struct tb_push_transport *tb_push_transport_find(const struct tb_push_kind *kind);
 
 extern const struct tb_push_transport tb_push_cloudwatch_transport;
+extern const struct tb_push_transport tb_push_otlp_transport;
+extern const struct tb_push_transport tb_push_remote_write_transport;
 
 #endif

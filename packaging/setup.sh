@@ -7,7 +7,7 @@ set -eu
 
 packages() {
     case $1 in
-    build) echo gcc make libc6-dev pkg-config libmicrohttpd-dev libyaml-dev libjansson-dev libisal-dev libzstd-dev zlib1g-dev libgnutls28-dev libcrypt-dev libseccomp-dev libcurl4-gnutls-dev \
+    build) echo gcc make libc6-dev pkg-config libmicrohttpd-dev libyaml-dev libjansson-dev libisal-dev libzstd-dev zlib1g-dev libgnutls28-dev libcrypt-dev libseccomp-dev libcurl4-gnutls-dev libsnappy-dev \
         libcmocka-dev libdw-dev libelf-dev python3 ;;
     demo) echo nginx-light python3 prometheus curl procps ;;
     check) echo nginx-light apache2 lighttpd haproxy php-cli php-fpm nodejs gunicorn uvicorn python3-uvloop \

@@ -68,7 +68,7 @@ def find(kind, build):
     if kind == "differential":
         return programs("tests/differential/test_*.py", 1800 if os.environ.get("TB_STREAMS") else 300)
     if kind == "push":
-        return programs("tests/push/test_*.py", 300)
+        return programs("tests/push/test_*.py", 1200 if os.environ.get("TB_FETCH") == "1" else 300)
     if kind == "page":
         return programs("tests/page/test_*.py", 300)
     if kind == "prometheus":

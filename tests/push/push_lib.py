@@ -11,6 +11,11 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import cli_lib  # noqa: E402
+try:
+    from endpoint import Endpoint  # noqa: E402,F401
+except ImportError as missing:
+    print(f"{missing}: install python3-botocore")
+    sys.exit(77)
 from cli_lib import EXPORTER, ROOT, Scratch, Skip, check, main, test, wait_for  # noqa: E402,F401
 
 KEYS = {"AKIDEXAMPLE": ("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", None)}

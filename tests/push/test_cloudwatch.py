@@ -6,12 +6,7 @@ import json
 import os
 import signal
 
-try:
-    from endpoint import Endpoint
-except ImportError as missing:
-    print(f"{missing}: install python3-botocore")
-    raise SystemExit(77)
-from push_lib import (EXPORTER, KEYS, ROOT, SIGNED, Server, check, datums, main, once, push_once, serve, test, total, value, wait_for,
+from push_lib import (EXPORTER, KEYS, SIGNED, Endpoint, Server, check, datums, main, once, push_once, serve, test, total, value, wait_for,
                       write)
 
 MAPPING = """
@@ -163,6 +158,21 @@ def a_lost_answer_is_sent_again_or_dropped_as_configured(s):
         check(push_once(s, config).code == 0 and requests(endpoint, 200) == 4 * times + 1, policy, datums(endpoint))
         check(len({body for _, _, body in endpoint.accepted[:times]}) == 1)  # the very same, time and all
         server.stop()
+
+
+@test
+def a_lost_answer_on_a_connection_that_served_before(s):
+    """A library that sends again by itself there would count twice what is to be dropped."""
+    server, endpoint = Server(s), Endpoint(KEYS)
+    process, scrape = serve(s, mapping(s, endpoint, "uncertain: drop"))
+    wait_for("two pushes", lambda: len(endpoint.accepted) >= 2)
+    endpoint.behave = ["hang up"]
+    wait_for("it is dropped", lambda: value(scrape(), "tickbird_exporter_push_dropped_points_total", reason="uncertain") > 0)
+    check(value(scrape(), "tickbird_exporter_push_requests_total", result="uncertain") == 1)
+    check(len({body for _, _, body in endpoint.seen}) == len(endpoint.seen), endpoint.seen)
+    server.get("/orders/1")
+    wait_for("it goes on", lambda: requests(endpoint, 200) == 1)
+    process.kill()
 
 
 @test

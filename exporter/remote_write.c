@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Points as a WriteRequest of Prometheus remote write 1.0 (field numbers: prompb/remote.proto and types.proto). The
+ * series are those of a scrape: a histogram is its classic buckets, sum and count. Sending is push_post.c.
+ */
+#include <stdlib.h>
+
+#include "protobuf_write.h"
+#include "push_kind.h"
+
+#define SERIES_MAX 5000u /* of a request */
+#define LABELS_MAX 98u
+
+struct request {
+    struct tb_push_requests *all;
+    struct tb_buffer body, series, part;
+    const struct tb_point *noted; /* the family whose metadata was written last */
+    uint32_t count;
+    uint64_t time_ms;
+};
+
+static void finish_request(struct request *r)
+{
+    if (r->count)
+        tb_push_add_request(r->all, &r->body, r->count);
+    r->count = 0;
+    r->noted = NULL;
+}
+
+static void put_label(struct request *r, const struct tb_point_label *l)
+{
+    tb_protobuf_text(&r->part, 1, l->name);
+    tb_protobuf_text(&r->part, 2, l->value);
+    tb_protobuf_message(&r->series, 1, &r->part);
+}
+
+static int compare_labels(const void *left, const void *right)
+{
+    return strcmp(((const struct tb_point_label *)left)->name, ((const struct tb_point_label *)right)->name);
+}
+
+/* One series with one sample. @le NULL: it has no such label. */
+static void put_series(struct request *r, const struct tb_point *p, const char *suffix, const char *le, double value)
+{
+    struct tb_point_label labels[LABELS_MAX];
+    char *name = tb_format("%s%s", p->rule->name ? p->rule->name : p->family, suffix);
+    size_t count = 0;
+    labels[count++] = (struct tb_point_label){"__name__", name};
+    if (le)
+        labels[count++] = (struct tb_point_label){"le", le};
+    for (uint32_t i = 0; i < p->label_count && count < LABELS_MAX; i++)
+        if (*p->labels[i].value) /* an empty label is none */
+            labels[count++] = p->labels[i];
+    qsort(labels, count, sizeof *labels, compare_labels);
+    for (size_t i = 0; i < count; i++)
+        put_label(r, &labels[i]);
+    tb_protobuf_real(&r->part, 1, value);
+    tb_protobuf_number(&r->part, 2, r->time_ms);
+    tb_protobuf_message(&r->series, 2, &r->part);
+    tb_protobuf_message(&r->body, 1, &r->series);
+    r->count++;
+    free(name);
+}
+
+static void put_histogram(struct request *r, const struct tb_point *p)
+{
+    uint64_t count = 0;
+    for (uint32_t i = 0; p->has_buckets && i <= p->bound_count; i++) {
+        struct tb_buffer text = {0};
+        count += p->buckets[i];
+        if (i < p->bound_count)
+            tb_put_decimal(&text, p->bounds[i], p->decimals);
+        else
+            tb_puts(&text, "+Inf");
+        char *le = tb_buffer_text(&text);
+        put_series(r, p, "_bucket", le, (double)count);
+        free(le);
+    }
+}
+
+static void put_metadata(struct request *r, const struct tb_point *p)
+{
+    static const uint8_t types[] = {1, 2, 5, 3}; /* counter, gauge, summary, histogram */
+    if (r->noted && r->noted->rule == p->rule && r->noted->family == p->family)
+        return;
+    r->noted = p;
+    tb_protobuf_number(&r->part, 1, types[p->type]);
+    tb_protobuf_text(&r->part, 2, p->rule->name ? p->rule->name : p->family);
+    tb_protobuf_text(&r->part, 4, p->help);
+    tb_protobuf_text(&r->part, 5, p->unit);
+    tb_protobuf_message(&r->body, 3, &r->part);
+}
+
+static void put_point(struct request *r, const struct tb_point *p)
+{
+    put_metadata(r, p);
+    if (p->type == TB_METRIC_COUNTER || p->type == TB_METRIC_GAUGE) {
+        put_series(r, p, "", NULL, tb_point_real(p, p->value));
+        return;
+    }
+    put_histogram(r, p);
+    put_series(r, p, "_sum", NULL, tb_point_real(p, p->sum));
+    put_series(r, p, "_count", NULL, (double)p->value);
+}
+
+static void encode(const struct tb_push_output_config *c, const struct tb_points *points, struct tb_push_requests *ret)
+{
+    struct request r = {.all = ret, .time_ms = points->time_ns / 1000000};
+    (void)c;
+    for (size_t i = 0; i < points->count; i++) {
+        put_point(&r, points->items[i]);
+        if (r.count >= SERIES_MAX)
+            finish_request(&r);
+    }
+    finish_request(&r);
+    tb_buffer_free(&r.series);
+    tb_buffer_free(&r.part);
+}
+
+const struct tb_push_kind tb_push_remote_write = {
+    .type = "remote_write",
+    .keys = TB_PUSH_HAS(TB_PUSH_ENDPOINT) | TB_PUSH_HAS(TB_PUSH_CA_FILE) | TB_PUSH_HAS(TB_PUSH_KEY_HEADERS) |
+            TB_PUSH_HAS(TB_PUSH_KEY_TIMEOUT),
+    .required = TB_PUSH_HAS(TB_PUSH_ENDPOINT),
+    .has_label_names = true,
+    .is_cumulative = true,
+    .encode = encode,
+};
