@@ -111,8 +111,10 @@ static void add_notes(struct tb_verdict *v)
 {
     const char *base = strrchr(v->program, '/');
     base = base ? base + 1 : v->program;
-    if (v->file.needs_libssl || v->file.needs_gnutls || v->file.has_own_tls)
-        note(v, "it links a TLS library: connections that it decrypts itself are not counted, plain HTTP is");
+    if (v->file.needs_libssl || v->file.needs_gnutls)
+        note(v, "it links a TLS library that is followed: requests inside TLS count as those in clear");
+    else if (v->file.has_own_tls)
+        note(v, "it brings a TLS library along: requests inside TLS count where its code is of a known form (docs/limits.md)");
     if (v->file.needs_liburing)
         note(v, "it links liburing: what goes through io_uring is not seen");
     const char *shell = strrchr(v->binary, '/');
