@@ -113,6 +113,7 @@ static void try_all(void)
 /* Those that change the program's code (inline.c). Apart: whoever forbids them needs nothing else forbidden. */
 static void try_code(void)
 {
+    TB_RAW4(SYS_pread64, -1, 0, 0, 0);
     TB_RAW6(SYS_mmap, 0, 0, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
     TB_RAW3(SYS_mprotect, 0, 0, PROT_READ | PROT_EXEC);
     TB_RAW5(SYS_mremap, 0, 0, 0, MREMAP_MAYMOVE | MREMAP_FIXED, 0);

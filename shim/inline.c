@@ -58,7 +58,9 @@ struct change {
 };
 static struct change changes[TB_INLINE_MAX];
 static size_t change_count;
-static uintptr_t window_from, window_to;
+static uintptr_t window_from, window_to; /* pages */
+static uint64_t window_file_offset;
+static uintptr_t program; /* its lowest address */
 
 static void *map(uintptr_t wish, size_t len, int flags)
 {
@@ -96,7 +98,7 @@ static uintptr_t distance(uintptr_t a, uintptr_t b)
 /*
  * A page that jumps can cross to and from the window. Below the program: above it the heap grows.
  */
-static uint8_t *map_near(uintptr_t program)
+static uint8_t *map_near(void)
 {
     for (uintptr_t below = NEAREST; below < REACH && below < program; below *= 2) {
         uint8_t *at = map((program & ~(uintptr_t)(PAGE - 1)) - below, PAGE, MAP_FIXED_NOREPLACE);
@@ -123,23 +125,44 @@ static void write_slot(struct slot *slot, const struct tb_inline_function *f, co
     tb_prologue_jump(ret->after, (uintptr_t)ret->at, (uintptr_t)slot->entry);
 }
 
-/* Puts a changed copy of the window in its place. False: it is as it was. */
-static bool replace(bool is_placed)
+/*
+ * Is @copy what the program's file has there? If not, somebody else has changed the code: a debugger or a tracer by
+ * breakpoints, which the kernel knows only in memory that is the file's (uprobes).
+ */
+static bool is_as_in_file(const uint8_t *copy)
+{
+    static uint8_t part[PAGE];
+    const size_t len = window_to - window_from;
+    bool is_same = true;
+    long fd = TB_RAW4(SYS_openat, AT_FDCWD, "/proc/self/exe", O_RDONLY | O_CLOEXEC, 0);
+    if (fd < 0)
+        return false;
+    for (size_t at = 0; is_same && at < len; at += PAGE) {
+        long got = TB_RAW4(SYS_pread64, fd, part, PAGE, window_file_offset + at);
+        is_same = got > 0 && tb_equal(part, copy + at, (size_t)got); /* the file may end in the last page */
+    }
+    (void)TB_RAW1(SYS_close, fd);
+    return is_same;
+}
+
+/* Puts a changed copy of the window in its place, or leaves it as it was. */
+static enum tb_inline_answer replace(bool is_placed)
 {
     size_t len = window_to - window_from;
     uint8_t *copy = map(0, len, 0);
     if (!copy)
-        return false;
+        return TB_INLINE_REFUSED;
     tb_copy(copy, (const void *)window_from, len);
+    const bool is_ours = !is_placed || is_as_in_file(copy);
     for (size_t i = 0; i < change_count; i++)
         tb_copy(copy + ((uintptr_t)changes[i].at - window_from), is_placed ? changes[i].after : changes[i].before,
                 TB_PROLOGUE_JUMP);
     /* mremap finds out what it may not do before it begins. */
-    if (make_code(copy, len) &&
+    if (is_ours && make_code(copy, len) &&
         TB_RAW5(SYS_mremap, copy, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, window_from) == (long)window_from)
-        return true;
+        return TB_INLINE_OK;
     unmap(copy, len);
-    return false;
+    return is_ours ? TB_INLINE_REFUSED : TB_INLINE_CHANGED;
 }
 
 /* Is what stands there what was to be put there? */
@@ -156,13 +179,17 @@ static enum tb_inline_answer read_all(const struct tb_inline_function *functions
     uintptr_t from = UINTPTR_MAX, to = 0;
     for (size_t i = 0; i < count; i++) {
         uintptr_t start = (uintptr_t)functions[i].code.ptr, end = start + functions[i].code.len;
-        if (!tb_resolve_program_code(start, end))
+        struct tb_program_code code;
+        if (!tb_resolve_program_code(start, end, &code))
             return TB_INLINE_PLACE;
         if (tb_prologue_read(functions[i].code, &ret[i]) != TB_PROLOGUE_OK)
             return TB_INLINE_UNKNOWN_CODE;
-        start += ret[i].at;
-        end = start + TB_PROLOGUE_JUMP;
-        from = start < from ? start : from;
+        if (start < from) {
+            from = start;
+            window_file_offset = code.file_offset - start % PAGE;
+            program = code.lowest;
+        }
+        end = start + ret[i].at + TB_PROLOGUE_JUMP;
         to = end > to ? end : to;
     }
     window_from = from & ~(uintptr_t)(PAGE - 1);
@@ -173,18 +200,18 @@ static enum tb_inline_answer read_all(const struct tb_inline_function *functions
 static enum tb_inline_answer place(const struct tb_inline_function *functions, size_t count,
                                    const struct tb_prologue *prologues)
 {
-    const uintptr_t start = (uintptr_t)functions[0].code.ptr;
-    uint8_t *near = map_near(tb_resolve_program_code(start, start));
+    uint8_t *near = map_near();
     struct slot *slots = (struct slot *)(void *)near;
     if (!near)
         return TB_INLINE_PLACE;
     for (size_t i = 0; i < count; i++)
         write_slot(&slots[i], &functions[i], &prologues[i], &changes[i]);
     change_count = count;
-    if (!make_code(near, PAGE) || !replace(true)) {
+    enum tb_inline_answer answer = make_code(near, PAGE) ? replace(true) : TB_INLINE_REFUSED;
+    if (answer != TB_INLINE_OK) {
         change_count = 0;
         unmap(near, PAGE);
-        return TB_INLINE_REFUSED;
+        return answer;
     }
     for (size_t i = 0; i < count; i++)
         *functions[i].real = slots[i].real;
@@ -213,7 +240,7 @@ enum tb_inline_answer tb_inline_place(const struct tb_inline_function *functions
 
 bool tb_inline_remove(void)
 {
-    if (!change_count || !is_alone() || !replace(false) || !is_there(false))
+    if (!change_count || !is_alone() || replace(false) != TB_INLINE_OK || !is_there(false))
         return false;
     change_count = 0;
     return true;

@@ -30,6 +30,7 @@ enum tb_inline_answer {
     TB_INLINE_UNKNOWN_CODE, /* one of them begins in no known form */
     TB_INLINE_PLACE,   /* they lie too far apart, or outside of what is the program's code, or nothing is free near them
                         */
+    TB_INLINE_CHANGED, /* the code is not what the program's file has: a debugger or a tracer is at work in it */
     TB_INLINE_THREADS, /* there is another thread, or that cannot be told */
     TB_INLINE_REFUSED  /* the kernel, a filter or a security module does not permit it */
 };
@@ -38,7 +39,7 @@ enum tb_inline_answer {
  * tb_inline_place - from now on calls of the functions reach the wrappers.
  *
  * On success every *real is set before the first call can arrive; else they are untouched, and so is the program. About
- * ten system calls, and a child that tries them where a filter is in force. Context: the constructor, once.
+ * fifteen system calls, and a child that tries them where a filter is in force. Context: the constructor, once.
  */
 enum tb_inline_answer tb_inline_place(const struct tb_inline_function *functions, size_t count);
 

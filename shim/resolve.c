@@ -373,22 +373,28 @@ struct tb_bytes tb_resolve_program_function(const char *name)
     return s ? tb_bytes((const void *)(p->l_addr + s->st_value), s->st_size) : tb_bytes(NULL, 0);
 }
 
-uintptr_t tb_resolve_program_code(uintptr_t from, uintptr_t to)
+bool tb_resolve_program_code(uintptr_t from, uintptr_t to, struct tb_program_code *ret)
 {
     const struct link_map *p = program();
     const ElfW(Phdr) *ph = (const ElfW(Phdr) *)tb_auxval(AT_PHDR);
     const size_t count = tb_auxval(AT_PHNUM);
-    uintptr_t base = 0, lowest = UINTPTR_MAX;
+    struct tb_program_code found = {UINTPTR_MAX, 0};
+    uintptr_t base = 0;
     bool is_code = false;
     if (!p || !ph || dynamic_of(ph, count, &base, 0) != p->l_ld)
-        return 0;
+        return false;
     for (size_t i = 0; i < count; i++) {
         uintptr_t start = base + ph[i].p_vaddr, end = start + ph[i].p_filesz;
         if (ph[i].p_type != PT_LOAD)
             continue;
-        if (start < lowest)
-            lowest = start;
-        is_code |= ph[i].p_flags == (PF_R | PF_X) && start <= from && from <= to && to <= end;
+        if (start < found.lowest)
+            found.lowest = start;
+        if (ph[i].p_flags == (PF_R | PF_X) && start <= from && from <= to && to <= end) {
+            is_code = true;
+            found.file_offset = ph[i].p_offset + (from - start);
+        }
     }
-    return is_code ? lowest : 0;
+    if (is_code)
+        *ret = found;
+    return is_code;
 }

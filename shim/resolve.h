@@ -75,11 +75,16 @@ bool tb_elf_is_sealed(uintptr_t base, uintptr_t from, uintptr_t to, uintptr_t pa
  */
 struct tb_bytes tb_resolve_program_function(const char *name);
 
+struct tb_program_code {
+    uintptr_t lowest;     /* address of the program */
+    uint64_t file_offset; /* of what was asked for, in the program's file */
+};
+
 /*
- * tb_resolve_program_code - the lowest address of the program, when everything from @from to @to is its code: of one
- * segment of its file that can be read and executed and not written. Else 0.
+ * tb_resolve_program_code - is everything from @from to @to code of the program: of one segment of its file that can be
+ * read and executed and not written? @ret is untouched if not.
  */
-uintptr_t tb_resolve_program_code(uintptr_t from, uintptr_t to);
+bool tb_resolve_program_code(uintptr_t from, uintptr_t to, struct tb_program_code *ret);
 
 /* tb_resolve_is_second_copy - was another libtickbird.so loaded before this one? Two would count everything twice. */
 bool tb_resolve_is_second_copy(void);

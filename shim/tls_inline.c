@@ -61,6 +61,7 @@ uint64_t tb_tls_inline_place(const char **ret_why)
         [TB_INLINE_UNSUPPORTED] = "not on this kind of machine",
         [TB_INLINE_UNKNOWN_CODE] = "its code begins in no known form",
         [TB_INLINE_PLACE] = "it lies too far apart, or nothing is free near it",
+        [TB_INLINE_CHANGED] = "somebody else has changed it in memory",
         [TB_INLINE_THREADS] = "there are threads already",
         [TB_INLINE_REFUSED] = "the system does not permit it",
     };

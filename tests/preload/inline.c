@@ -206,6 +206,23 @@ static void unknown(void)
     CHECK(place() == TB_INLINE_OK);
 }
 
+/* Somebody has set a breakpoint, in another function of the same pages. */
+static void changed(void)
+{
+    uint8_t *at = (uint8_t *)(uintptr_t)is_jumped;
+    void *page = (void *)((uintptr_t)at & ~(uintptr_t)4095);
+    CHECK(!mprotect(page, 4096, PROT_READ | PROT_WRITE | PROT_EXEC));
+    uint8_t original = *at;
+    *at = 0xcc;
+    CHECK(!mprotect(page, 4096, PROT_READ | PROT_EXEC));
+    note_code();
+    CHECK(place() == TB_INLINE_CHANGED && is_unchanged());
+    CHECK(!mprotect(page, 4096, PROT_READ | PROT_WRITE | PROT_EXEC));
+    *at = original;
+    CHECK(!mprotect(page, 4096, PROT_READ | PROT_EXEC));
+    CHECK(place() == TB_INLINE_OK);
+}
+
 static void *sleep_on(void *fd)
 {
     char byte;
@@ -372,8 +389,9 @@ static void denied_by_mdwe(void)
 /* Nothing below the program is free. */
 static void no_room(void)
 {
-    uintptr_t lowest = tb_resolve_program_code((uintptr_t)saves, (uintptr_t)saves);
-    CHECK(lowest);
+    struct tb_program_code code;
+    CHECK(tb_resolve_program_code((uintptr_t)saves, (uintptr_t)saves, &code));
+    const uintptr_t lowest = code.lowest;
     for (uintptr_t below = 64 << 10; below < (uintptr_t)1 << 30 && below < lowest; below *= 2)
         CHECK(mmap((void *)((lowest & ~(uintptr_t)4095) - below), 4096, PROT_NONE,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED);
@@ -389,6 +407,7 @@ int main(int argc, char **argv)
     } all[] = {
         {"works", works},
         {"unknown", unknown},
+        {"changed", changed},
         {"threads", threads},
         {"many", many},
         {"unwound", unwound},

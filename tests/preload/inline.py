@@ -67,7 +67,7 @@ def lengths_are_those_of_a_disassembler(directory, random_):
 
 
 @test(*[(f"{kind}_{what}", kind, what) for kind in KINDS for what in (
-    "works", "unknown", "threads", "many", "unwound", "filter_kills_mprotect", "filter_kills_mremap", "filter_refuses_mprotect",
+    "works", "unknown", "changed", "threads", "many", "unwound", "filter_kills_mprotect", "filter_kills_mremap", "filter_refuses_mprotect",
     "filter_refuses_mremap", "filter_harmless", "denied_by_mdwe", "no_room")])
 def inline(directory, random_, kind, what):
     need_this_machine()
