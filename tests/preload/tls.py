@@ -42,9 +42,9 @@ def check(case):
         counts, counters, open_ = dumped(regions)
         assert counts == expected, f"expected {dict(expected)}, counted {dict(counts)}"
         assert not open_, f"{open_} in flight"
-        handshakes = sum(line == "server's handshake: 1, want 1" for line in lines)
+        handshakes = sum(line.startswith(("server's handshake: 1,", "server's handshake: 0,")) for line in lines)
         assert bool(counters["TLS_STREAMS"]) == bool(handshakes), f"{handshakes} handshakes, {dict(counters)}"
-        assert bool(counters["TLS_FAILED"]) == case.name.startswith("openssl_refused"), dict(counters)
+        assert bool(counters["TLS_FAILED"]) == ("_refused_" in case.name), dict(counters)
         assert not counters["GIVEUP_TLS"] and not counters["GIVEUP_NO_STATE"], dict(counters)
     finally:
         subprocess.run(["rm", "-rf", regions], check=True)
@@ -52,11 +52,10 @@ def check(case):
 
 def main():
     status = 0
-    program = next((p for p in harness.build() if os.path.basename(p) == "openssl"), None)
-    if not program:
-        print("skip tls libssl-dev is not installed")
-        return 0
-    for case in harness.cases_of(program):
+    programs = [p for p in harness.build() if os.path.basename(p) in harness.LIBRARIES]
+    if len(programs) < len(harness.LIBRARIES):
+        print("skip tls libssl-dev or libgnutls28-dev is not installed")
+    for case in (c for p in programs for c in harness.cases_of(p)):
         if not case.name.endswith("_awake"):
             continue
         name = f"{case.name[:-len('_awake')]}_is_counted_exactly"

@@ -21,7 +21,8 @@ SECONDS = 60  # for one run; they take milliseconds
 # What bad calls need: the compiler must neither see through them nor replace them.
 FLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-O1", "-g", "-Wall", "-Wextra", "-U_FORTIFY_SOURCE", "-fno-builtin",
          "-Wno-unused-result", "-Wno-nonnull", "-Wno-stringop-overread", "-Wno-stringop-overflow"]
-LIBRARIES = {"openssl": ("/usr/include/openssl/ssl.h", "-lssl", "-lcrypto", "-Wno-deprecated-declarations")}  # header, then options
+LIBRARIES = {"openssl": ("/usr/include/openssl/ssl.h", "-lssl", "-lcrypto", "-Wno-deprecated-declarations"),  # header, then options
+             "gnutls": ("/usr/include/gnutls/gnutls.h", "-lgnutls")}
 
 
 class Case:
