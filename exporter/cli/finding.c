@@ -34,6 +34,18 @@ static void conclude(struct tb_finding *f, const char *what, const char *todo, c
     f->todo = todo;
 }
 
+/* What makes TLS seen that a process answers and nobody follows, by the bits of its owner slots. */
+static const char *todo_for_tls(uint64_t unobservable)
+{
+    if (unobservable & TB_UNOBSERVABLE_TLS_REFUSED)
+        return "its own OpenSSL is seen by changing its code in memory, which is not permitted here "
+               "(TICKBIRD_INLINE_HOOKS, a filter, SELinux; docs/limits.md)";
+    if (unobservable & TB_UNOBSERVABLE_TLS_CODE)
+        return "its own OpenSSL is not of a known form: observe what decrypts for it, or use a build with a shared "
+               "OpenSSL (docs/limits.md)";
+    return "observe what decrypts it, or use a shared OpenSSL or GnuTLS (docs/limits.md)";
+}
+
 static void judge_recording(const struct tb_process *p, struct tb_finding *f)
 {
     static struct tb_region_head region;
@@ -60,9 +72,8 @@ static void judge_recording(const struct tb_process *p, struct tb_finding *f)
     strftime(since, sizeof(since), "%Y-%m-%d %H:%M:%S", localtime_r(&seconds, &tm));
     bool is_whole = !(region.unobservable & TB_UNOBSERVABLE_BUILT_TLS);
     conclude(f, is_whole ? "records" : "records in part",
-             is_whole ? "tickbird status"
-                      : "observe what decrypts it, or use a shared OpenSSL or GnuTLS (docs/limits.md)",
-             "service %s, since %s%s", region.header.service, since,
+             is_whole ? "tickbird status" : todo_for_tls(region.unobservable), "service %s, since %s%s",
+             region.header.service, since,
              is_whole ? "" : ", but not what is inside the TLS that it answers or passes on");
 }
 

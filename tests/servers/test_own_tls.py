@@ -66,7 +66,7 @@ def exact(how, *options):
     return run
 
 
-def left_alone(reason, options=(), more="", env=None):
+def left_alone(reason, advice, options=(), more="", env=None):
     """The program does what it does; nothing is counted, and why is told."""
     def run(test):
         child = start(test, "plain", options, more, env)
@@ -76,6 +76,9 @@ def left_alone(reason, options=(), more="", env=None):
         told = {labels["reason"] for labels, value in scrape.values("tickbird_unobservable", service=test.service) if value}
         harness.report(total == CONNECTIONS * REQUESTS and not counted, f"{test.name}_answers_all_and_nothing_counts", f"{total} {counted}")
         harness.report(told == {"built_tls", reason}, f"{test.name}_is_told", str(told))
+        doctor = subprocess.run([harness.BUILD / "tickbird", "doctor", str(child.pid)], env={**os.environ, "TICKBIRD_DIR": str(test.region_dir)},
+                                capture_output=True, check=False).stdout.decode()
+        harness.report("records in part" in doctor and advice in doctor, f"{test.name}_is_told_by_doctor", doctor)
     return run
 
 
@@ -94,7 +97,7 @@ harness.main_special({
     "own_tls_fixed": exact("plain", "-no-pie"),
     "own_tls_ex": exact("ex", "-pie", "-fPIE"),
     "own_tls_early": exact("early", "-pie", "-fPIE"),
-    "own_tls_odd": left_alone("tls_code", ["-Wl,--allow-multiple-definition"], ODD),
-    "own_tls_off": left_alone("tls_refused", env={"TICKBIRD_INLINE_HOOKS": "0"}),
+    "own_tls_odd": left_alone("tls_code", "not of a known form", ["-Wl,--allow-multiple-definition"], ODD),
+    "own_tls_off": left_alone("tls_refused", "TICKBIRD_INLINE_HOOKS", env={"TICKBIRD_INLINE_HOOKS": "0"}),
     "node_calls": node,
 })
