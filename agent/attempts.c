@@ -3,6 +3,7 @@
 #include "attempts.h"
 #include "core.h"
 #include "dependency.h"
+#include "series.h"
 #include "syscalls.h"
 
 #include <netinet/in.h>
@@ -132,6 +133,8 @@ static size_t put_address(uint8_t *to, const struct tb_address *address)
 static size_t authority_of(struct tb_core *core, const struct tb_attempt *a, uint8_t *ret)
 {
     size_t len = tb_name_text(core, &a->name, ret);
+    if (len && a->name.is_whole)
+        return len;
     if (!len)
         len = put_address(ret, &a->address);
     return len ? len + put_port(ret + len, a->port) : 0;
@@ -264,7 +267,7 @@ void tb_attempt_begin(struct tb_core *core, uint64_t key, int fd, const struct t
     a->port = port;
     a->fork_generation = (uint16_t)core->fork_generation;
     a->is_pending = 1;
-    (void)tb_name_attempt(core, address, &a->name);
+    (void)tb_name_attempt(core, address, port, &a->name);
 }
 
 void tb_attempt_ended(struct tb_core *core, uint64_t key, enum tb_call_error why)
@@ -356,6 +359,13 @@ void tb_attempt_shaken(struct tb_core *core, uint64_t key, uint64_t duration_ns,
         tb_dependency_took(core, TB_FAMILY_CALL_TLS, target, duration_ns);
 }
 
+/* Whoever connects there again without looking up a name is after the same. */
+static void learn(struct tb_core *core, const struct tb_attempt *a, uint32_t target)
+{
+    if (target != TB_STR_OTHER && (!a->name.serial || a->name.is_whole))
+        tb_name_learned(core, tb_string_get(core->strings, TB_LEN_STRINGS, target), &a->address, a->port);
+}
+
 uint32_t tb_attempt_asked(struct tb_core *core, const struct tb_conn *c, uint32_t target)
 {
     uint8_t authority[AUTHORITY_MAX + 8];
@@ -369,6 +379,7 @@ uint32_t tb_attempt_asked(struct tb_core *core, const struct tb_conn *c, uint32_
     count_connect(core, a, target ? target : a->target);
     if (!target)
         return a->target; /* it stays for the requests to come */
+    learn(core, a, target);
     release(a);
     return target;
 }

@@ -44,6 +44,14 @@ static bool is_literal(struct tb_bytes text)
     return is_number;
 }
 
+static void tell(const struct tb_name *n, uint16_t port, uint8_t why, struct tb_name_errors *ret)
+{
+    ret->port = n->only ? 0 : port;
+    ret->why = why;
+    ret->len = n->len;
+    tb_copy(ret->name, n->text, n->len);
+}
+
 /* What is held is certain: the attempts at the address that failed most often. */
 static void settle(struct tb_name *n, struct tb_name_errors *ret)
 {
@@ -53,16 +61,13 @@ static void settle(struct tb_name *n, struct tb_name_errors *ret)
         n->fails[i] = 0;
     }
     ret->count = most;
-    ret->port = n->port;
-    ret->why = n->why;
-    ret->len = n->len;
-    tb_copy(ret->name, n->text, n->len);
+    tell(n, n->port, n->why, ret);
     n->held_ns = 0;
 }
 
 static bool is_overdue(const struct tb_name *n, uint64_t now_ns)
 {
-    return n->held_ns && !n->pending && now_ns - n->held_ns > HELD_NS;
+    return n->held_ns && !n->pending && now_ns > n->held_ns + HELD_NS;
 }
 
 static bool is_called(const struct tb_name *n, struct tb_bytes text)
@@ -73,10 +78,10 @@ static bool is_called(const struct tb_name *n, struct tb_bytes text)
     return n->serial && n->len == text.len;
 }
 
-static struct tb_name *find(struct tb_names_known *k, struct tb_bytes text)
+static struct tb_name *find(struct tb_names_known *k, struct tb_bytes text, uint16_t only)
 {
     for (size_t i = 0; i < TB_NAMES; i++)
-        if (is_called(&k->names[i], text))
+        if (k->names[i].only == only && is_called(&k->names[i], text))
             return &k->names[i];
     return NULL;
 }
@@ -105,15 +110,11 @@ static bool has_same_addresses(const struct tb_name *n, const struct tb_address 
     return n->count == count;
 }
 
-void tb_name_resolved(struct tb_core *core, struct tb_bytes text, const struct tb_address *addresses, size_t count,
-                      uint64_t now_ns, struct tb_name_errors *ret)
+/* The entry of a name and its addresses, made when new, is the newest. */
+static void enter_name(struct tb_names_known *k, struct tb_bytes text, const struct tb_address *addresses, size_t count,
+                       uint16_t only, uint64_t now_ns, struct tb_name_errors *ret)
 {
-    struct tb_names_known *k = &core->names;
-    ret->count = 0;
-    count = count < TB_NAME_ADDRESSES ? count : TB_NAME_ADDRESSES;
-    if (!count || !text.len || text.len > TB_NAME_BYTES || is_literal(text) || !enter(k))
-        return;
-    struct tb_name *n = find(k, text);
+    struct tb_name *n = find(k, text, only);
     if (n && is_overdue(n, now_ns))
         settle(n, ret);
     if (!n || !has_same_addresses(n, addresses, count)) {
@@ -123,16 +124,43 @@ void tb_name_resolved(struct tb_core *core, struct tb_bytes text, const struct t
         tb_zero(n, sizeof *n);
         n->len = (uint8_t)text.len;
         n->count = (uint8_t)count;
+        n->only = only;
         for (size_t i = 0; i < text.len; i++)
             n->text[i] = tb_lower(text.ptr[i]);
         tb_copy(n->at, addresses, count * sizeof *addresses);
     }
     if (!n->pending || !n->serial) /* attempts that are pending know it by its serial */
         n->serial = ++k->serials;
+}
+
+void tb_name_resolved(struct tb_core *core, struct tb_bytes text, const struct tb_address *addresses, size_t count,
+                      uint64_t now_ns, struct tb_name_errors *ret)
+{
+    struct tb_names_known *k = &core->names;
+    ret->count = 0;
+    count = count < TB_NAME_ADDRESSES ? count : TB_NAME_ADDRESSES;
+    if (!count || !text.len || text.len > TB_NAME_BYTES || is_literal(text) || !enter(k))
+        return;
+    enter_name(k, text, addresses, count, 0, now_ns, ret);
     leave(k);
 }
 
-bool tb_name_attempt(struct tb_core *core, const struct tb_address *address, struct tb_name_ref *ret)
+void tb_name_learned(struct tb_core *core, struct tb_bytes authority, const struct tb_address *address, uint16_t port)
+{
+    struct tb_names_known *k = &core->names;
+    struct tb_name_errors none = {0}; /* what was held of a name that gives way is lost: nobody comes back to it */
+    if (!address->family || !port || !authority.len || authority.len > TB_NAME_BYTES || !enter(k))
+        return;
+    enter_name(k, authority, address, 1, port, 0, &none);
+    leave(k);
+}
+
+static bool gave(const struct tb_name *n, uint8_t number, const struct tb_address *address, uint16_t port)
+{
+    return is_same(&n->at[number], address) && (!n->only || n->only == port);
+}
+
+bool tb_name_attempt(struct tb_core *core, const struct tb_address *address, uint16_t port, struct tb_name_ref *ret)
 {
     struct tb_names_known *k = &core->names;
     ret->serial = 0;
@@ -140,8 +168,8 @@ bool tb_name_attempt(struct tb_core *core, const struct tb_address *address, str
         return false;
     for (uint8_t i = 0; i < TB_NAMES; i++)
         for (uint8_t a = 0; a < k->names[i].count; a++)
-            if (k->names[i].serial > ret->serial && is_same(&k->names[i].at[a], address))
-                *ret = (struct tb_name_ref){k->names[i].serial, i, a};
+            if (k->names[i].serial > ret->serial && gave(&k->names[i], a, address, port))
+                *ret = (struct tb_name_ref){k->names[i].serial, i, a, k->names[i].only != 0};
     struct tb_name *n = of_ref(k, ret);
     if (n)
         n->pending++;
@@ -171,10 +199,7 @@ static void hold(struct tb_name *n, uint8_t address, uint8_t why, uint16_t port,
         is_all &= !n->fails[i];
     }
     ret->count = before + least;
-    ret->port = port;
-    ret->why = why;
-    ret->len = n->len;
-    tb_copy(ret->name, n->text, n->len);
+    tell(n, port, why, ret);
     n->held_ns = is_all ? 0 : n->held_ns;
 }
 

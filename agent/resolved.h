@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Names that the program looked up, and the addresses they gave: who connects to an address is after the name that was
- * looked up last and gave it. And the attempts to connect to a name's addresses, of which one that fails is an error
- * only when none of the others succeeds.
+ * looked up last and gave it; or after what requests to that address asked for before. And the attempts to connect to a
+ * name's addresses, of which one that fails is an error only when none of the others succeeds.
  *
  * A small table of the process; the oldest entry gives way. It is entered by a try-flag that is taken a bounded number
  * of times; who does not get it goes on without a name. Private memory, copied by fork.
@@ -33,6 +33,7 @@ struct tb_name {
     uint32_t serial;  /* of the name that stands here; 0 = none */
     uint16_t pending; /* attempts */
     uint16_t port;    /* of the failures that are held */
+    uint16_t only;    /* learned: text is a whole authority, at this port of its address alone; 0: it was looked up */
     uint8_t why;      /* enum tb_call_error of the last of them */
     uint8_t len, count;
     uint8_t fails[TB_NAME_ADDRESSES]; /* held, by address; at most 255 */
@@ -50,12 +51,13 @@ struct tb_names_known {
 struct tb_name_ref {
     uint32_t serial; /* 0: none */
     uint8_t number, address;
+    bool is_whole; /* its text is a whole authority */
 };
 
 /* Errors that are certain now: so many calls to @name and @port failed for the reason @why. */
 struct tb_name_errors {
     uint32_t count;
-    uint16_t port;
+    uint16_t port; /* 0: the name is a whole authority */
     uint8_t why, len;
     uint8_t name[TB_NAME_BYTES];
 };
@@ -64,8 +66,11 @@ struct tb_name_errors {
 void tb_name_resolved(struct tb_core *core, struct tb_bytes text, const struct tb_address *addresses, size_t count,
                       uint64_t now_ns, struct tb_name_errors *ret);
 
-/* tb_name_attempt - an attempt to connect to @address begins. False: no name that was looked up gave it. */
-bool tb_name_attempt(struct tb_core *core, const struct tb_address *address, struct tb_name_ref *ret);
+/* tb_name_learned - a request for @authority went to @address and @port, for which no name was looked up. */
+void tb_name_learned(struct tb_core *core, struct tb_bytes authority, const struct tb_address *address, uint16_t port);
+
+/* tb_name_attempt - an attempt to connect to @address and @port begins. False: nothing is known of it. */
+bool tb_name_attempt(struct tb_core *core, const struct tb_address *address, uint16_t port, struct tb_name_ref *ret);
 
 /*
  * tb_name_ended - the attempt, begun at @start_ns, succeeded (@why 0), failed, or (@is_left) was left by the program

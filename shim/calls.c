@@ -56,6 +56,18 @@ uint64_t tb_calls_start(void)
     return tb_core.env.monotonic_ns();
 }
 
+/* A second connect, an SO_ERROR, a read or a write tell what became of it. */
+static void failed(int fd, uint64_t word, int error)
+{
+    enum tb_call_error why = reason_of(error);
+    uint64_t key = key_of(fd, word);
+    if (!why)
+        return;
+    tb_process_check_fork();
+    ensure_region(tb_attempt_port(&tb_core, key));
+    tb_attempt_ended(&tb_core, key, why);
+}
+
 void tb_calls_connect(int fd, const struct sockaddr *to, socklen_t to_len, int ret, uint64_t start_ns)
 {
     int error = ret < 0 && __errno_location ? *__errno_location() : 0;
@@ -64,8 +76,12 @@ void tb_calls_connect(int fd, const struct sockaddr *to, socklen_t to_len, int r
     if (!is_fresh(word) || error == EALREADY)
         return;
     tb_process_check_fork();
-    if (error == EISCONN) {
+    if (error == EISCONN || (!ret && tb_attempt_is_pending(&tb_core, key))) {
         tb_attempt_ended(&tb_core, key, (enum tb_call_error)0);
+        return;
+    }
+    if (reason_of(error) && tb_attempt_is_pending(&tb_core, key)) { /* what became of the first */
+        failed(fd, word, error);
         return;
     }
     bool is_pending = error == EINPROGRESS || error == EINTR;
@@ -82,18 +98,6 @@ void tb_calls_connect(int fd, const struct sockaddr *to, socklen_t to_len, int r
     tb_attempt_begin(&tb_core, key, fd, &address, port, start_ns);
     if (!is_pending)
         tb_attempt_ended(&tb_core, key, why);
-}
-
-/* A second connect, an SO_ERROR, a read or a write tell what became of it. */
-static void failed(int fd, uint64_t word, int error)
-{
-    enum tb_call_error why = reason_of(error);
-    uint64_t key = key_of(fd, word);
-    if (!why)
-        return;
-    tb_process_check_fork();
-    ensure_region(tb_attempt_port(&tb_core, key));
-    tb_attempt_ended(&tb_core, key, why);
 }
 
 void tb_calls_option(int fd, int level, int name, const void *value, int ret)

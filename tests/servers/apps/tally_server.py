@@ -77,7 +77,7 @@ class Tally(socketserver.ThreadingMixIn, http.server.HTTPServer):
     request_queue_size = 64
 
     def __init__(self, address, unix=None):
-        self.resets = set()
+        self.resets, self.open = set(), []
         self.counts, self.left, self.lock = collections.Counter(), collections.Counter(), threading.Lock()
         if unix:
             self.address_family = socket.AF_UNIX
@@ -106,8 +106,15 @@ class Tally(socketserver.ThreadingMixIn, http.server.HTTPServer):
 
     def get_request(self):
         connection, address = super().get_request()
+        self.open.append(connection)
         return connection, address or ("unix", 0)
 
     def stop(self):
+        """Nobody listens any more, and connections that are open are closed."""
         self.shutdown()
         self.server_close()
+        for connection in self.open:
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass  # closed already
