@@ -330,7 +330,8 @@ static void output_keep_files(struct tb_yaml *y, yaml_node_t *value, void *to)
     tb_yaml_number(y, value, "keep_files", 1, 100, &((struct output_reader *)to)->to->keep_files);
 }
 
-static const char *const text_names[TB_PUSH_TEXTS] = {"endpoint", "region", "profile", "namespace", "to", "ca_file"};
+static const char *const text_names[TB_PUSH_TEXTS] = {"endpoint", "region",    "profile", "namespace",
+                                                      "to",       "log_group", "ca_file"};
 
 /* TEXT(endpoint, ...) - the handler of a setting that is a text. */
 #define TEXT(function, key)                                                                                            \
@@ -344,6 +345,7 @@ TEXT(output_region, TB_PUSH_REGION)
 TEXT(output_profile, TB_PUSH_PROFILE)
 TEXT(output_namespace, TB_PUSH_NAMESPACE)
 TEXT(output_to, TB_PUSH_TO)
+TEXT(output_log_group, TB_PUSH_LOG_GROUP)
 
 static void output_ca_file(struct tb_yaml *y, yaml_node_t *value, void *to)
 {
@@ -397,6 +399,7 @@ static void read_output(struct tb_yaml *y, yaml_node_t *value, void *to)
                                               {"profile", output_profile},
                                               {"namespace", output_namespace},
                                               {"to", output_to},
+                                              {"log_group", output_log_group},
                                               {"ca_file", output_ca_file},
                                               {"headers", output_headers},
                                               {"resource", output_resource},

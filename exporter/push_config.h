@@ -22,6 +22,7 @@ enum tb_push_text {
     TB_PUSH_PROFILE,
     TB_PUSH_NAMESPACE,
     TB_PUSH_TO,
+    TB_PUSH_LOG_GROUP,
     TB_PUSH_CA_FILE,
     TB_PUSH_TEXTS
 };

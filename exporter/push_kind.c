@@ -4,7 +4,8 @@
 
 #include <string.h>
 
-static const struct tb_push_kind *const kinds[] = {&tb_push_cloudwatch, &tb_push_otlp, &tb_push_remote_write};
+static const struct tb_push_kind *const kinds[] = {&tb_push_cloudwatch, &tb_push_emf, &tb_push_otlp,
+                                                   &tb_push_remote_write};
 
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
 

@@ -70,6 +70,7 @@ static inline bool tb_push_takes_totals(const struct tb_push_output_config *c)
 }
 
 extern const struct tb_push_kind tb_push_cloudwatch;
+extern const struct tb_push_kind tb_push_emf;
 extern const struct tb_push_kind tb_push_otlp;
 extern const struct tb_push_kind tb_push_remote_write;
 

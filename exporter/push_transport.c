@@ -7,7 +7,8 @@
 
 const struct tb_push_transport *tb_push_transport_find(const struct tb_push_kind *kind)
 {
-    static const struct tb_push_transport *const transports[] = {&tb_push_cloudwatch_transport, &tb_push_otlp_transport,
+    static const struct tb_push_transport *const transports[] = {&tb_push_cloudwatch_transport, &tb_push_emf_transport,
+                                                                 &tb_push_otlp_transport,
                                                                  &tb_push_remote_write_transport};
     for (size_t i = 0; i < sizeof transports / sizeof *transports; i++)
         if (strcmp(transports[i]->type, kind->type) == 0)

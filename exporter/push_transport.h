@@ -37,6 +37,7 @@ struct tb_push_transport {
 const struct tb_push_transport *tb_push_transport_find(const struct tb_push_kind *kind);
 
 extern const struct tb_push_transport tb_push_cloudwatch_transport;
+extern const struct tb_push_transport tb_push_emf_transport;
 extern const struct tb_push_transport tb_push_otlp_transport;
 extern const struct tb_push_transport tb_push_remote_write_transport;
 

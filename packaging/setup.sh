@@ -16,7 +16,7 @@ packages() {
         mini-httpd lighttpd-mod-openssl lighttpd-mod-gnutls libssl-dev \
         micro-httpd xinetd ipsvd busybox gawk systemd erlang-inets liburing-dev checkpolicy semodule-utils apparmor \
         curl wget php-curl python3-requests python3-httpx python3-aiohttp libwww-perl git \
-        libc6-i386 libjemalloc2 faketime libnss-wrapper bubblewrap python3-yaml python3-botocore ;;
+        libc6-i386 libjemalloc2 faketime libnss-wrapper bubblewrap python3-yaml python3-botocore python3-jsonschema ;;
     browser) echo chromium ;; # 300 MB: without it, what needs a browser is skipped
     lint) echo clang-format clang-tidy shellcheck binutils git ;;
     bench) echo libssl-dev valgrind strace nginx-light python3 ;;
