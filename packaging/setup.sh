@@ -21,7 +21,7 @@ packages() {
     lint) echo clang-format clang-tidy shellcheck binutils git ;;
     bench) echo libssl-dev valgrind strace nginx-light python3 ;;
     fuzz) echo clang libclang-rt-14-dev afl++ ;;
-    packaging) echo dpkg-dev lintian rpm util-linux git python3-venv ;;
+    packaging) echo iproute2 dpkg-dev lintian rpm util-linux git python3-venv ;;
     suites) echo debootstrap util-linux iproute2 python3 ;;
     train) echo npm python3-venv ;;
     releases) echo debootstrap npm xz-utils util-linux gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user ;;

@@ -59,11 +59,16 @@ static void put_variable(struct tb_buffer *out, const char *name, const char *va
     tb_puts(out, "\"\n");
 }
 
-/* What is in front of the suffix and of an instance's name. */
-static char *default_service(const char *unit)
+/* The unit without its suffix, as the agent itself would call it: each instance of a template is one by itself. */
+static void put_unit_as_service(struct tb_buffer *out, const char *unit)
 {
-    return tb_strndup(unit,
-                      strcspn(unit, "@") < strlen(unit) ? strcspn(unit, "@") : (size_t)(strrchr(unit, '.') - unit));
+    if (strstr(unit, "@.")) { /* a template: only systemd knows the instance */
+        tb_puts(out, "Environment=\"TICKBIRD_SERVICE=%N\"\n");
+        return;
+    }
+    char *service = tb_strndup(unit, (size_t)(strrchr(unit, '.') - unit));
+    put_variable(out, "TICKBIRD_SERVICE", service);
+    free(service);
 }
 
 static bool is_systemd_here(void)
@@ -87,12 +92,15 @@ static void reload(const struct request *request)
 static int write_drop_in(const struct request *request, const struct tb_unit *unit, const char *preload)
 {
     struct tb_buffer out = {0};
-    char *path = drop_in_path(unit->name), *service = default_service(unit->name);
+    char *path = drop_in_path(unit->name);
     char *head = tb_format("# Written by `tickbird enable %s`; `tickbird disable %s` removes it.\n[Service]\n",
                            unit->name, unit->name);
     tb_puts(&out, head);
     put_variable(&out, "LD_PRELOAD", preload);
-    put_variable(&out, "TICKBIRD_SERVICE", request->service ? request->service : service);
+    if (request->service)
+        put_variable(&out, "TICKBIRD_SERVICE", request->service);
+    else
+        put_unit_as_service(&out, unit->name);
     int r = tb_place_text(&request->to, path, out.data, out.len, 0644);
     if (r)
         failed(path, r);
@@ -100,7 +108,6 @@ static int write_drop_in(const struct request *request, const struct tb_unit *un
         printf("%s%s:\n%.*s", request->to.root, path, (int)out.len, out.data);
     tb_buffer_free(&out);
     free(head);
-    free(service);
     free(path);
     return r ? TB_EXIT_FAILED : TB_EXIT_OK;
 }

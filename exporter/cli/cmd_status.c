@@ -46,7 +46,17 @@ struct request {
 /* Counters that tell of work done, not of something that was missed. */
 static bool is_loss(enum tb_counter counter)
 {
-    return counter != TB_COUNTER_CONN_SEEN && counter != TB_COUNTER_ROUTE_CHANGES;
+    switch (counter) {
+    case TB_COUNTER_CONN_SEEN:
+    case TB_COUNTER_CONN_ACCEPTED:
+    case TB_COUNTER_ROUTE_CHANGES:
+    case TB_COUNTER_TLS_STREAMS:
+    case TB_COUNTER_TLS_SOCKETS:
+    case TB_COUNTER_TLS_FAILED:
+        return false;
+    default:
+        return true;
+    }
 }
 
 static bool is_program(const struct tb_view *view, const struct tb_snap_region *region)

@@ -231,6 +231,15 @@ def what_a_process_does_beside_the_hooks_is_told(s):
 
 
 @test
+def what_is_counted_is_no_loss(s):
+    server = Server(s)
+    server.get("/a")
+    wait_for_series(s, {("shop", "GET", "/a", "200"): 1})
+    check(status(s)["not_observed"] == [], status(s)["not_observed"])
+    check("Not observed" not in s.run("status").out)
+
+
+@test
 def names_of_strangers_cannot_drive_the_terminal(s):
     server = Server(s)
     server.get("/a")

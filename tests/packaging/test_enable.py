@@ -73,7 +73,10 @@ def an_instance_has_its_template_s_environment(s):
     unit(s, "lib/systemd/system/app@.service", "[Service]", "Environment=LD_PRELOAD=/opt/one.so")
     check(enable(s, "app@blue").code == 0, "it failed")
     check(preload(s, "app@blue.service") == OBJECT + ":/opt/one.so", drop_in(s, "app@blue.service"))
-    check('TICKBIRD_SERVICE=app"' in drop_in(s, "app@blue.service"), drop_in(s, "app@blue.service"))
+    check('TICKBIRD_SERVICE=app@blue"' in drop_in(s, "app@blue.service"), drop_in(s, "app@blue.service"))
+    for more, name in (((), "%N"), (("--service", "100%"), "100%%")):
+        check(enable(s, "app@", *more).code == 0, "it failed")
+        check(f'TICKBIRD_SERVICE={name}"' in drop_in(s, "app@.service"), drop_in(s, "app@.service"))
 
 
 @test
