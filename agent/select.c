@@ -74,7 +74,8 @@ static struct tb_bytes next_piece(const struct tb_select_text *text, struct tb_s
 static bool read_line(struct tb_bytes line, struct tb_select_rule *rule)
 {
     rule->is_exclude = take_word(&line, "exclude");
-    if (!rule->is_exclude && !take_word(&line, "include"))
+    rule->is_keep_code = !rule->is_exclude && take_word(&line, "keep-code");
+    if (!rule->is_exclude && !rule->is_keep_code && !take_word(&line, "include"))
         return false;
     rule->is_argument = take_word(&line, "arg");
     if (!rule->is_argument && !take_word(&line, "exe"))
@@ -86,6 +87,7 @@ static bool read_line(struct tb_bytes line, struct tb_select_rule *rule)
 static bool read_item(struct tb_bytes item, enum tb_select_form form, struct tb_select_rule *rule)
 {
     rule->is_exclude = form == TB_SELECT_EXCLUDES;
+    rule->is_keep_code = false;
     rule->is_argument = take_prefix(&item, "arg=");
     if (!rule->is_argument)
         (void)take_prefix(&item, "exe=");
@@ -156,6 +158,8 @@ static enum tb_select_answer ask_text(const struct tb_select_text *text, const s
 
     while ((got = tb_select_next(text, &cursor, &reason->rule)) > 0) {
         const struct tb_select_rule *rule = &reason->rule;
+        if (rule->is_keep_code)
+            continue;
         if (rule->is_argument && !program->args && !program->exe)
             return out(reason, TB_SELECT_NO_ARGUMENTS);
         bool matches = is_match(rule, program), may = !matches && !rule->is_argument && !program->exe;
@@ -191,4 +195,20 @@ enum tb_select_answer tb_select_decide(const struct tb_select_filter *filters, s
             answer = TB_SELECT_ASK;
     }
     return answer;
+}
+
+bool tb_select_keeps_code(const struct tb_select_filter *filters, size_t count, const struct tb_select_program *program)
+{
+    for (size_t i = 0; i < count; i++) {
+        for (size_t t = 0; t < filters[i].count; t++) {
+            struct tb_select_cursor cursor = {0};
+            struct tb_select_rule rule;
+            while (tb_select_next(&filters[i].texts[t], &cursor, &rule) > 0) {
+                bool is_known = rule.is_argument ? program->args != NULL : program->name && program->exe;
+                if (rule.is_keep_code && (!is_known || is_match(&rule, program)))
+                    return true;
+            }
+        }
+    }
+    return false;
 }

@@ -17,7 +17,7 @@
 #define TB_SELECT_RULES_MAX 64u  /* of one text */
 
 enum tb_select_form {
-    TB_SELECT_FILE,     /* lines `include exe GLOB`, `exclude arg GLOB`, `# comment` */
+    TB_SELECT_FILE,     /* lines `include exe GLOB`, `exclude arg GLOB`, `keep-code exe GLOB`, `# comment` */
     TB_SELECT_INCLUDES, /* GLOB:exe=GLOB:arg=GLOB, `\:` is no separator */
     TB_SELECT_EXCLUDES
 };
@@ -34,6 +34,7 @@ struct tb_select_filter {
 
 struct tb_select_rule {
     bool is_exclude;
+    bool is_keep_code;    /* neither an include nor an exclude */
     bool is_argument;     /* else about the executable */
     struct tb_bytes glob; /* valid */
     struct tb_bytes text; /* the whole rule as it stands there */
@@ -86,5 +87,12 @@ struct tb_select_reason {
 enum tb_select_answer tb_select_decide(const struct tb_select_filter *filters, size_t count,
                                        const struct tb_select_program *program, uint32_t *included,
                                        struct tb_select_reason *ret_reason);
+
+/*
+ * tb_select_keeps_code - is @program, which is observed, one whose code may not be changed (shim/inline.h)? All of it
+ * is to be known; what is not known (NULL) may not be changed where a rule asks for it.
+ */
+bool tb_select_keeps_code(const struct tb_select_filter *filters, size_t count,
+                          const struct tb_select_program *program);
 
 #endif

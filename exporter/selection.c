@@ -193,7 +193,8 @@ void tb_selection_file(const char *file, struct tb_selection_file *ret)
     size_t len = read_file(ret->path, or_empty(file)[0] != 0, text, &ret->exists, why, sizeof why);
     struct tb_select_text rules = {TB_SELECT_FILE, tb_bytes(text, len)};
     while ((got = tb_select_next(&rules, &cursor, &rule)) > 0)
-        rule.is_exclude ? ret->excludes++ : ret->includes++;
+        if (!rule.is_keep_code)
+            rule.is_exclude ? ret->excludes++ : ret->includes++;
     if (why[0])
         snprintf(ret->why, sizeof ret->why, "%.200s: %s", ret->path, why);
     else if (got < 0)

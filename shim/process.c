@@ -147,9 +147,9 @@ bool tb_is_socket(int fd)
 /* OpenSSL that came in the executable: this is the only moment at which its code can be changed. */
 static void follow_own_tls(void)
 {
-    const char *why = "switched off by TICKBIRD_INLINE_HOOKS";
+    const char *why = "switched off by TICKBIRD_INLINE_HOOKS or a rule";
     tb_core.tls_unobservable = TB_UNOBSERVABLE_TLS_REFUSED;
-    if (tb_settings.is_inline_allowed)
+    if (tb_settings.is_inline_allowed && !tb_select_keep_code())
         tb_core.tls_unobservable = tb_tls_inline_place(&why);
     if (tb_core.tls_unobservable)
         debug("what this program's own OpenSSL encrypts is not seen: ", why);

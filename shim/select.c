@@ -164,30 +164,53 @@ static bool judge(const struct tb_select_program *program)
     return true;
 }
 
+/* As it was executed, and with which arguments. */
+static struct tb_select_program started_as(void)
+{
+    struct tb_select_program program = {.name = (const char *)tb_auxval(AT_EXECFN)};
+    program.args = find_arguments(program.name, &program.arg_count);
+    return program;
+}
+
+/* The full path of what runs, or NULL. */
+static const char *find_exe(void)
+{
+    static const char mark[] = " (deleted)"; /* behind the path of a file that was replaced since (proc(5)) */
+    long len = TB_RAW4(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", exe_path, sizeof(exe_path) - 1);
+    if (len <= 0 || exe_path[0] != '/')
+        return NULL;
+    size_t end = (size_t)len, mark_len = sizeof(mark) - 1;
+    exe_path[end] = 0;
+    if (end > mark_len && tb_equal(exe_path + end - mark_len, mark, mark_len))
+        exe_path[end - mark_len] = 0;
+    return exe_path;
+}
+
 bool tb_select_start(void)
 {
     if (!add_variables() || !add_file())
         return false;
     if (filter_count == 0)
         return true;
-    struct tb_select_program program = {.name = (const char *)tb_auxval(AT_EXECFN)};
-    program.args = find_arguments(program.name, &program.arg_count);
+    struct tb_select_program program = started_as();
     return judge(&program);
 }
 
 bool tb_select_finish(void)
 {
-    static const char mark[] = " (deleted)"; /* behind the path of a file that was replaced since (proc(5)) */
     if (TB_LIKELY(!tb_load_relaxed(&is_pending)))
         return true;
-    long len = TB_RAW4(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", exe_path, sizeof(exe_path) - 1);
-    if (len <= 0 || exe_path[0] != '/')
-        return leave_out("its path cannot be found");
-    size_t end = (size_t)len, mark_len = sizeof(mark) - 1;
-    if (end > mark_len && tb_equal(exe_path + end - mark_len, mark, mark_len))
-        exe_path[end - mark_len] = 0;
-    struct tb_select_program program = {.exe = exe_path};
-    return judge(&program);
+    struct tb_select_program program = {.exe = find_exe()};
+    return program.exe ? judge(&program) : leave_out("its path cannot be found");
+}
+
+bool tb_select_keep_code(void)
+{
+    if (filter_count == 0)
+        return false;
+    struct tb_select_program program = started_as();
+    program.exe = find_exe();
+    return tb_select_keeps_code(filters, filter_count, &program);
 }
 
 const char *tb_select_reason(void)

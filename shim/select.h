@@ -24,6 +24,12 @@ bool tb_select_start(void);
  */
 bool tb_select_finish(void);
 
+/*
+ * tb_select_keep_code - do the rules say that this process's code is not to be changed? One readlinkat where there are
+ * rules. In the constructor, of a process that is observed.
+ */
+bool tb_select_keep_code(void);
+
 /* tb_select_reason - why, in a few words, for TICKBIRD_DEBUG. */
 const char *tb_select_reason(void);
 

@@ -39,7 +39,7 @@ static const char *todo_for_tls(uint64_t unobservable)
 {
     if (unobservable & TB_UNOBSERVABLE_TLS_REFUSED)
         return "its own OpenSSL is seen by changing its code in memory, which is not permitted here "
-               "(TICKBIRD_INLINE_HOOKS, a filter, SELinux; docs/limits.md)";
+               "(TICKBIRD_INLINE_HOOKS, a rule, a filter, SELinux; docs/limits.md)";
     if (unobservable & TB_UNOBSERVABLE_TLS_CODE)
         return "its own OpenSSL is not of a known form: observe what decrypts for it, or use a build with a shared "
                "OpenSSL (docs/limits.md)";

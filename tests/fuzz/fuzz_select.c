@@ -45,6 +45,7 @@ static void ask(enum tb_select_form form, const uint8_t *bytes, size_t len, cons
     if (two == TB_SELECT_ASK)
         two = tb_select_decide(&filter, 1, &second, &two_bits, &reason);
     require(one == two, "two questions differ from one");
+    require(!tb_select_keeps_code(&filter, 1, &all) || form == TB_SELECT_FILE, "a list about code");
     require(one == TB_SELECT_OUT || is_readable(&filter.texts[0]), "an unreadable text lets pass");
 }
 

@@ -92,6 +92,11 @@ def node(test):
     compare(test, test.name, total)
 
 
+def kept(test):
+    select = test.write("select", f"keep-code exe {test.dir}/own\n")
+    left_alone("tls_refused", "a rule", env={"TICKBIRD_SELECT_FILE": str(select)})(test)
+
+
 harness.main_special({
     "own_tls": exact("plain", "-pie", "-fPIE"),
     "own_tls_fixed": exact("plain", "-no-pie"),
@@ -99,5 +104,6 @@ harness.main_special({
     "own_tls_early": exact("early", "-pie", "-fPIE"),
     "own_tls_odd": left_alone("tls_code", "not of a known form", ["-Wl,--allow-multiple-definition"], ODD),
     "own_tls_off": left_alone("tls_refused", "TICKBIRD_INLINE_HOOKS", env={"TICKBIRD_INLINE_HOOKS": "0"}),
+    "own_tls_kept": kept,
     "node_calls": node,
 })

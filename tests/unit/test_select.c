@@ -228,6 +228,35 @@ static void lists_separate_at_colons_that_are_not_escaped(void **state)
     assert_int_equal(ask(NULL, NULL, "arg=a:y", &program), TB_SELECT_IN);
 }
 
+static bool keeps_code(const char *file, const struct tb_select_program *program)
+{
+    struct tb_select_filter filters[2] = {{{{TB_SELECT_INCLUDES, tb_bytes_str("python3")}}, 1},
+                                          {{{TB_SELECT_FILE, tb_bytes_str(file)}}, 1}};
+    return tb_select_keeps_code(filters, 2, program);
+}
+
+static void code_is_kept_where_a_rule_says_so_and_the_program_observed(void **state)
+{
+    static const struct tb_select_program unknown = {"/usr/bin/python3", NULL, NULL, 0};
+    (void)state;
+    assert_true(keeps_code("exclude exe perl\nkeep-code exe python3.11\n", &server));
+    assert_true(keeps_code("keep-code\texe /usr/bin/*\n", &server));
+    assert_true(keeps_code("keep-code arg serve\n", &server));
+    assert_false(keeps_code("keep-code exe node\nkeep-code arg --port\ninclude exe python3\n", &server));
+    assert_false(keeps_code("include exe python3\nexclude exe perl\n", &server));
+    /* in doubt it is kept */
+    assert_true(keeps_code("keep-code exe node\n", &unknown));
+    assert_true(keeps_code("keep-code arg x\n", &unknown));
+    assert_false(keeps_code("exclude exe perl\n", &unknown));
+    /* and says nothing of who is observed */
+    assert_true(is_in("keep-code exe python3\nkeep-code exe nginx\n", NULL, NULL));
+    assert_true(is_in("keep-code exe nginx\n", "python3", NULL));
+    assert_int_equal(ask("keep-code arg serve\n", NULL, NULL, &unknown), TB_SELECT_IN);
+    assert_false(is_in("keep-code exe python3\ninclude exe nginx\n", NULL, NULL));
+    assert_false(is_in("keep-code nginx\n", NULL, NULL));
+    assert_int_equal(reason.why, TB_SELECT_MALFORMED);
+}
+
 /* As the shim does: first by the name and the arguments alone, then by the full path alone. */
 static enum tb_select_answer ask_twice(const char *file, const char *name, const char *exe, bool *ret_asked)
 {
@@ -281,6 +310,7 @@ int main(void)
         cmocka_unit_test(an_exclude_wins_wherever_it_stands),
         cmocka_unit_test(each_source_must_let_it_pass),
         cmocka_unit_test(a_rule_that_cannot_be_read_lets_nothing_pass),
+        cmocka_unit_test(code_is_kept_where_a_rule_says_so_and_the_program_observed),
         cmocka_unit_test(lists_separate_at_colons_that_are_not_escaped),
         cmocka_unit_test(the_full_path_is_asked_for_only_when_it_matters),
         cmocka_unit_test(arguments_that_cannot_be_found_leave_it_out),
