@@ -65,6 +65,7 @@ int tb_collector_new(const struct tb_collect_options *options, struct tb_collect
     struct tb_collector *c = tb_alloc(sizeof *c);
     c->options = *options;
     c->snapshot = tb_snapshot_new();
+    c->split = tb_split_new();
     c->pidns_inode = tb_pidns_inode();
     c->snapshot->now_ns = tb_clock_ns(CLOCK_REALTIME);
     if (!options->ledger)
@@ -94,6 +95,7 @@ void tb_collector_free(struct tb_collector *c)
     free(c->files);
     tb_processes_free(c->processes);
     tb_region_copy_free(&c->copy);
+    tb_split_free(c->split);
     tb_snapshot_free(c->snapshot);
     free(c);
 }
@@ -114,6 +116,11 @@ struct tb_snapshot *tb_collector_snapshot(struct tb_collector *c)
     return c->snapshot;
 }
 
+struct tb_split *tb_collector_split(struct tb_collector *c)
+{
+    return c->split;
+}
+
 const struct tb_collect_stats *tb_collector_stats(const struct tb_collector *c)
 {
     return &c->stats;
@@ -129,31 +136,6 @@ static bool has_owners(int fd)
         return true;
     flock(fd, LOCK_UN);
     return false;
-}
-
-static void note_version(struct tb_snap_service *service, const char *version)
-{
-    const size_t count = sizeof service->agent_versions / sizeof *service->agent_versions;
-    for (size_t i = 0; i < count; i++) {
-        if (!service->agent_versions[i][0])
-            memcpy(service->agent_versions[i], version, sizeof service->agent_versions[i]);
-        if (strcmp(service->agent_versions[i], version) == 0)
-            return;
-    }
-}
-
-static void add_gauges(struct tb_snap_service *service, const struct tb_snap_region *r)
-{
-    service->regions++;
-    service->processes += r->processes;
-    service->in_flight += r->in_flight;
-    service->connections += r->connections;
-    service->unobservable |= r->unobservable;
-    service->is_off |= r->is_off;
-    if (r->oldest_ns > service->oldest_ns)
-        service->oldest_ns = r->oldest_ns;
-    if (r->is_live && r->agent_version[0])
-        note_version(service, r->agent_version);
 }
 
 /* The marks decide whether this life is new, known, in the ledger, or back from the dead. */
@@ -216,7 +198,7 @@ static void add_region(struct tb_collector *c, struct tb_region_file *f, struct 
     if (is_apart)
         note_apart(c, r);
     tb_region_read_owners(&c->copy, c->processes, c->pidns_inode, tb_clock_ns(CLOCK_MONOTONIC), r);
-    add_gauges(r->service, r);
+    tb_service_add_region(r->service, r);
     f->region_id = r->region_id;
     f->generation = r->generation;
     f->state = r->state;
@@ -236,6 +218,7 @@ static void add_region(struct tb_collector *c, struct tb_region_file *f, struct 
     r->requests =
         tb_region_read_series(c->snapshot, r->service, &c->copy, &f->cache, TB_READ_TOTAL, &r->series_skipped);
     note_life(c, r, has_counted);
+    tb_split_add(c->split, &f->part, &c->copy, r);
 }
 
 /* The directory that is being read. */
@@ -455,6 +438,7 @@ static int read_all(struct tb_collector *c)
     if (r < 0 && r != -EBADMSG)
         return r;
     tb_snapshot_begin(c->snapshot, tb_clock_ns(CLOCK_REALTIME));
+    tb_split_begin(c->split, c->snapshot->now_ns);
     forget_seen(c);
     if (c->processes)
         tb_processes_look(c->processes);
@@ -483,6 +467,7 @@ int tb_collect_until(struct tb_collector *c, uint64_t deadline_ns)
     find_lost(c);
     drop_gone_files(c);
     c->stats.service_restarts += tb_snapshot_finish(c->snapshot);
+    tb_split_finish(c->split);
     tb_ledger_prune(c->marks, c->snapshot->now_ns);
     /* Before it is served: what the next exporter must know to go on from these numbers. */
     if (tb_ledger_is_writer(l) && (l->is_dirty || c->snapshot->has_new_bases)) {

@@ -13,6 +13,7 @@
 
 struct tb_ledger;
 struct tb_collector;
+struct tb_split;
 
 struct tb_collect_options {
     const char *const *dirs; /* borrowed for the collector's life; none = the default ones, looked up each time */
@@ -39,6 +40,9 @@ int tb_collect_until(struct tb_collector *c, uint64_t deadline_ns);
 
 /* tb_collector_snapshot - owned by the collector; its numbers change with the next tb_collect. */
 struct tb_snapshot *tb_collector_snapshot(struct tb_collector *c);
+
+/* tb_collector_split - the same numbers by program; what they are told apart by is the caller's to choose (split.h). */
+struct tb_split *tb_collector_split(struct tb_collector *c);
 
 /* What happened to regions since the collector was made. */
 struct tb_collect_stats {

@@ -10,6 +10,7 @@
 #include "ledger.h"
 #include "region_copy.h"
 #include "region_read.h"
+#include "split.h"
 #include "users.h"
 
 /* What is remembered of a region file between collections. */
@@ -29,6 +30,7 @@ struct tb_region_file {
     struct tb_region_view view; /* open between collections, for as long as the name leads to this file */
     struct tb_slot_cache cache;
     struct tb_snap_service *service; /* that the cache is of */
+    struct tb_split_part part;
     struct tb_region_file *next_in_bucket;
 };
 
@@ -50,6 +52,7 @@ struct tb_collector {
     size_t kept_files, kept_files_max;                    /* whose view is open */
     uint64_t kept_bytes;                                  /* that they held when they were last looked at */
     struct tb_processes *processes;                       /* NULL = none is remembered */
+    struct tb_split *split;
     uint64_t pidns_inode;
     uint64_t deadline_ns;       /* of this collection */
     struct tb_ledger *marks;    /* options.ledger, or own_marks when there is none */

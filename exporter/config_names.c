@@ -18,7 +18,8 @@ struct names_reader {
     yaml_node_t *preset, *unit, *labels, *constant, *families;
     yaml_node_t *label_at[TB_LABEL_COUNT], *family_at[TB_FAMILIES];
     size_t constant_count;
-    unsigned instances; /* of tb_names */
+    unsigned instances, split_by; /* of tb_names */
+    yaml_node_t *split_at;
     struct tb_buffer constant_text;
 };
 
@@ -122,6 +123,9 @@ static void read_constant(struct tb_yaml *y, yaml_node_t *key, yaml_node_t *valu
     const char *why = tb_label_name_complaint(name);
     if (!why && tb_label_is_fixed(name))
         why = "this exporter has a label of that name: write another one";
+    for (unsigned i = 0; !why && i < TB_INSTANCE_COUNT; i++)
+        if (r->split_by >> i & 1 && strcmp(instance_name(i), name) == 0)
+            why = "split_by has a label of that name: write another one";
     if (!why && r->constant_count == TB_CONSTANT_LABELS)
         why = "more than 32 constant labels: remove some";
     if (why)
@@ -163,6 +167,12 @@ static void check_labels(struct tb_yaml *y, struct names_reader *r)
                 tb_yaml_error(y, r->label_at[a], "%s: the label %s is called \"%s\" too: write another name",
                               tb_label_key((enum tb_label_id)a), tb_label_key((enum tb_label_id)b), left);
         }
+    for (unsigned i = 0; i < TB_INSTANCE_COUNT; i++)
+        for (unsigned id = 0; r->split_by >> i & 1 && id < TB_LABEL_COUNT; id++)
+            if (r->names->labels[id] && strcmp(r->names->labels[id], instance_name(i)) == 0)
+                tb_yaml_error(y, r->split_at,
+                              "split_by: the label %s is called \"%s\", too: give it another name in labels",
+                              tb_label_key((enum tb_label_id)id), instance_name(i));
     keep_apart(y, r, TB_LABEL_SERVICE, "tickbird_agent_info", "version");
     keep_apart(y, r, TB_LABEL_REASON, "tickbird_unobserved_listeners", "exe");
     keep_apart(y, r, TB_LABEL_REASON, "tickbird_rule_unreadable_total", "rule");
@@ -282,6 +292,12 @@ static void note_instances(struct tb_yaml *y, yaml_node_t *value, void *to)
     tb_yaml_each(y, value, one_instance, &((struct names_reader *)to)->instances);
 }
 
+static void note_split_by(struct tb_yaml *y, yaml_node_t *value, void *to)
+{
+    ((struct names_reader *)to)->split_at = value;
+    tb_yaml_each(y, value, one_instance, &((struct names_reader *)to)->split_by);
+}
+
 /* What is not about names, but about what programs record. */
 #define RECORDED(what)                                                                                                 \
     static void recorded_##what(struct tb_yaml *y, yaml_node_t *value, void *to)                                       \
@@ -318,6 +334,7 @@ void tb_config_read_names(struct tb_yaml *y, yaml_node_t *node, struct tb_config
                                               {"constant_labels", note_constant},
                                               {"families", note_families},
                                               {"instances", note_instances},
+                                              {"split_by", note_split_by},
                                               {"duration", recorded_duration},
                                               {"first_byte", recorded_first_byte},
                                               {"request_size", recorded_request_size},
@@ -331,6 +348,7 @@ void tb_config_read_names(struct tb_yaml *y, yaml_node_t *node, struct tb_config
     tb_names_make(&c->names, preset < TB_PRESET_COUNT ? (enum tb_preset)preset : TB_PRESET_CLASSIC);
     c->names.is_given = true;
     c->names.instances = r.instances;
+    c->names.split_by = r.split_by;
     tb_config_preset_bounds(c->names.preset, &c->metrics);
     for (size_t i = 0; unit < TB_NAMES_UNITS && i < TB_FAMILIES; i++)
         if (tb_names_has_unit(i))

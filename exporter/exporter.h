@@ -19,6 +19,7 @@
 #include "reload.h"
 #include "self.h"
 #include "shown.h"
+#include "split.h"
 #include "unobserved.h"
 #include "web.h"
 
@@ -64,6 +65,12 @@ int tb_exporter_scrape(struct tb_exporter *e, const struct tb_scrape_options *op
  * Returns as above.
  */
 int tb_exporter_collect(struct tb_exporter *e, uint64_t deadline_ns);
+
+/*
+ * tb_exporter_read - the configuration, when it changed or @is_asked, and then the regions, as it says. Nothing else: for
+ * who keeps house. Returns as tb_collect_until.
+ */
+int tb_exporter_read(struct tb_exporter *e, bool is_asked, uint64_t deadline_ns);
 
 /* tb_exporter_text - a scrape as text, appended to @out. Returns as above. */
 int tb_exporter_text(struct tb_exporter *e, bool without_process, struct tb_buffer *out);

@@ -223,7 +223,7 @@ static void expose_first_byte(struct tb_exposition *x, struct range r, struct ra
 /* --- services --------------------------------------------------------------------------------------------------------
  */
 
-static void expose_in_flight(struct tb_exposition *x, const struct tb_snapshot *s, const struct tb_metric *metrics)
+void tb_expose_in_flight(struct tb_exposition *x, const struct tb_snapshot *s, const struct tb_metric *metrics)
 {
     if (tb_expose_family(x, &metrics[TB_M_IN_FLIGHT]))
         for (size_t i = 0; i < s->service_count; i++)
@@ -440,7 +440,6 @@ void tb_expose_series(struct tb_exposition *x, const struct tb_snapshot *s, cons
 void tb_expose_services(struct tb_exposition *x, const struct tb_snapshot *s, const struct tb_expose_options *options)
 {
     const struct tb_metric *metrics = options->metrics;
-    expose_in_flight(x, s, metrics);
     expose_agents(x, s, metrics);
     expose_counters(x, s, metrics);
     expose_regions(x, s, metrics);

@@ -31,17 +31,20 @@ void tb_expose_series_histogram(struct tb_exposition *x, struct tb_snap_series *
 void tb_expose_custom(struct tb_exposition *x, const struct tb_snapshot *s, const struct tb_expose_options *options);
 
 /*
- * tb_expose_series - append every family of the series of @s. tb_expose_services - every other family of it.
+ * tb_expose_series - append every family of the series of @s. tb_expose_in_flight - what is open now, by service.
+ * tb_expose_services - every other family of it.
  * @s  finished (tb_snapshot_finish), hence sorted
  */
 void tb_expose_series(struct tb_exposition *x, const struct tb_snapshot *s, const struct tb_expose_options *options);
+void tb_expose_in_flight(struct tb_exposition *x, const struct tb_snapshot *s, const struct tb_metric *metrics);
 void tb_expose_services(struct tb_exposition *x, const struct tb_snapshot *s, const struct tb_expose_options *options);
 
-/* tb_expose_snapshot - both. */
+/* tb_expose_snapshot - all of them. */
 static inline void tb_expose_snapshot(struct tb_exposition *x, const struct tb_snapshot *s,
                                       const struct tb_expose_options *options)
 {
     tb_expose_series(x, s, options);
+    tb_expose_in_flight(x, s, options->metrics);
     tb_expose_services(x, s, options);
 }
 

@@ -63,6 +63,7 @@ void tb_files_forget(struct tb_collector *c, struct tb_region_file *f)
     c->others_files -= !tb_user_is_trusted(f->user);
     tb_files_let_go(c, f);
     tb_slot_cache_free(&f->cache);
+    tb_split_part_free(&f->part);
     free(f->path);
     free(f);
 }

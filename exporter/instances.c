@@ -89,15 +89,25 @@ static bool has_label(const char *text, const char *name)
     return false;
 }
 
+/* Labels being put together. */
+struct labels {
+    struct tb_buffer text;
+    const struct tb_names *names;
+    bool is_of_series; /* they stand beside those of a series */
+};
+
 /* One more label, unless there is one of that name, which would make the sample nobody's. */
-static bool put_once(struct tb_buffer *out, const struct tb_names *names, const char *name, const char *value)
+static bool put_once(struct labels *out, const char *name, const char *value)
 {
-    tb_put(out, "", 1);
-    out->len--;
-    if (has_label(out->data, name) || has_label(names->constant, name))
+    tb_put(&out->text, "", 1);
+    out->text.len--;
+    if (has_label(out->text.data, name) || has_label(out->names->constant, name))
         return false;
+    for (size_t i = 0; out->is_of_series && i < TB_LABEL_COUNT; i++)
+        if (out->names->labels[i] && strcmp(out->names->labels[i], name) == 0)
+            return false;
     char *clean = tb_label_clean(value, strlen(value));
-    tb_put_label(out, name, clean);
+    tb_put_label(&out->text, name, clean);
     free(clean);
     return true;
 }
@@ -110,55 +120,109 @@ static void spell_label(char *name)
             *c = '_';
 }
 
-/* k=v,k=v, as TICKBIRD_LABELS and OTEL_RESOURCE_ATTRIBUTES have it. What is no label, or there already, is left out. */
-static void put_own(struct tb_buffer *out, const struct tb_names *names, const char *list)
+/* k=v,k=v, as TICKBIRD_LABELS and OTEL_RESOURCE_ATTRIBUTES have it: calls @use for each until it returns false. */
+static void each_own(const char *list, bool (*use)(void *to, char *key, const char *value), void *to)
 {
     char *copy = tb_strndup(list, strlen(list)), *save = NULL;
-    unsigned count = 0;
-    for (char *pair = strtok_r(copy, ",", &save); pair && count < OWN_LABELS; pair = strtok_r(NULL, ",", &save)) {
+    for (char *pair = strtok_r(copy, ",", &save); pair; pair = strtok_r(NULL, ",", &save)) {
         char *value = strchr(pair, '=');
         if (!value)
             continue;
         *value++ = 0;
-        spell_label(pair);
-        count += !tb_label_name_complaint(pair) && put_once(out, names, pair, value);
+        if (!use(to, pair, value))
+            break;
     }
     free(copy);
 }
 
-static char *labels_of(const struct tb_snap_region *r, const struct tb_names *names)
+struct own_labels {
+    struct labels *out;
+    unsigned count;
+};
+
+/* What is no label, or there already, is left out. */
+static bool put_own(void *to, char *key, const char *value)
 {
-    const unsigned wanted = names->instances;
-    const unsigned of_cgroup = 1u << TB_INSTANCE_UNIT | 1u << TB_INSTANCE_CONTAINER | 1u << TB_INSTANCE_POD_UID;
-    struct tb_buffer out = {0};
+    struct own_labels *own = to;
+    spell_label(key);
+    own->count += !tb_label_name_complaint(key) && put_once(own->out, key, value);
+    return own->count < OWN_LABELS;
+}
+
+/* What a pod and its namespace are called, as Kubernetes' downward API tells programs. */
+struct pod {
+    char name[254], space[64];
+};
+
+static bool find_name(void *to, char *key, const char *value)
+{
+    struct pod *pod = to;
+    if (strcmp(key, "k8s.pod.name") == 0 || strcmp(key, "pod") == 0)
+        snprintf(pod->name, sizeof pod->name, "%s", value);
+    if (strcmp(key, "k8s.namespace.name") == 0 || strcmp(key, "namespace") == 0)
+        snprintf(pod->space, sizeof pod->space, "%s", value);
+    return true;
+}
+
+static void put_labels(struct labels *out, const struct tb_snap_region *r, unsigned wanted)
+{
+    const unsigned of_cgroup =
+        1u << TB_INSTANCE_UNIT | 1u << TB_INSTANCE_CONTAINER | 1u << TB_INSTANCE_POD_UID | 1u << TB_INSTANCE_POD;
     struct tb_cgroup cgroup = {0};
+    struct pod pod = {0};
+    struct own_labels own = {out, 0};
     char pid[16];
     if (wanted & of_cgroup && r->processes && r->is_near)
         read_cgroup(r->pids[0], &cgroup);
+    if (r->labels)
+        each_own(r->labels, find_name, &pod);
     snprintf(pid, sizeof pid, "%u", r->pids[0]);
     const char *const values[] = {[TB_INSTANCE_HOST] = r->host,
                                   [TB_INSTANCE_PID] = r->processes ? pid : "",
                                   [TB_INSTANCE_PROGRAM] = r->program,
                                   [TB_INSTANCE_UNIT] = cgroup.unit,
                                   [TB_INSTANCE_CONTAINER] = cgroup.container,
-                                  [TB_INSTANCE_POD_UID] = cgroup.pod_uid};
-    tb_put(&out, r->service->label, r->service->label_len);
+                                  [TB_INSTANCE_POD_UID] = cgroup.pod_uid,
+                                  /* a pod's host name is its own, unless it has the node's network */
+                                  [TB_INSTANCE_POD] = *pod.name || !*cgroup.pod_uid ? pod.name : r->host,
+                                  [TB_INSTANCE_NAMESPACE] = pod.space};
     for (unsigned i = 0; i < sizeof values / sizeof *values; i++)
         if (wanted & 1u << i)
-            (void)put_once(&out, names, tb_instance_key((enum tb_instance_label)i), values[i]);
+            (void)put_once(out, tb_instance_key((enum tb_instance_label)i), values[i]);
     if (wanted & 1u << TB_INSTANCE_LABELS && r->labels)
-        put_own(&out, names, r->labels);
-    tb_put(&out, "", 1);
-    return out.data;
+        each_own(r->labels, put_own, &own);
+    tb_put(&out->text, "", 1);
 }
 
-/* A filter may have left services out; regions stay. */
+static char *labels_of(const struct tb_snap_region *r, const struct tb_names *names)
+{
+    struct labels out = {.names = names};
+    tb_put(&out.text, r->service->label, r->service->label_len);
+    put_labels(&out, r, names->instances);
+    return out.text.data;
+}
+
+char *tb_instance_labels(const struct tb_snap_region *r, unsigned wanted, const struct tb_names *names)
+{
+    struct labels out = {.names = names, .is_of_series = true};
+    put_labels(&out, r, wanted);
+    return out.text.data;
+}
+
+/* A filter may have left services out; regions stay. Services are sorted, as those of any finished snapshot. */
 static bool is_wanted(const struct tb_snapshot *s, const struct tb_snap_region *r)
 {
-    for (size_t i = 0; i < s->service_count; i++)
-        if (s->services[i] == r->service)
-            return !r->unreadable && r->is_live;
-    return false;
+    size_t low = 0, high = s->service_count;
+    if (r->unreadable || !r->is_live)
+        return false;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (tb_snapshot_compare_services(s->services[middle], r->service) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < s->service_count && s->services[low] == r->service;
 }
 
 static int compare(const void *left, const void *right)

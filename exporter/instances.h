@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tickbird_region_info: where live regions are (host, process, systemd unit, container, ...), for those who ask for it
- * in the configuration. Counters are a program's, not a worker's or a pod's, so these labels stand on a family of their
- * own, to be joined by `service`.
+ * Where live regions are (host, process, systemd unit, container, ...), for those who ask for it in the configuration:
+ * as labels of tickbird_region_info, a family of its own to be joined by `service`; or of series by program (split.h).
  */
 #ifndef TB_INSTANCES_H
 #define TB_INSTANCES_H
@@ -20,6 +19,12 @@ struct tb_cgroup {
 
 /* tb_cgroup_read - out of the text of /proc/PID/cgroup, which may be anything. */
 void tb_cgroup_read(const char *text, size_t len, struct tb_cgroup *ret);
+
+/*
+ * tb_instance_labels - the text of those labels that are in @wanted (a bit for each enum tb_instance_label), for the
+ * series of one region: none that a series, or all samples, have already. The caller's to free.
+ */
+char *tb_instance_labels(const struct tb_snap_region *r, unsigned wanted, const struct tb_names *names);
 
 /* tb_expose_instances - append the family; nothing when no label is asked for. @s as in families.h. */
 void tb_expose_instances(struct tb_exposition *x, const struct tb_snapshot *s, const struct tb_names *names);

@@ -22,7 +22,7 @@ enum tb_label_id {
 enum tb_preset { TB_PRESET_CLASSIC, TB_PRESET_OTEL, TB_PRESET_PROM_CLIENT, TB_PRESET_COUNT };
 enum tb_names_unit { TB_NAMES_SECONDS, TB_NAMES_MILLISECONDS, TB_NAMES_UNITS }; /* of durations of HTTP */
 
-/* Labels that tickbird_region_info can have (instances.h). */
+/* Labels that tickbird_region_info, and series by program, can have (instances.h). */
 enum tb_instance_label {
 #define INSTANCE(id, key) TB_INSTANCE_##id,
 #include "instances.def"
@@ -40,6 +40,7 @@ struct tb_names {
     const char *labels[TB_LABEL_COUNT]; /* NULL: left out */
     const char *constant;               /* on every sample, as text of labels (exposition.h); "" = none */
     unsigned instances;                 /* a bit for each enum tb_instance_label that is wanted */
+    unsigned split_by;                  /* the same, on series (split.h) */
     struct tb_metric *custom;           /* owned: the metrics of `rules` (rules_names.c) */
     size_t custom_count, custom_space;
     char **texts;                       /* owned: names that are not static */

@@ -47,12 +47,20 @@ static void expose_besides(struct tb_exporter *e, const struct tb_snapshot *s, c
     tb_push_expose(ret, e->push, how->metrics);
 }
 
+/* Whose series are shown: of services, or of programs. */
+static struct tb_snapshot *with_series(struct tb_exporter *e)
+{
+    struct tb_snapshot *split = tb_split_snapshot(tb_collector_split(e->collector));
+    return split ? split : tb_collector_snapshot(e->collector);
+}
+
 /* How many samples that is, whatever a client's filter leaves of it: what is shown is no client's choice. */
 static uint64_t samples_besides(struct tb_exporter *e, const struct tb_names *names)
 {
     const struct tb_expose_options how = {.metrics = names->metrics};
     const struct tb_shown_list none = {0};
     struct tb_exposition x = {0};
+    tb_expose_in_flight(&x, with_series(e), how.metrics);
     expose_besides(e, tb_collector_snapshot(e->collector), &how, &none, &x);
     uint64_t samples = x.samples;
     tb_exposition_free(&x);
@@ -62,7 +70,7 @@ static uint64_t samples_besides(struct tb_exporter *e, const struct tb_names *na
 static void expose(struct tb_exporter *e, const struct tb_scrape_options *options, struct tb_exposition *ret)
 {
     const struct tb_names *names = tb_reload_names(&e->reload);
-    struct tb_snapshot *s = tb_collector_snapshot(e->collector), shown, view;
+    struct tb_snapshot *s = tb_collector_snapshot(e->collector), *by = with_series(e), shown, view;
     struct tb_metric reduced[TB_FAMILIES];
     struct tb_expose_options how = {
         .metrics = names->metrics,
@@ -73,17 +81,19 @@ static void expose(struct tb_exporter *e, const struct tb_scrape_options *option
     };
     tb_snapshot_names(s, names->labels);
     struct tb_shown_list list =
-        tb_shown_choose(e->shown, s, names, tb_shown_limits(e->shown)->samples ? samples_besides(e, names) : 0);
+        tb_shown_choose(e->shown, by, names, tb_shown_limits(e->shown)->samples ? samples_besides(e, names) : 0);
     if (options->without_process) {
         leave_process_out(how.metrics, reduced);
         how.metrics = reduced;
     }
     ret->constant = tb_labels(names->constant);
     ret->filter = options->filter;
-    shown = *s;
+    shown = *by;
     shown.series = list.series;
     shown.series_count = list.count;
-    tb_expose_series(ret, tb_filter_snapshot(options->filter, &shown, &view), &how);
+    const struct tb_snapshot *filtered = tb_filter_snapshot(options->filter, &shown, &view);
+    tb_expose_series(ret, filtered, &how);
+    tb_expose_in_flight(ret, filtered, how.metrics);
     tb_filter_free(&view);
     expose_besides(e, tb_filter_snapshot(options->filter, s, &view), &how, &list, ret);
     tb_filter_free(&view);
@@ -91,12 +101,19 @@ static void expose(struct tb_exporter *e, const struct tb_scrape_options *option
     ret->filter = NULL;
 }
 
+int tb_exporter_read(struct tb_exporter *e, bool is_asked, uint64_t deadline_ns)
+{
+    tb_reload_again(&e->reload, is_asked);
+    tb_split_choose(tb_collector_split(e->collector), tb_reload_names(&e->reload));
+    int r = tb_collect_until(e->collector, deadline_ns);
+    e->is_partial = r < 0;
+    return r;
+}
+
 int tb_exporter_collect(struct tb_exporter *e, uint64_t deadline_ns)
 {
     uint64_t start_ns = tb_clock_ns(CLOCK_MONOTONIC);
-    tb_reload_again(&e->reload, false);
-    int r = tb_collect_until(e->collector, deadline_ns);
-    e->is_partial = r < 0;
+    int r = tb_exporter_read(e, false, deadline_ns);
     if (r < 0) {
         tb_log(r == -ETIME ? TB_LOG_WARN : TB_LOG_ERROR, "regions not read", "error", strerror(-r), NULL);
         return r;

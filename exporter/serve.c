@@ -69,9 +69,8 @@ static bool reload(void *arg)
 {
     struct tb_exporter *e = arg;
     tb_notify_reloading();
-    tb_reload_again(&e->reload, true);
     bool is_good = !e->web || tb_web_again(e->web, true);
-    if (e->reload.config && tb_collect(e->collector) == 0)
+    if (tb_exporter_read(e, true, UINT64_MAX) == 0)
         tb_exporter_publish(e);
     tb_notify_ready();
     return is_good && (!e->reload.config || e->reload.is_successful);
@@ -145,9 +144,7 @@ static void keep_house(struct tb_exporter *e)
     (void)tb_forget_obey(e->collector);
     if (tb_ledger_is_writer(e->ledger))
         (void)tb_stale_remove(e->collector, e->fold.unlink_after_ns);
-    tb_reload_again(&e->reload, false);
-    int r = tb_collect(e->collector);
-    e->is_partial = r < 0;
+    int r = tb_exporter_read(e, false, UINT64_MAX);
     if (!r) {
         e->collected_ns = tb_clock_ns(CLOCK_MONOTONIC);
         tb_exporter_publish(e);

@@ -29,11 +29,16 @@ static uint32_t hash_bytes(uint32_t hash, const void *bytes, size_t len)
     return hash;
 }
 
-struct tb_snapshot *tb_snapshot_new(void)
+static uint64_t new_id(void)
 {
     static uint64_t last_id;
+    return ++last_id;
+}
+
+struct tb_snapshot *tb_snapshot_new(void)
+{
     struct tb_snapshot *s = tb_alloc(sizeof *s);
-    s->id = ++last_id;
+    s->id = new_id();
     s->series_buckets = tb_alloc(TB_SNAP_BUCKETS * sizeof *s->series_buckets);
     tb_labels_start(s);
     return s;
@@ -51,6 +56,27 @@ static void free_regions(struct tb_snapshot *s)
     s->marker_count = 0;
 }
 
+static void free_series(struct tb_snap_series *e)
+{
+    tb_values_free(&e->base);
+    tb_values_free(&e->total);
+    free((void *)(uintptr_t)e->key.route);
+    free((void *)(uintptr_t)e->key.target);
+    free((void *)(uintptr_t)e->key.ext);
+    free(e->exemplars);
+    free(e->labels);
+    free(e->pairs);
+    free(e);
+}
+
+static void free_service(struct tb_snap_service *e)
+{
+    free(e->name);
+    free(e->instance);
+    free(e->label);
+    free(e);
+}
+
 void tb_snapshot_free(struct tb_snapshot *s)
 {
     if (!s)
@@ -60,23 +86,10 @@ void tb_snapshot_free(struct tb_snapshot *s)
     free(s->unobserved);
     free(s->regions);
     free(s->markers);
-    for (size_t i = 0; i < s->series_count; i++) {
-        struct tb_snap_series *e = s->series[i];
-        tb_values_free(&e->base);
-        tb_values_free(&e->total);
-        free((void *)(uintptr_t)e->key.route);
-        free((void *)(uintptr_t)e->key.target);
-        free((void *)(uintptr_t)e->key.ext);
-        free(e->exemplars);
-        free(e->labels);
-        free(e->pairs);
-        free(e);
-    }
-    for (size_t i = 0; i < s->service_count; i++) {
-        free(s->services[i]->name);
-        free(s->services[i]->label);
-        free(s->services[i]);
-    }
+    for (size_t i = 0; i < s->series_count; i++)
+        free_series(s->series[i]);
+    for (size_t i = 0; i < s->service_count; i++)
+        free_service(s->services[i]);
     for (size_t i = 0; i < sizeof s->user_buckets / sizeof *s->user_buckets; i++) {
         for (struct tb_snap_user *u = s->user_buckets[i], *next; u; u = next) {
             next = u->next_in_bucket;
@@ -93,26 +106,43 @@ void tb_snapshot_free(struct tb_snapshot *s)
 /* --- entries ---------------------------------------------------------------------------------------------------------
  */
 
-struct tb_snap_service *tb_snapshot_find_service(struct tb_snapshot *s, const char *name, size_t len)
+static uint32_t hash_service(const char *name, size_t len, const char *instance)
 {
-    uint32_t hash = hash_bytes(2166136261u, name, len);
+    return hash_bytes(hash_bytes(2166136261u, name, len), instance, strlen(instance));
+}
+
+static struct tb_snap_service *find(struct tb_snapshot *s, const char *name, size_t len, const char *instance)
+{
+    uint32_t hash = hash_service(name, len, instance);
     struct tb_snap_service *e = s->service_buckets[hash % TB_SERVICE_BUCKETS];
-    while (e && (e->hash != hash || strlen(e->name) != len || memcmp(e->name, name, len) != 0))
+    while (e && (e->hash != hash || strlen(e->name) != len || memcmp(e->name, name, len) != 0 ||
+                 strcmp(e->instance, instance) != 0))
         e = e->next_in_bucket;
     return e;
+}
+
+struct tb_snap_service *tb_snapshot_find_service(struct tb_snapshot *s, const char *name, size_t len)
+{
+    return find(s, name, len, "");
 }
 
 struct tb_snap_service *tb_snapshot_service(struct tb_snapshot *s, const char *name, size_t len)
 {
     char *clean = len ? tb_label_clean(name, len) : tb_strndup("unknown", 7);
-    struct tb_snap_service *e = tb_snapshot_find_service(s, clean, strlen(clean)), **bucket;
-    if (e) {
-        free(clean);
+    struct tb_snap_service *e = tb_snapshot_instance(s, clean, "");
+    free(clean);
+    return e;
+}
+
+struct tb_snap_service *tb_snapshot_instance(struct tb_snapshot *s, const char *name, const char *instance)
+{
+    struct tb_snap_service *e = find(s, name, strlen(name), instance), **bucket;
+    if (e)
         return e;
-    }
     e = tb_alloc(sizeof *e);
-    e->name = clean;
-    e->hash = hash_bytes(2166136261u, clean, strlen(clean));
+    e->name = tb_strndup(name, strlen(name));
+    e->instance = tb_strndup(instance, strlen(instance));
+    e->hash = hash_service(name, strlen(name), instance);
     bucket = &s->service_buckets[e->hash % TB_SERVICE_BUCKETS];
     e->created_ns = s->now_ns;
     tb_labels_service(s, e);
@@ -212,6 +242,31 @@ void tb_snapshot_marker(struct tb_snapshot *s, const char *dir, const struct tb_
     s->markers[s->marker_count++] = (struct tb_snap_marker){tb_strndup(dir, strlen(dir)), *marker};
 }
 
+static void note_version(struct tb_snap_service *service, const char *version)
+{
+    const size_t count = sizeof service->agent_versions / sizeof *service->agent_versions;
+    for (size_t i = 0; i < count; i++) {
+        if (!service->agent_versions[i][0])
+            memcpy(service->agent_versions[i], version, sizeof service->agent_versions[i]);
+        if (strcmp(service->agent_versions[i], version) == 0)
+            return;
+    }
+}
+
+void tb_service_add_region(struct tb_snap_service *service, const struct tb_snap_region *r)
+{
+    service->regions++;
+    service->processes += r->processes;
+    service->in_flight += r->in_flight;
+    service->connections += r->connections;
+    service->unobservable |= r->unobservable;
+    service->is_off |= r->is_off;
+    if (r->oldest_ns > service->oldest_ns)
+        service->oldest_ns = r->oldest_ns;
+    if (r->is_live && r->agent_version[0])
+        note_version(service, r->agent_version);
+}
+
 /* --- a collection ----------------------------------------------------------------------------------------------------
  */
 
@@ -248,11 +303,68 @@ void tb_snapshot_begin(struct tb_snapshot *s, uint64_t now_ns)
     }
 }
 
+int tb_snapshot_compare_services(const struct tb_snap_service *a, const struct tb_snap_service *b)
+{
+    int d = strcmp(a->name, b->name);
+    return d ? d : strcmp(a->instance, b->instance);
+}
+
 static int compare_services(const void *left, const void *right)
 {
     const struct tb_snap_service *a = *(struct tb_snap_service *const *)left;
     const struct tb_snap_service *b = *(struct tb_snap_service *const *)right;
-    return strcmp(a->name, b->name);
+    return tb_snapshot_compare_services(a, b);
+}
+
+/* Those of gone services out of their tables. */
+static void unlink_gone(struct tb_snapshot *s)
+{
+    for (size_t i = 0; i < TB_SNAP_BUCKETS; i++)
+        for (struct tb_snap_series **at = &s->series_buckets[i]; *at;) {
+            if ((*at)->service->regions)
+                at = &(*at)->next_in_bucket;
+            else
+                *at = (*at)->next_in_bucket;
+        }
+    for (size_t i = 0; i < TB_SERVICE_BUCKETS; i++)
+        for (struct tb_snap_service **at = &s->service_buckets[i]; *at;) {
+            if ((*at)->regions)
+                at = &(*at)->next_in_bucket;
+            else
+                *at = (*at)->next_in_bucket;
+        }
+}
+
+void tb_snapshot_drop_gone(struct tb_snapshot *s)
+{
+    size_t kept = 0, gone = 0;
+    for (size_t i = 0; i < s->service_count; i++)
+        gone += !s->services[i]->regions;
+    if (!gone)
+        return;
+    s->id = new_id();
+    unlink_gone(s);
+    for (size_t i = 0; i < s->series_count; i++) {
+        if (s->series[i]->service->regions)
+            s->series[kept++] = s->series[i];
+        else
+            free_series(s->series[i]);
+    }
+    s->series_count = kept;
+    kept = 0;
+    for (size_t i = 0; i < s->service_count; i++) {
+        struct tb_snap_service *e = s->services[i];
+        if (e->regions) {
+            s->services[kept++] = e;
+            continue;
+        }
+        if (e->user) {
+            e->user->services--;
+            e->user->series -= e->series_count;
+        }
+        free_service(e);
+    }
+    s->service_count = kept;
 }
 
 static void find_falling(struct tb_snapshot *s)

@@ -109,7 +109,8 @@ struct tb_snap_series {
 
 struct tb_snap_service {
     char *name;
-    char *label; /* `service="…"`, escaped */
+    char *instance; /* labels that tell programs of one name apart (split.h), escaped; "" = none */
+    char *label;    /* `service="…"` and those, escaped */
     uint32_t label_len;
     uint32_t hash;
     struct tb_snap_user *user; /* whose regions count under this name; NULL = nobody's yet */
@@ -228,7 +229,7 @@ struct tb_snap_unobserved {
 #define TB_SERVICE_BUCKETS 2048u
 
 struct tb_snapshot {
-    uint64_t id; /* no other of this process has had it */
+    uint64_t id; /* no other of this process has had it; another one when entries are freed */
     uint32_t next_serial;
     struct tb_snap_service **services; /* by name */
     size_t service_count, service_space;
@@ -257,9 +258,19 @@ void tb_snapshot_free(struct tb_snapshot *s);
 
 /* tb_snapshot_names - what labels are called from now on (names.h); copied. */
 void tb_snapshot_names(struct tb_snapshot *s, const char *const names[TB_LABEL_COUNT]);
+bool tb_snapshot_has_names(const struct tb_snapshot *s, const char *const names[TB_LABEL_COUNT]);
 
 /* tb_snapshot_service - the entry of a name (any bytes; made valid UTF-8, "" becomes "unknown"), made when new. */
 struct tb_snap_service *tb_snapshot_service(struct tb_snapshot *s, const char *name, size_t len);
+
+/* tb_snapshot_instance - one of several entries of a name that is valid UTF-8 and not empty; made when new. */
+struct tb_snap_service *tb_snapshot_instance(struct tb_snapshot *s, const char *name, const char *instance);
+
+/* tb_snapshot_compare_services - by name, then by what tells entries of one name apart. */
+int tb_snapshot_compare_services(const struct tb_snap_service *a, const struct tb_snap_service *b);
+
+/* tb_service_add_region - the gauges of a region count under its service. */
+void tb_service_add_region(struct tb_snap_service *service, const struct tb_snap_region *r);
 
 /* tb_snapshot_find_service - the same, NULL when there is none. @name is valid UTF-8 and not empty. */
 struct tb_snap_service *tb_snapshot_find_service(struct tb_snapshot *s, const char *name, size_t len);
@@ -289,6 +300,10 @@ struct tb_snap_region *tb_snapshot_region(struct tb_snapshot *s, const char *pat
 
 /* tb_snapshot_marker - append a marker found in @dir (copied). */
 void tb_snapshot_marker(struct tb_snapshot *s, const char *dir, const struct tb_marker *marker);
+
+/* tb_snapshot_drop_gone - before tb_snapshot_finish: entries of services without a region in this collection are freed,
+ * with their series. If there are any, the snapshot is another one from now on (id). */
+void tb_snapshot_drop_gone(struct tb_snapshot *s);
 
 /* tb_snapshot_finish - restarts services whose totals would fall, and histograms whose bounds came back into force;
  * notes what is served now, sorts. Returns the number of services that restarted. */

@@ -15,7 +15,7 @@ int tb_snapshot_compare_labels(const struct tb_snap_series *a, const struct tb_s
         (d = strcmp(a->key.ext, b->key.ext)) != 0)
         return d; /* each metric's series lie together */
     if (a->service != b->service)
-        return strcmp(a->service->name, b->service->name);
+        return tb_snapshot_compare_services(a->service, b->service);
     if (a->key.method != b->key.method)
         return a->key.method < b->key.method ? -1 : 1;
     if ((d = strcmp(a->key.route, b->key.route)) != 0)

@@ -64,6 +64,10 @@ void tb_labels_service(const struct tb_snapshot *s, struct tb_snap_service *e)
 {
     struct tb_buffer b = {0};
     tb_put_label(&b, s->label_names[TB_LABEL_SERVICE], e->name);
+    if (*e->instance) {
+        tb_puts(&b, b.len ? "," : "");
+        tb_puts(&b, e->instance);
+    }
     use(&b, &e->label, &e->label_len);
 }
 
@@ -129,7 +133,7 @@ void tb_labels_unobserved(const struct tb_snapshot *s, struct tb_snap_unobserved
     use(&b, &e->label, &len);
 }
 
-static bool are_named(const struct tb_snapshot *s, const char *const *names)
+bool tb_snapshot_has_names(const struct tb_snapshot *s, const char *const names[TB_LABEL_COUNT])
 {
     for (size_t i = 0; i < TB_LABEL_COUNT; i++)
         if (!s->label_names[i] != !names[i] || (names[i] && strcmp(names[i], s->label_names[i]) != 0))
@@ -139,7 +143,7 @@ static bool are_named(const struct tb_snapshot *s, const char *const *names)
 
 void tb_snapshot_names(struct tb_snapshot *s, const char *const names[TB_LABEL_COUNT])
 {
-    if (are_named(s, names))
+    if (tb_snapshot_has_names(s, names))
         return;
     for (size_t i = 0; i < TB_LABEL_COUNT; i++) {
         free(s->label_names[i]);
