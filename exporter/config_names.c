@@ -280,22 +280,32 @@ NOTE(labels)
 NOTE(constant)
 NOTE(families)
 
-static void one_instance(struct tb_yaml *y, yaml_node_t *value, void *to)
+static void one_instance(struct tb_yaml *y, yaml_node_t *value, const char *what, unsigned *to)
 {
-    unsigned id = one_of(y, value, "instances", instance_name, TB_INSTANCE_COUNT);
+    unsigned id = one_of(y, value, what, instance_name, TB_INSTANCE_COUNT);
     if (id < TB_INSTANCE_COUNT)
-        *(unsigned *)to |= 1u << id;
+        *to |= 1u << id;
+}
+
+static void one_shown(struct tb_yaml *y, yaml_node_t *value, void *to)
+{
+    one_instance(y, value, "instances", &((struct names_reader *)to)->instances);
+}
+
+static void one_split(struct tb_yaml *y, yaml_node_t *value, void *to)
+{
+    one_instance(y, value, "split_by", &((struct names_reader *)to)->split_by);
 }
 
 static void note_instances(struct tb_yaml *y, yaml_node_t *value, void *to)
 {
-    tb_yaml_each(y, value, one_instance, &((struct names_reader *)to)->instances);
+    tb_yaml_each(y, value, one_shown, to);
 }
 
 static void note_split_by(struct tb_yaml *y, yaml_node_t *value, void *to)
 {
     ((struct names_reader *)to)->split_at = value;
-    tb_yaml_each(y, value, one_instance, &((struct names_reader *)to)->split_by);
+    tb_yaml_each(y, value, one_split, to);
 }
 
 /* What is not about names, but about what programs record. */

@@ -170,6 +170,10 @@ static void what_cannot_be_is_refused(void **state)
 {
     (void)state;
     assert_error("metrics: {preset: otl}\n", "1:19: preset: \"otl\" is none of classic, otel, prom-client: ");
+    assert_error("metrics: {split_by: [worker]}\n", "1:22: split_by: \"worker\" is none of host, pid, ");
+    assert_error("metrics: {split_by: [host]}\n", "1:21: split_by: the label host is called \"host\", too: ");
+    assert_error("metrics: {split_by: [pod], constant_labels: {pod: a}}\n",
+                 "1:46: constant_labels: \"pod\": split_by has a label of that name: ");
     assert_error("metrics: {unit: h}\n", "1:17: unit: \"h\" is none of seconds, milliseconds: ");
     assert_error("metrics: {labels: {foo: x}}\n", "1:20: foo: unknown key of labels: ");
     assert_error("metrics: {labels: {status: 9a}}\n", "1:28: status: \"9a\": it is no label name: ");
