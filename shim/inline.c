@@ -174,6 +174,15 @@ static bool is_there(bool is_placed)
     return true;
 }
 
+/* Do two share bytes, since they are one function by two names? Then calls of one would be taken for the other's. */
+static bool is_shared(const struct tb_inline_function *functions, size_t count, uintptr_t start, uintptr_t end)
+{
+    size_t found = 0;
+    for (size_t i = 0; i < count; i++)
+        found += (uintptr_t)functions[i].code.ptr >= start && (uintptr_t)functions[i].code.ptr < end;
+    return found > 1;
+}
+
 static enum tb_inline_answer read_all(const struct tb_inline_function *functions, size_t count, struct tb_prologue *ret)
 {
     uintptr_t from = UINTPTR_MAX, to = 0;
@@ -182,7 +191,8 @@ static enum tb_inline_answer read_all(const struct tb_inline_function *functions
         struct tb_program_code code;
         if (!tb_resolve_program_code(start, end, &code))
             return TB_INLINE_PLACE;
-        if (tb_prologue_read(functions[i].code, &ret[i]) != TB_PROLOGUE_OK)
+        if (tb_prologue_read(functions[i].code, &ret[i]) != TB_PROLOGUE_OK ||
+            is_shared(functions, count, start, start + ret[i].end))
             return TB_INLINE_UNKNOWN_CODE;
         if (start < from) {
             from = start;

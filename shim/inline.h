@@ -27,7 +27,7 @@ struct tb_inline_function {
 enum tb_inline_answer {
     TB_INLINE_OK,
     TB_INLINE_UNSUPPORTED,  /* this kind of machine, or too many functions */
-    TB_INLINE_UNKNOWN_CODE, /* one of them begins in no known form */
+    TB_INLINE_UNKNOWN_CODE, /* one of them begins in no known form, or is another one too */
     TB_INLINE_PLACE,   /* they lie too far apart, or outside of what is the program's code, or nothing is free near them
                         */
     TB_INLINE_CHANGED, /* the code is not what the program's file has: a debugger or a tracer is at work in it */

@@ -87,17 +87,14 @@ size_t tb_prologue_length(struct tb_bytes code, enum tb_prologue_kind *ret_kind)
     return (in.is_two ? may_move_two(op) : may_move_one(op, modrm)) ? in.len : 0;
 }
 
-/*
- * Does a branch lead into the first @end bytes? Behind an instruction that is not known any byte may be the beginning
- * of one.
- */
-static bool is_entered(struct tb_bytes code, size_t end)
+bool tb_prologue_branches(struct tb_bytes code, uintptr_t from, uintptr_t to)
 {
     bool is_lost = false;
     for (size_t at = 0; at < code.len;) {
         struct tb_instruction in;
         bool is_known = tb_instruction_read(tb_bytes(code.ptr + at, code.len - at), &in);
-        if (is_known && in.distance && (int64_t)at + in.target >= 0 && (int64_t)at + in.target < (int64_t)end)
+        uintptr_t target = (uintptr_t)code.ptr + at + (is_known ? (uintptr_t)in.target : 0);
+        if (is_known && in.distance && target >= from && target < to)
             return true;
         is_lost |= !is_known;
         at += is_lost ? 1 : in.len;
@@ -117,7 +114,7 @@ enum tb_prologue_answer tb_prologue_read(struct tb_bytes code, struct tb_prologu
             return TB_PROLOGUE_UNKNOWN;
         end += len;
     }
-    if (is_entered(code, end))
+    if (tb_prologue_branches(code, (uintptr_t)code.ptr, (uintptr_t)code.ptr + end))
         return TB_PROLOGUE_ENTERED;
     *ret = (struct tb_prologue){(uint8_t)at, (uint8_t)end};
     return TB_PROLOGUE_OK;

@@ -39,10 +39,9 @@ enum tb_prologue_kind {
  * @code  the whole function
  * @ret   untouched unless TB_PROLOGUE_OK
  *
- * Found to be entered: a branch in the function whose target lies before ret->end. Where an instruction is not known,
- * any byte behind it is taken for the beginning of one, so more is refused than must be. A branch from outside the
- * function to its middle, into the saving of registers, is nothing that a compiler makes. A function that begins with a
- * jump is unknown: somebody else has put it there.
+ * Found to be entered: tb_prologue_branches to what lies before ret->end, so more is refused than must be. A branch
+ * from outside the function to its middle, into the saving of registers, is nothing that a compiler makes. A function
+ * that begins with a jump is unknown: somebody else has put it there.
  */
 enum tb_prologue_answer tb_prologue_read(struct tb_bytes code, struct tb_prologue *ret);
 
@@ -61,5 +60,11 @@ void tb_prologue_jump(uint8_t *out, uintptr_t at, uintptr_t to);
 
 /* tb_prologue_length - bytes of the instruction at the beginning of @code, when it is one that may be moved, else 0. */
 size_t tb_prologue_length(struct tb_bytes code, enum tb_prologue_kind *ret_kind);
+
+/*
+ * tb_prologue_branches - is there a branch in @code that leads to an address from @from to before @to? Where an
+ * instruction is not known, any byte behind it is taken for the beginning of one.
+ */
+bool tb_prologue_branches(struct tb_bytes code, uintptr_t from, uintptr_t to);
 
 #endif

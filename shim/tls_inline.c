@@ -8,8 +8,8 @@
 #include "tls_inline.h"
 
 #include "inline.h"
-#include "instruction.h"
 #include "process.h"
+#include "prologue.h"
 #include "resolve.h"
 #include "tls_slots.h"
 
@@ -23,16 +23,6 @@ static bool starts_with(const char *text, const char *beginning)
 static bool moves_bytes(const char *name)
 {
     return starts_with(name, "SSL_read") || starts_with(name, "SSL_write") || starts_with(name, "SSL_sendfile");
-}
-
-/* Does a call or a jump in @code lead to @target? */
-static bool leads_to(struct tb_bytes code, const uint8_t *target)
-{
-    struct tb_instruction in;
-    for (size_t at = 0; at < code.len && tb_instruction_read(tb_bytes(code.ptr + at, code.len - at), &in); at += in.len)
-        if (in.distance == sizeof(int32_t) && code.ptr + at + in.target == target)
-            return true;
-    return false;
 }
 
 bool tb_tls_inline_is_there(void)
@@ -49,7 +39,8 @@ static bool is_outer(struct tb_bytes code, const char *name)
     for (unsigned i = 0; moves_bytes(name) && i < tb_openssl.wrapped; i++) {
         const char *inner = tb_openssl.names[i];
         struct tb_bytes other = moves_bytes(inner) ? tb_resolve_program_function(inner) : tb_bytes(NULL, 0);
-        if (other.ptr && other.ptr != code.ptr && leads_to(code, other.ptr))
+        uintptr_t target = (uintptr_t)other.ptr;
+        if (target && other.ptr != code.ptr && tb_prologue_branches(code, target, target + 1))
             return true;
     }
     return false;

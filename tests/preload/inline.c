@@ -194,6 +194,13 @@ static void unknown(void)
         CHECK(tb_inline_place(two, 2) == TB_INLINE_UNKNOWN_CODE);
         CHECK(!one && !other && is_unchanged());
     }
+    /* one function by two names */
+    struct tb_inline_function twice[] = {
+        {tb_resolve_program_function("marked"), (const void *)wrappers[0], (void **)&real[0]},
+        {tb_resolve_program_function("saves"), (const void *)wrappers[1], (void **)&real[1]},
+        {tb_resolve_program_function("marked"), (const void *)wrappers[2], (void **)&real[2]},
+    };
+    CHECK(tb_inline_place(twice, 3) == TB_INLINE_UNKNOWN_CODE && is_unchanged() && !real[0] && !real[2]);
     /* what is not this program's code */
     function *one = NULL;
     CHECK(!tb_resolve_program_function("memcpy").ptr && !tb_resolve_program_function("no_such_name").ptr);
