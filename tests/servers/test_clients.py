@@ -263,6 +263,38 @@ def happy_eyeballs(test):
     server.stop()
 
 
+HTTPS = """
+import http.client, ssl, sys
+host, port = sys.argv[1], int(sys.argv[2])
+def ask(context):
+    c = http.client.HTTPSConnection(host, port, timeout=60, context=context)
+    try:
+        c.request('GET', '/items/1')
+        c.getresponse().read()
+    except ssl.SSLError: pass
+    c.close()
+for _ in range(4): ask(ssl._create_unverified_context())
+ask(ssl.create_default_context()) # who signed it?
+"""
+
+
+def https(test):
+    """Handshakes, and one that fails. What need not be HTTP is not counted: that it is, the first request says."""
+    key, crt = test.dir / "key.pem", test.dir / "crt.pem"
+    subprocess.run([harness.which("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", crt, "-days", "2",
+                    "-subj", "/CN=x"], check=True, capture_output=True)
+    server = tally_server.Tally((test.ip, 0), tls=(crt, key))
+    test.start_exporter()
+    call(test, "https", [sites.PYTHON, test.write("https_calls.py", HTTPS), test.ip, server.server_address[1]])
+    equal(test, "calls_through_tls_are_counted", "https", server)
+    found = errors(test, "https")
+    harness.report(found == {(server.base, "tls"): 1}, "a_failed_handshake_is_an_error", str(found))
+    scrape = test.scrape()
+    times = [scrape.total(f"http_client_{what}_duration_seconds_count", service="https", target=server.base) for what in ("tls_handshake", "connect")]
+    harness.report(times == [3, 4], "handshakes_of_a_known_target_are_timed", f"{times}, expected 3 handshakes and 4 connects")
+    server.stop()
+
+
 GIT = """
 import http.server, sys
 class Handler(http.server.SimpleHTTPRequestHandler):
@@ -392,6 +424,7 @@ def main():
         "php": client_of("php", "php", ("calls.php", PHP)),
         "php_curl": php_curl,
         "git": git,
+        "https": https,
         "without_a_host": without_a_host,
         "pipelines": pipelines,
         "happy_eyeballs": happy_eyeballs,

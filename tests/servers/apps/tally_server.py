@@ -8,6 +8,7 @@ import collections
 import http.server
 import socket
 import socketserver
+import ssl
 import struct
 import threading
 
@@ -76,13 +77,17 @@ class Tally(socketserver.ThreadingMixIn, http.server.HTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, address, unix=None):
+    def __init__(self, address, unix=None, tls=None):
         self.resets, self.open = set(), []
         self.counts, self.left, self.lock = collections.Counter(), collections.Counter(), threading.Lock()
         if unix:
             self.address_family = socket.AF_UNIX
             self.server_name, self.server_port = "unix", 0
         super().__init__(unix or address, Handler)
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*tls)
+            self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
         where = self.server_address
         self.base = unix and "unix:" + unix or "%s:%d" % where[:2]
         self.hop = "http://%s/items/7" % self.base
