@@ -223,6 +223,8 @@ void tb_io(int fd, uint64_t before, enum tb_direction direction, const struct tb
     }
     struct tb_conn *conn = tb_fd_conn(word);
     tb_exchange_io_selected(&tb_core, conn, direction, ranges, count, total);
+    if (TB_UNLIKELY(tb_exchange_is_client(conn)) && is_handshake(ranges, count, total))
+        tb_tls_look(); /* in the tunnel of a CONNECT */
     if (TB_UNLIKELY(tb_exchange_is_done(conn)))
         io_done(fd, word);
 }

@@ -14,6 +14,7 @@
 
 #include "agent/methods.h"
 #include "exporter/buffer.h"
+#include "exporter/families.h"
 
 #define TOP_MAX 1000000ul
 
@@ -26,18 +27,20 @@ struct request {
     const char *config;     /* of --stdin: its rules count; else: names its lines where its rules are in force */
 };
 
-/* Requests to this host, and aborted ones, which have a reason instead of a status. */
+/* Requests that programs answered, and aborted ones, which have a reason instead of a status; calls that they made, and
+ * those without an answer. */
 static bool is_shown(const struct tb_view *view, const struct tb_snap_series *s)
 {
-    return tb_snapshot_is_shown(s) && s->whole.count && s->key.role == TB_ROLE_SERVER &&
-           tb_view_wants(view, s->service) &&
-           (s->key.family == TB_FAMILY_REQUESTS || s->key.family == TB_FAMILY_ABORTED);
+    uint8_t unanswered = s->key.role == TB_ROLE_CLIENT ? TB_FAMILY_CALL_ERRORS : TB_FAMILY_ABORTED;
+    return tb_snapshot_is_shown(s) && s->whole.count && tb_role_families((enum tb_role)s->key.role) &&
+           tb_view_wants(view, s->service) && (s->key.family == TB_FAMILY_REQUESTS || s->key.family == unanswered);
 }
 
 static const char *status_text(const struct tb_snap_key *key, char buffer[16])
 {
-    if (key->family == TB_FAMILY_ABORTED)
-        return tb_abort_name(key->status);
+    const char *reason = tb_reason_name(key);
+    if (reason)
+        return reason;
     snprintf(buffer, 16, "%u", key->status);
     return buffer;
 }
@@ -79,9 +82,14 @@ static void series_json(struct tb_snap_series *const *chosen, size_t count)
         uint64_t timed = tb_values_timed(&s->total);
         tb_json_open(&json, NULL, '{');
         tb_json_string(&json, "service", s->service->name);
-        tb_json_string(&json, "method", tb_method_name(s->key.method));
-        tb_json_string(&json, "route", s->key.route);
-        tb_json_string(&json, s->key.family == TB_FAMILY_ABORTED ? "reason" : "status", status_text(&s->key, status));
+        tb_json_string(&json, "role", s->key.role == TB_ROLE_CLIENT ? "client" : "server");
+        if (s->key.role == TB_ROLE_CLIENT)
+            tb_json_string(&json, "target", s->key.target);
+        if (!tb_is_call_family(s->key.family)) {
+            tb_json_string(&json, "method", tb_method_name(s->key.method));
+            tb_json_string(&json, "route", s->key.route);
+        }
+        tb_json_string(&json, tb_reason_name(&s->key) ? "reason" : "status", status_text(&s->key, status));
         tb_json_number(&json, "count", s->whole.count);
         tb_json_number(&json, "timed", timed);
         tb_json_seconds(&json, "duration_seconds_sum", s->total.sum_ns);
@@ -91,18 +99,34 @@ static void series_json(struct tb_snap_series *const *chosen, size_t count)
     putchar('\n');
 }
 
+/* What programs called has a target; whoever calls nobody needs no column for it. */
+static bool has_calls(struct tb_snap_series *const *chosen, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (chosen[i]->key.role == TB_ROLE_CLIENT)
+            return true;
+    return false;
+}
+
 static void series_text(struct tb_snap_series *const *chosen, size_t shown, size_t count)
 {
+    bool is_target = has_calls(chosen, shown);
     struct tb_table table = {.columns = 6, .headings = {">COUNT", ">MEAN", "SERVICE", "METHOD", "STATUS", "ROUTE"}};
+    if (is_target)
+        table = (struct tb_table){.columns = 7,
+                                  .headings = {">COUNT", ">MEAN", "SERVICE", "TARGET", "METHOD", "STATUS", "ROUTE"}};
     char status[16], mean[TB_TEXT_SMALL];
     for (size_t i = 0; i < shown; i++) {
         const struct tb_snap_series *s = chosen[i];
         tb_table_cell(&table, "%llu", (unsigned long long)s->whole.count);
         tb_table_cell(&table, "%s", tb_text_duration(mean, mean_ns(s->total.sum_ns, tb_values_timed(&s->total))));
+        const bool is_call = tb_is_call_family(s->key.family);
         tb_table_cell(&table, "%s", s->service->name);
-        tb_table_cell(&table, "%s", tb_method_name(s->key.method));
+        if (is_target)
+            tb_table_cell(&table, "%s", s->key.role == TB_ROLE_CLIENT ? s->key.target : "-");
+        tb_table_cell(&table, "%s", is_call ? "-" : tb_method_name(s->key.method));
         tb_table_cell(&table, "%s", status_text(&s->key, status));
-        tb_table_cell(&table, "%s", s->key.route);
+        tb_table_cell(&table, "%s", is_call ? "-" : s->key.route);
     }
     tb_table_print(&table);
     if (shown < count)
@@ -168,7 +192,7 @@ static struct route *choose_routes(const struct tb_view *view, const struct tb_c
     for (size_t i = 0; i < series_count; i++) {
         const struct tb_snap_series *s = series[i];
         struct route *last = count ? &routes[count - 1] : NULL;
-        if (s->key.family != TB_FAMILY_REQUESTS)
+        if (s->key.family != TB_FAMILY_REQUESTS || s->key.role != TB_ROLE_SERVER)
             continue;
         if (!last || strcmp(last->service, s->service->name) != 0 || strcmp(last->text, s->key.route) != 0) {
             last = &routes[count++];
@@ -316,7 +340,8 @@ const struct tb_verb tb_verb_series = {"series", "what has been counted, per ser
                                        "Usage: tickbird series [OPTIONS]\n"
                                        "Lists the series with their counts and mean durations, busiest first. Aborted "
                                        "requests have a reason instead of a\n"
-                                       "status. Totals of programs that are gone are included.\n"
+                                       "status; calls to other servers have a target. Totals of programs that are gone "
+                                       "are included.\n"
                                        "\n"
                                        "  --top N              the N busiest\n"
                                        "  --json               as a JSON array\n" TB_VIEW_HELP,

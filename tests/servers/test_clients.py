@@ -3,10 +3,14 @@
 """Programs that call others. Every count of answers equals what the server that was called has counted itself, by target, method,
 route and status; every call without an answer has its reason."""
 import collections
+import http.server
 import pathlib
+import select
 import socket
+import socketserver
 import subprocess
 import sys
+import threading
 
 import harness
 import sites
@@ -263,6 +267,77 @@ def happy_eyeballs(test):
     server.stop()
 
 
+class Forward(socketserver.ThreadingTCPServer):
+    """A forward proxy: absolute targets and CONNECT; counts what it was asked for."""
+    daemon_threads = True
+
+    def __init__(self, ip):
+        self.asked = collections.Counter()
+        super().__init__((ip, 0), ForwardHandler)
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+
+
+class ForwardHandler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        authority = self.path.split("/")[2]
+        with socket.create_connection(authority.split(":"), 60) as behind:
+            behind.sendall(f"GET /items/1 HTTP/1.0\r\nHost: {authority}\r\n\r\n".encode())
+            while behind.recv(65536):
+                pass
+        self.send_response(203)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
+        self.server.asked[(authority, "GET", "203")] += 1
+
+    def do_CONNECT(self):
+        with socket.create_connection(self.path.split(":"), 60) as behind:
+            self.send_response(200)
+            self.end_headers()
+            self.server.asked[(self.path, "CONNECT", "200")] += 1
+            ends = {self.connection: behind, behind: self.connection}
+            while True:
+                for end in select.select(list(ends), [], [], 60)[0]:
+                    data = end.recv(65536)
+                    if not data:
+                        self.close_connection = True
+                        return
+                    ends[end].sendall(data)
+
+    def log_message(self, *_):
+        pass
+
+
+def through_a_proxy(test):
+    """Whoever asks a proxy is after the server behind it: an absolute target, and a CONNECT with TLS inside."""
+    key, crt = certificate(test)
+    server, secure, proxy = tally_server.Tally((test.ip, 0)), tally_server.Tally((test.ip, 0), tls=(crt, key)), Forward(test.ip)
+    test.start_exporter()
+    through = ["curl", "-sk", "--noproxy", "", "-o/dev/null", "-x", "http://%s:%d" % proxy.server_address]
+    for url in (f"http://{server.base}/items/1", f"http://{server.base}/items/2", f"https://{secure.base}/items/3"):
+        call(test, "through", [*through, url])
+    try:
+        harness.until(lambda: sum(proxy.asked.values()) == 3 and secure.counts, "all is counted", 5)
+    except AssertionError:
+        pass
+    found = collections.Counter()
+    for (target, method, _, code), count in counted(test, "through").items():
+        found[(target, method, code)] += count
+    expected = proxy.asked + collections.Counter({(t, m, c): n for (t, m, _, c), n in secure.counts.items()})
+    harness.report(found == expected and len(expected) == 3, "a_proxys_clients_call_the_server_behind_it", harness.difference(expected, found))
+    server.stop(), secure.stop(), proxy.shutdown(), proxy.server_close()
+
+
+def certificate(test):
+    """A key and a certificate that nobody trusts."""
+    key, crt = test.dir / "key.pem", test.dir / "crt.pem"
+    subprocess.run([harness.which("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", crt, "-days", "2",
+                    "-subj", "/CN=x"], check=True, capture_output=True)
+    return key, crt
+
+
 HTTPS = """
 import http.client, ssl, sys
 host, port = sys.argv[1], int(sys.argv[2])
@@ -280,9 +355,7 @@ ask(ssl.create_default_context()) # who signed it?
 
 def https(test):
     """Handshakes, and one that fails. What need not be HTTP is not counted: that it is, the first request says."""
-    key, crt = test.dir / "key.pem", test.dir / "crt.pem"
-    subprocess.run([harness.which("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", crt, "-days", "2",
-                    "-subj", "/CN=x"], check=True, capture_output=True)
+    key, crt = certificate(test)
     server = tally_server.Tally((test.ip, 0), tls=(crt, key))
     test.start_exporter()
     call(test, "https", [sites.PYTHON, test.write("https_calls.py", HTTPS), test.ip, server.server_address[1]])
@@ -425,6 +498,7 @@ def main():
         "php_curl": php_curl,
         "git": git,
         "https": https,
+        "through_a_proxy": through_a_proxy,
         "without_a_host": without_a_host,
         "pipelines": pipelines,
         "happy_eyeballs": happy_eyeballs,
