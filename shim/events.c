@@ -184,7 +184,7 @@ static uint64_t reach_conn(int fd, uint64_t before, const struct tb_bytes *range
 {
     uint64_t word = tb_fd_word(fd);
     if (tb_fd_state(word) != TB_FD_CONN && is_handshake(ranges, count, total))
-        tb_tls_look(); /* whose library decrypts it? */
+        tb_tls_noticed(); /* whose library decrypts it? */
     if (tb_fd_state(before) == TB_FD_UNKNOWN) {
         if (tb_fd_state(word) == TB_FD_UNKNOWN)
             word = take_up(fd, ranges, count, total);

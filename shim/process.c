@@ -175,6 +175,7 @@ static __attribute__((constructor)) void start(void)
     } else if (!tb_select_start()) {
         become_inert("not selected: ", tb_select_reason());
     } else {
+        tb_tls_start();
         if (TB_UNLIKELY(tb_tls_inline_is_there()) && tb_select_finish()) /* waking up says what it means if not */
             follow_own_tls();
         if (tb_is_socket(0)) {

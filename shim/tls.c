@@ -8,6 +8,7 @@
 #include "calls.h"
 
 #include "events.h"
+#include "tls_slots.h"
 
 /* Calls of a session of unseen birth that were not HTTP, after which it is ignored. At most TB_TLS_LOOKS. */
 #define LOOKS_MAX 8u
@@ -19,6 +20,10 @@ struct tb_stream_table tb_tls_streams = {.levels = {first_level}};
 
 static struct tb_stream *enter(const void *session)
 {
+    struct tb_stream *s = tb_tls_find(session);
+    if (s)
+        return s;
+    tb_tls_covered();
     return tb_stream_enter(&tb_tls_streams, (uintptr_t)session, tb_map_once);
 }
 

@@ -5,13 +5,16 @@
  * A word is changed only where it holds what the loader put there: the library's own function, or, not yet bound, a
  * place in the object itself (its procedure linkage table) in an object that names the library as needed. Anything else
  * is somebody else's doing and stays. A page that the loader sealed after relocating (relro) is opened, written and
- * sealed again; one that can be written is written, and never sealed: another thread's loader may be at work in it.
- * A futex call that ORs 0 tells which of the two it is, without a fault.
+ * sealed again; one that is to be sealed and is not yet belongs to another thread's loader, and waits for the next
+ * look; all others are just written. A futex call that ORs 0 tells whether a page can be written, without a fault.
  *
- * Threads: one looks, the others go on; their sessions are seen some microseconds later. The loader's lock is not taken
- * (it may be held for good in a child of fork): nothing is looked at while the loader says that it is at work. An
- * object that another thread unloads in just those microseconds is the one thing that could be missing under the look;
- * that is why looks are few. musl unloads nothing. Fork story: all is private memory, copied; see tb_tls_forked.
+ * Threads: one looks, the others go on; their sessions are seen some microseconds later. Others may load and unload
+ * objects at any moment. glibc's dl_iterate_phdr keeps the list as it is while its callback runs, so looks are made in
+ * one; musl unloads nothing. This is the one lock that is ever waited for, and looks are few: none while each socket
+ * that carries TLS belongs to a session that is seen. In the child of a program that had threads the lock may be held
+ * for good by one that is not there: it does not look any more, and goes on with what its parent had found.
+ *
+ * Fork story: all of it is private memory, copied; tb_tls_forked.
  */
 #include "tls_slots.h"
 
@@ -25,12 +28,20 @@
 
 #define OBJECTS_MAX 4096 /* of the loader's list */
 #define SAMPLES 16u
+#define LOOK_AFTER_MAX 64u
 #define SPAN_MAX (256u << 20) /* of an object's addresses, from its dynamic section */
 
 static struct tb_tls_family *const families[] = {&tb_openssl, &tb_gnutls};
 #define FAMILIES (sizeof(families) / sizeof(families[0]))
 
+typedef int iterate_fn(int (*visit)(struct dl_phdr_info *info, size_t size, void *arg), void *arg);
+static iterate_fn *iterate;         /* NULL: no lock is needed */
+static const char *single_threaded; /* of glibc since 2.32: not 0 while the process never had a second thread */
+
 static uint32_t is_looking;
+static uint32_t is_doubtful; /* the lock may be held for good */
+static uint32_t uncovered;   /* sockets that began with TLS, less sessions seen, since the last look at one */
+static uint32_t look_after;  /* ... that many */
 static uint64_t opened_page; /* that is to be sealed; 0: none */
 static uint64_t looked_at;   /* sum over the loader's list as it was at the last whole look; 0: none yet */
 
@@ -39,6 +50,18 @@ static struct {
     void **word; /* NULL: none */
     void *wrapper;
 } samples[SAMPLES];
+
+/* What a look found. */
+struct result {
+    bool is_followed, is_whole;
+};
+
+/* An object that may call a library; the rest is said of its words. */
+struct importer {
+    const struct link_map *object;
+    uintptr_t page; /* that can be written now; 0: none */
+    bool is_led, has_failed, is_strange;
+};
 
 /* ---- words ---- */
 
@@ -65,28 +88,29 @@ static void seal(void)
 }
 
 /* Makes the page of @word writable; whatever was opened before is sealed. */
-static bool open_page(void **word)
+static bool open_page(struct importer *in, void **word)
 {
     uintptr_t page = (uintptr_t)word & ~(tb_core.env.page_size - 1);
-    if (page == opened_page)
+    if (page == in->page)
         return true;
     seal();
+    in->page = 0;
     long is = try_page(page);
-    if (is != -EFAULT)
-        return is == 0;
-    tb_store_release(&opened_page, page);
-    if (!tb_core.env.syscall(SYS_mprotect, (long)page, (long)tb_core.env.page_size, PROT_READ | PROT_WRITE, 0, 0, 0))
-        return true;
-    tb_store_release(&opened_page, 0);
-    return false;
+    if (is == 0 && tb_elf_is_sealed(in->object->l_addr, page, page + tb_core.env.page_size, tb_core.env.page_size)) {
+        in->is_strange = true; /* it is being relocated, and will be sealed at any moment */
+        return false;
+    }
+    if (is == -EFAULT) {
+        tb_store_release(&opened_page, page);
+        is =
+            tb_core.env.syscall(SYS_mprotect, (long)page, (long)tb_core.env.page_size, PROT_READ | PROT_WRITE, 0, 0, 0);
+        if (is)
+            tb_store_release(&opened_page, 0);
+    }
+    if (is == 0)
+        in->page = page;
+    return is == 0;
 }
-
-/* ---- objects ---- */
-
-struct importer {
-    const struct link_map *object;
-    bool is_led, has_failed; /* some of its words */
-};
 
 /* Not yet bound: a place near the object's own dynamic section. Which library it will be, the object itself says. */
 static bool is_unbound(const struct importer *in, const struct tb_tls_set *set, uintptr_t value)
@@ -110,36 +134,40 @@ static void note_sample(struct importer *in, void **word, void *wrapper)
     in->is_led = true;
 }
 
-static void lead(struct importer *in, const struct tb_tls_set *set, unsigned call, void **word)
+/* Returns false when what the word holds has nothing to do with this library. */
+static bool lead(struct importer *in, const struct tb_tls_set *set, unsigned call, void **word)
 {
     void *found = tb_load_relaxed(word);
-    if (!set->real[call])
-        return;
+    if (!set->is_here || !set->real[call])
+        return false;
     if (found == set->wrappers[call]) {
         note_sample(in, word, found);
-        return;
+        return true;
     }
     if (found != set->real[call] && !is_unbound(in, set, (uintptr_t)found))
-        return;
+        return false;
     /* release: the set's functions are there before anybody can come to its wrappers */
-    if (open_page(word) && tb_cas_acq_rel(word, &found, set->wrappers[call]))
+    if (open_page(in, word) && tb_cas_acq_rel(word, &found, set->wrappers[call]))
         note_sample(in, word, set->wrappers[call]);
     else
-        in->has_failed = true;
+        in->has_failed |= !in->is_strange;
+    return true;
+}
+
+static void lead_one(struct importer *in, const struct tb_tls_family *family, unsigned call, void **word)
+{
+    for (unsigned k = 0; k < TB_TLS_COPIES; k++)
+        if (lead(in, &family->sets[k], call, word))
+            return;
+    in->is_strange = true; /* perhaps it is only just being loaded */
 }
 
 static void on_import(void *arg, const char *name, void **word)
 {
-    for (size_t f = 0; f < FAMILIES; f++) {
-        const struct tb_tls_family *family = families[f];
-        if (*name != family->prefix)
-            continue;
-        for (unsigned call = 0; call < family->wrapped; call++)
-            if (same_text(name, family->names[call]))
-                for (unsigned k = 0; k < TB_TLS_COPIES; k++)
-                    if (family->sets[k].dynamic)
-                        lead(arg, &family->sets[k], call, word);
-    }
+    for (size_t f = 0; f < FAMILIES; f++)
+        for (unsigned call = 0; *name == families[f]->prefix && call < families[f]->wrapped; call++)
+            if (same_text(name, families[f]->names[call]))
+                lead_one(arg, families[f], call, word);
 }
 
 /* ---- libraries ---- */
@@ -201,7 +229,10 @@ static struct tb_tls_set *set_for(struct tb_tls_family *family, const ElfW(Dyn) 
 struct tb_tls_set *tb_tls_claim(struct tb_tls_family *family, const ElfW(Dyn) * dynamic, uintptr_t base)
 {
     struct tb_tls_set *set = set_for(family, dynamic);
-    if (!set || set->is_fixed)
+    if (!set)
+        return NULL;
+    set->is_here = true;
+    if (set->is_fixed)
         return set;
     set->dynamic = dynamic;
     set->base = base;
@@ -242,26 +273,31 @@ static void find_library(const struct link_map *m, void *arg)
 static void lead_object(const struct link_map *m, void *arg)
 {
     struct importer in = {.object = m};
-    unsigned *led = arg;
+    struct result *result = arg;
     for (size_t f = 0; f < FAMILIES; f++)
         if (is_library(m, families[f]))
             return; /* what it calls of itself is its own affair */
     tb_elf_imports(m->l_addr, m->l_ld, on_import, &in);
     seal();
-    *led += in.is_led;
+    result->is_followed |= in.is_led;
+    result->is_whole &= !in.is_strange;
     if (in.has_failed)
         tb_process_unobservable(TB_UNOBSERVABLE_TLS_CALLS);
 }
 
+/* Returns true when nothing is left to be done as long as the list stays as it is. */
 static bool look(void)
 {
-    unsigned libraries = 0, led = 0;
-    bool is_whole = each_object(find_library, &libraries);
-    if (is_whole && libraries)
-        is_whole = each_object(lead_object, &led);
-    if (led)
+    unsigned libraries = 0;
+    for (size_t f = 0; f < FAMILIES; f++)
+        for (unsigned k = 0; k < TB_TLS_COPIES; k++)
+            families[f]->sets[k].is_here = false;
+    struct result result = {.is_whole = each_object(find_library, &libraries)};
+    if (result.is_whole && libraries)
+        result.is_whole = each_object(lead_object, &result) && result.is_whole;
+    if (result.is_followed)
         tb_store_relaxed(&tb_core.is_tls_followed, 1);
-    return is_whole;
+    return result.is_whole;
 }
 
 /* ---- when ---- */
@@ -284,23 +320,76 @@ static bool is_as_it_was(void)
     return true;
 }
 
-void tb_tls_look(void)
+/* Returns true when there was something new. Holds the lock, where one is needed. */
+static bool look_at_news(void)
 {
     uint64_t sum = 1;
     if (!each_object(add_object, &sum) || (sum == tb_load_relaxed(&looked_at) && is_as_it_was()))
-        return;
-    if (tb_swap_acq_rel(&is_looking, 1))
-        return;
+        return false;
     tb_store_relaxed(&looked_at, 0);
     for (unsigned i = 0; i < SAMPLES; i++)
         tb_store_relaxed(&samples[i].word, NULL);
     if (look())
         tb_store_relaxed(&looked_at, sum);
+    return true;
+}
+
+static int look_in_callback(struct dl_phdr_info *info, size_t size, void *arg)
+{
+    bool *is_news = arg;
+    (void)info, (void)size;
+    *is_news = look_at_news();
+    return 1; /* enough */
+}
+
+void tb_tls_start(void)
+{
+    if (!tb_resolve_next("gnu_get_libc_version"))
+        return;
+    iterate = (iterate_fn *)tb_resolve_next("dl_iterate_phdr");
+    single_threaded = tb_resolve_object("__libc_single_threaded", NULL);
+    is_doubtful = !iterate;
+}
+
+bool tb_tls_look(void)
+{
+    bool is_news = false;
+    if (tb_load_relaxed(&is_doubtful) || tb_swap_acq_rel(&is_looking, 1))
+        return false;
+    if (iterate)
+        iterate(look_in_callback, &is_news);
+    else
+        is_news = look_at_news();
     tb_store_release(&is_looking, 0);
+    return is_news;
+}
+
+/* As long as nothing is followed the library may come with any connection. Afterwards a socket whose session was not
+ * seen is a reason to look; looks in vain, where TLS is passed on to somebody else, become rare. */
+void tb_tls_noticed(void)
+{
+    uint32_t after = tb_load_relaxed(&look_after);
+    if (tb_fetch_add_relaxed(&uncovered, 1) < after && tb_load_relaxed(&tb_core.is_tls_followed))
+        return;
+    bool is_news = tb_tls_look();
+    uint32_t next = is_news || !after ? 1 : 2 * after;
+    tb_store_relaxed(&look_after, next < LOOK_AFTER_MAX ? next : LOOK_AFTER_MAX);
+    tb_store_relaxed(&uncovered, 0);
+}
+
+void tb_tls_covered(void)
+{
+    uint32_t seen = tb_load_relaxed(&uncovered);
+    while (seen && !tb_cas_relaxed(&uncovered, &seen, seen - 1))
+        ;
 }
 
 void tb_tls_forked(void)
 {
+    if (iterate && !(single_threaded && *single_threaded))
+        tb_store_relaxed(&is_doubtful, 1);
     tb_store_relaxed(&is_looking, 0);
+    tb_store_relaxed(&look_after, 0);
+    tb_store_relaxed(&uncovered, 0);
     seal();
 }

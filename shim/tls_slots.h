@@ -6,7 +6,7 @@
  * table) are given those of wrappers. That sees libraries that came by dlopen, RTLD_LOCAL and RTLD_DEEPBIND too, and
  * never a function that is not there. It does not see pointers that the program got from dlsym.
  *
- * When: at listen(), and when the first bytes of a socket are TLS, if the loader's list has changed. A program that
+ * When: at listen(), and when a socket begins with TLS that no session known here would account for. A program that
  * neither serves nor speaks TLS is left as it is. dlopen itself is not wrapped: its caller decides where it looks.
  */
 #ifndef TB_TLS_SLOTS_H
@@ -27,6 +27,7 @@ struct tb_tls_set {
     uintptr_t base;
     void **real;           /* the functions, in the order of the names; NULL: it has none */
     void *const *wrappers; /* the same of those that are led here */
+    bool is_here;          /* it is in the loader's list, as of the last look */
     bool is_fixed;         /* real is somebody else's business (functions that were changed in place) */
 };
 
@@ -48,11 +49,22 @@ extern struct tb_tls_family tb_openssl, tb_gnutls;
  */
 struct tb_tls_set *tb_tls_claim(struct tb_tls_family *family, const ElfW(Dyn) * dynamic, uintptr_t base);
 
+/* tb_tls_start - finds what a look needs of libc. In the constructor: while nothing can be unloaded. */
+void tb_tls_start(void);
+
 /*
  * tb_tls_look - finds libraries and leads calls here, if the loader's list is not what it was at the last look. That is
  * told in some instructions for each object; a look takes about 4 system calls for each object that calls a library.
+ * Waits for another thread that is just adding or removing an object. Returns true when the list was another.
  */
-void tb_tls_look(void);
+bool tb_tls_look(void);
+
+/* tb_tls_noticed - a socket begins with TLS: looks, if nothing is followed, or more sockets did than there were
+ * sessions. */
+void tb_tls_noticed(void);
+
+/* tb_tls_covered - a session was seen. */
+void tb_tls_covered(void);
 
 /* tb_tls_forked - in the child: a thread that was looking is not here. */
 void tb_tls_forked(void);
