@@ -387,6 +387,17 @@ def bench_scrapes():
         bench(measured)
 
 
+def bench_push():
+    """Processor time of a push of 10,000 series of which each has counted, all but the sending."""
+    for output, family, count in (("cloudwatch", "http_requests_total", 10000), ("cloudwatch", "http_request_duration_seconds", 10000),
+                                  ("otlp", "http_request_duration_seconds", 10000), ("emf", "http_requests_total", 10000),
+                                  ("remote_write", "http_requests_total", 10000),
+                                  ("remote_write", "http_request_duration_seconds", 527)):  # of 19 series each
+        done = subprocess.run([harness.BUILD / "tests/bench/push", output, family, str(count), "5"], stdout=subprocess.PIPE, text=True,
+                              check=True)
+        measured(f"push_ms_{output}_{'histograms' if 'seconds' in family else 'counters'}", float(done.stdout), f"{count}, the best of 5")
+
+
 def bench_scale():
     """Many processes, threads, connections: what a request costs stays flat, and the sums exact."""
     for part in scale.PARTS:

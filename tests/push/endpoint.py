@@ -42,6 +42,7 @@ class Endpoint:
 
     def __init__(self, keys=None):
         self.keys, self.behave, self.seen, self.accepted = keys, [], [], []
+        self.forward = None  # a function that answers what is accepted: (endpoint, handler, body)
         self.held, self.release, self.changed = threading.Event(), threading.Event(), threading.Condition()
         endpoint = self
 
@@ -99,7 +100,9 @@ class Endpoint:
             if how == "hold":
                 self.held.set()
                 self.release.wait(60)
-            if how in ("hang up", "hold"):
+            if self.forward and how == 200:
+                self.forward(self, handler, plain)
+            elif how in ("hang up", "hold"):
                 handler.close_connection = True
                 handler.connection.close()
             else:

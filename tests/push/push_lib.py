@@ -16,7 +16,7 @@ try:
 except ImportError as missing:
     print(f"{missing}: install python3-botocore")
     sys.exit(77)
-from cli_lib import EXPORTER, ROOT, Scratch, Skip, check, main, test, wait_for  # noqa: E402,F401
+from cli_lib import EXPORTER, ROOT, Scratch, Skip, check, main, read_line, test, wait_for  # noqa: E402,F401
 
 KEYS = {"AKIDEXAMPLE": ("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", None)}
 SIGNED = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": KEYS["AKIDEXAMPLE"][0], "AWS_REGION": "eu-west-1",
