@@ -54,11 +54,14 @@ static uint32_t about_route(struct tb_core *core, const struct tb_custom *c, uin
     return rules;
 }
 
-uint32_t tb_custom_of_path(const struct tb_custom *c, struct tb_bytes path)
+uint32_t tb_custom_of_path(const struct tb_custom *c, uint32_t rules, struct tb_bytes path)
 {
-    uint32_t rules = 0, steps = TB_RULES_GLOB_STEPS;
-    for (uint32_t i = 0; i < c->rules && i < TB_CUSTOM_RULES; i++)
-        rules |= hold_of(c, &c->rule[i], TB_CUSTOM_PATH, path, &steps) ? 1u << i : 0;
+    uint32_t steps = TB_RULES_GLOB_STEPS;
+    for (uint32_t left = rules & c->paths; left; left &= left - 1) {
+        uint32_t rule = (uint32_t)__builtin_ctz(left);
+        if (!hold_of(c, &c->rule[rule], TB_CUSTOM_PATH, path, &steps))
+            rules &= ~(1u << rule);
+    }
     return rules;
 }
 
@@ -81,7 +84,7 @@ bool tb_custom_looks(struct tb_core *core, struct tb_bytes path, uint32_t node)
     if (!view || !view->custom.gets || view->custom.is_for_any)
         return false;
     const struct tb_custom *c = &view->custom;
-    return c->gets & tb_custom_of_path(c, path) && c->gets & tb_custom_of_handle(core, c, node + 1);
+    return tb_custom_of_path(c, c->gets & tb_custom_of_handle(core, c, node + 1), path) != 0;
 }
 
 uint32_t tb_custom_is_about(struct tb_core *core, const struct tb_custom *c, const struct tb_series_key *key)

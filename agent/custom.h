@@ -65,9 +65,9 @@ struct tb_bytes tb_custom_pick(const struct tb_picks *picks, uint32_t number);
 bool tb_custom_value(const struct tb_custom *c, const struct tb_caught *caught, uint32_t field, struct tb_bytes *ret,
                      uint8_t *ret_why);
 
-/* tb_custom_of_path, tb_custom_of_handle - of all rules, those whose conditions on the path, on the route as it looks
- * now (a handle of route.h), hold. */
-uint32_t tb_custom_of_path(const struct tb_custom *c, struct tb_bytes path);
+/* tb_custom_of_path - of @rules, those whose conditions on the path hold. tb_custom_of_handle - of all rules, those
+ * whose conditions on the route hold as it looks now (a handle of route.h). */
+uint32_t tb_custom_of_path(const struct tb_custom *c, uint32_t rules, struct tb_bytes path);
 uint32_t tb_custom_of_handle(struct tb_core *core, const struct tb_custom *c, uint32_t handle);
 
 /* tb_custom_looks - may some rule look into a GET of this path, whose node of the learner it is? Then its requests are

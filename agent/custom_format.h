@@ -73,7 +73,7 @@ enum tb_custom_place {
 
 /* Why a value could not be read; status of TB_FAMILY_UNREADABLE. */
 enum tb_custom_why {
-    TB_CUSTOM_WHY_COMPRESSED = 1, /* the body has a content coding */
+    TB_CUSTOM_WHY_COMPRESSED = 1, /* the body begins as no text does: it has a content coding */
     TB_CUSTOM_WHY_TOO_LONG = 2,   /* the value is, or the body goes on behind what is looked at */
     TB_CUSTOM_WHY_NOT_UTF8 = 3,
     TB_CUSTOM_WHY_MALFORMED = 4, /* no JSON, no form */
@@ -145,15 +145,14 @@ struct tb_custom {
     uint32_t classes[6];                      /* by status / 100 */
     uint32_t roles[3];                        /* by enum tb_role */
     uint32_t captures;                        /* rules that need fields, or the path */
-    uint32_t gets;                            /* of those, the ones about GETs that a server answers */
+    uint32_t paths;                           /* of those, the ones that ask for the path */
+    uint32_t gets;                            /* of captures, the ones about GETs that a server answers */
     bool is_for_any;                          /* one of gets is about every route and path */
     bool has_size;                            /* some rule is about the size of requests */
     uint32_t needs[TB_CUSTOM_RULES];          /* fields of each: a bit each */
     uint8_t sets[TB_CUSTOM_RULES];            /* bound sets of histograms */
     uint8_t pick[TB_CUSTOM_FIELDS];           /* the number of each in the set of its place */
     struct tb_pick_set set[TB_CUSTOM_PLACES]; /* what is looked for in each place */
-    uint8_t type_at[TB_CUSTOM_PLACES];        /* Content-Type in a set of headers, where bodies are looked into */
-    uint8_t coding_at[TB_CUSTOM_PLACES];      /* Content-Encoding */
     struct tb_custom_rule rule[TB_CUSTOM_RULES];
     struct tb_custom_field field[TB_CUSTOM_FIELDS];
     struct tb_custom_label label[TB_CUSTOM_LABELS];

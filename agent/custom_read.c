@@ -151,29 +151,12 @@ static bool add_field(struct tb_custom *c, uint32_t field)
     return c->pick[field] != TB_CUSTOM_NO_FIELD;
 }
 
-/* What bodies are read by, where rules look into them. */
-static bool add_body_headers(struct tb_custom *c)
-{
-    bool is_needed[] = {[TB_CUSTOM_REQUEST_HEADER] =
-                            c->set[TB_CUSTOM_REQUEST_JSON].count || c->set[TB_CUSTOM_REQUEST_FORM].count,
-                        [TB_CUSTOM_RESPONSE_HEADER] = c->set[TB_CUSTOM_RESPONSE_JSON].count};
-    for (uint8_t i = TB_CUSTOM_REQUEST_HEADER; i <= TB_CUSTOM_RESPONSE_HEADER; i++) {
-        if (!is_needed[i])
-            continue;
-        c->type_at[i] = add_header(&c->set[i], tb_bytes_str("content-type"));
-        c->coding_at[i] = add_header(&c->set[i], tb_bytes_str("content-encoding"));
-        if (c->type_at[i] == TB_CUSTOM_NO_FIELD || c->coding_at[i] == TB_CUSTOM_NO_FIELD)
-            return false;
-    }
-    return true;
-}
-
 static bool make_sets(struct tb_custom *c)
 {
     for (uint32_t i = 0; i < c->fields && i < TB_CUSTOM_FIELDS; i++)
         if (!add_field(c, i))
             return false;
-    return add_body_headers(c);
+    return true;
 }
 
 /* The words that are asked first. */
@@ -193,6 +176,7 @@ static void index_rules(struct tb_custom *c)
         if (!c->needs[i] && !has_match(c, r, TB_CUSTOM_PATH))
             continue;
         c->captures |= bit;
+        c->paths |= has_match(c, r, TB_CUSTOM_PATH) ? bit : 0;
         if (!(c->methods[TB_METHOD_GET] & c->roles[TB_ROLE_SERVER] & bit))
             continue;
         c->gets |= bit;

@@ -9,8 +9,8 @@
 
 #define PROBES 8u /* places where a capture may lie */
 
-/* How a body is read. */
-enum { BODY_SKIPPED, BODY_JSON, BODY_FORM, BODY_DONE };
+/* How a body is read: its first byte decides. */
+enum { BODY_NEW, BODY_JSON, BODY_FORM, BODY_DONE };
 
 /* ---- captures ---- */
 
@@ -36,7 +36,32 @@ static struct tb_capture *find(struct tb_core *core, const struct tb_conn *c, ui
     return NULL;
 }
 
-/* One for this request, zeroed but for key and flag; its flag is held. NULL: none is free. */
+/* The start of a reader, whose first part is what it found: all but the texts, which are not read before they are set.
+ */
+static void reset(void *reader, size_t size)
+{
+    tb_zero(reader, offsetof(struct tb_picks, text));
+    tb_zero((uint8_t *)reader + sizeof(struct tb_picks), size - sizeof(struct tb_picks));
+}
+
+/* Those readers that have something to look for; the others are never asked. */
+static void reset_all(struct tb_capture *cap, const struct tb_custom *c)
+{
+    if (c->set[TB_CUSTOM_REQUEST_HEADER].count)
+        reset(&cap->request_head, sizeof cap->request_head);
+    if (c->set[TB_CUSTOM_RESPONSE_HEADER].count)
+        reset(&cap->response_head, sizeof cap->response_head);
+    if (c->set[TB_CUSTOM_QUERY].count)
+        reset(&cap->query, sizeof cap->query);
+    if (c->set[TB_CUSTOM_REQUEST_JSON].count)
+        reset(&cap->request_json, sizeof cap->request_json);
+    if (c->set[TB_CUSTOM_RESPONSE_JSON].count)
+        reset(&cap->response_json, sizeof cap->response_json);
+    if (c->set[TB_CUSTOM_REQUEST_FORM].count)
+        reset(&cap->request_form, sizeof cap->request_form);
+}
+
+/* One for this request, zeroed but for key, flag and readers; its flag is held. NULL: none is free. */
 static struct tb_capture *claim(struct tb_core *core, const struct tb_conn *c, uint16_t number)
 {
     uint64_t key = key_of(c, number);
@@ -48,7 +73,8 @@ static struct tb_capture *claim(struct tb_core *core, const struct tb_conn *c, u
         if ((seen && !is_left) || !take_flag(&cap->request_busy))
             continue;
         if (tb_cas_acq_rel(&cap->key, &seen, key)) {
-            tb_zero(&cap->generation, sizeof *cap - offsetof(struct tb_capture, generation));
+            tb_zero(&cap->generation,
+                    offsetof(struct tb_capture, request_head) - offsetof(struct tb_capture, generation));
             cap->request_busy = 1;
             cap->fork_generation = life;
             return cap;
@@ -87,21 +113,34 @@ static const struct tb_custom *custom_of(const struct tb_core *core)
 
 /* ---- requests ---- */
 
-void tb_exchange_caught_line(struct call *call, const struct tb_start_line *line, struct tb_bytes query)
+/* Rules that may be about a request: by role, method and path; by route where it is known. */
+static uint32_t rules_of(struct call *call, const struct tb_custom *c, const struct tb_start_line *line, uint32_t route)
+{
+    uint32_t rules = c->captures & c->roles[tb_load_relaxed(&call->c->role) % 3u] & c->methods[line->method % 64];
+    if (!rules || !line->path.len)
+        return 0;
+    if (route != TB_ROUTE_UNKNOWN)
+        rules &= tb_custom_of_handle(call->core, c, route);
+    return tb_custom_of_path(c, rules, path_of(line));
+}
+
+void tb_exchange_caught_line(struct call *call, const struct tb_start_line *line, struct tb_bytes query, uint32_t route)
 {
     struct tb_core *core = call->core;
     const struct tb_custom *c = custom_of(core);
-    uint8_t role = tb_load_relaxed(&call->c->role) % 3u;
-    uint32_t rules = c ? c->captures & c->roles[role] & c->methods[line->method % 64] : 0;
-    rules = rules && line->path.len ? rules & tb_custom_of_path(c, path_of(line)) : 0;
-    if (!rules)
+    uint32_t rules = c ? rules_of(call, c, line, route) : 0;
+    if (TB_LIKELY(!rules))
         return;
     struct tb_capture *cap = claim(core, call->c, call->c->queue.pushed);
-    if (!cap)
+    if (!cap) {
+        for (; rules; rules &= rules - 1)
+            tb_custom_unreadable(core, c, (uint32_t)__builtin_ctz(rules), TB_CUSTOM_WHY_NO_MEMORY);
         return;
+    }
     tb_store_relaxed(&core->captures_used, 1);
     cap->generation = (uint32_t)(tb_load_acquire(&core->rules_word) >> 32);
     cap->rules = rules;
+    reset_all(cap, c);
     if (c->set[TB_CUSTOM_QUERY].count) {
         tb_form_feed(&cap->query, &c->set[TB_CUSTOM_QUERY], query);
         tb_form_end(&cap->query, &c->set[TB_CUSTOM_QUERY]);
@@ -125,40 +164,37 @@ static struct tb_capture *hold(struct tb_core *core, const struct tb_conn *conn,
 void tb_exchange_caught_fields(struct call *call, struct tb_bytes in)
 {
     const struct tb_custom *c = custom_of(call->core);
-    struct tb_capture *cap = c ? hold(call->core, call->c, call->c->queue.pushed) : NULL;
+    bool is_needed = c && c->set[TB_CUSTOM_REQUEST_HEADER].count;
+    struct tb_capture *cap = is_needed ? hold(call->core, call->c, call->c->queue.pushed) : NULL;
     if (!cap)
         return;
     (void)tb_header_feed(&cap->request_head, &c->set[TB_CUSTOM_REQUEST_HEADER], in);
     drop_flag(&cap->request_busy);
 }
 
-static bool has_any(struct tb_bytes text, const char *word)
+/*
+ * How a body is to be read that begins with @in: JSON where it begins as that does and a value of it is asked for,
+ * else a form where that is. The byte tells more than Content-Type, which lies about JSON as often as it is left out;
+ * what no text begins with is compressed (RFC 1952, RFC 8878, and what brotli mostly begins with).
+ */
+static uint8_t body_of(const struct tb_pick_set *paths, const struct tb_pick_set *names, struct tb_bytes in,
+                       uint8_t *ret_why)
 {
-    size_t len = tb_strnlen(word, 64);
-    for (size_t i = 0; i + len <= text.len; i++) {
-        size_t k = 0;
-        while (k < len && tb_lower(text.ptr[i + k]) == (uint8_t)word[k])
-            k++;
-        if (k == len)
-            return true;
-    }
-    return false;
-}
-
-/* How a body is to be read that has these headers. */
-static uint8_t body_of(const struct tb_custom *c, uint8_t set, const struct tb_picks *picks, uint8_t *ret_why)
-{
-    struct tb_bytes coding = tb_custom_pick(picks, c->coding_at[set]), type = tb_custom_pick(picks, c->type_at[set]);
-    if (coding.len && !has_any(coding, "identity")) {
-        *ret_why = TB_CUSTOM_WHY_COMPRESSED;
-        return BODY_SKIPPED;
-    }
-    if (has_any(type, "json"))
+    size_t i = 0;
+    while (i < in.len && (in.ptr[i] == ' ' || in.ptr[i] == '\t' || in.ptr[i] == '\r' || in.ptr[i] == '\n'))
+        i++;
+    if (i == in.len)
+        return BODY_NEW;
+    bool is_json = in.ptr[i] == '{' || in.ptr[i] == '[';
+    if (is_json && paths->count)
         return BODY_JSON;
-    if (has_any(type, "application/x-www-form-urlencoded"))
+    if (in.ptr[i] < ' ' || in.ptr[i] >= 0x7f)
+        *ret_why = TB_CUSTOM_WHY_COMPRESSED;
+    else if (names && names->count && !is_json)
         return BODY_FORM;
-    *ret_why = TB_CUSTOM_WHY_TYPE;
-    return BODY_SKIPPED;
+    else
+        *ret_why = TB_CUSTOM_WHY_TYPE;
+    return BODY_DONE;
 }
 
 bool tb_exchange_caught_head(struct call *call, uint32_t route)
@@ -173,8 +209,8 @@ bool tb_exchange_caught_head(struct call *call, uint32_t route)
         drop_flag(&cap->request_busy);
         return false;
     }
-    if (c->set[TB_CUSTOM_REQUEST_JSON].count || c->set[TB_CUSTOM_REQUEST_FORM].count)
-        cap->request_body_is = body_of(c, TB_CUSTOM_REQUEST_HEADER, &cap->request_head.picks, &cap->request_why);
+    if (!c->set[TB_CUSTOM_REQUEST_JSON].count && !c->set[TB_CUSTOM_REQUEST_FORM].count)
+        cap->request_body_is = BODY_DONE;
     drop_flag(&cap->request_busy);
     return true;
 }
@@ -184,12 +220,14 @@ static uint8_t feed_body(uint8_t is, struct tb_json_pick *json, const struct tb_
                          struct tb_form_pick *form, const struct tb_pick_set *names, struct tb_bytes in, uint32_t *seen,
                          uint8_t *why)
 {
-    if (is != BODY_JSON && is != BODY_FORM)
+    if (is == BODY_DONE)
         return is;
     if (!in.ptr) {
         *why = TB_CUSTOM_WHY_UNSEEN;
         return BODY_DONE;
     }
+    if (is == BODY_NEW && (is = body_of(paths, names, in, why)) != BODY_JSON && is != BODY_FORM)
+        return is;
     if (in.len > TB_LOOK_BYTES - *seen) {
         in.len = TB_LOOK_BYTES - *seen;
         *why = TB_CUSTOM_WHY_TOO_LONG;
@@ -255,6 +293,8 @@ static struct tb_capture *current(struct call *call, const struct tb_custom **re
 bool tb_exchange_is_caught(struct call *call)
 {
     const struct tb_custom *c;
+    if (TB_LIKELY(tb_queue_is_first(call->c)))
+        return call->c->first.flags & PENDING_CAUGHT;
     return tb_load_relaxed(&call->core->captures_used) && current(call, &c);
 }
 
@@ -262,20 +302,18 @@ void tb_exchange_caught_response_head(struct call *call, struct tb_bytes in, uin
 {
     const struct tb_custom *c;
     struct tb_capture *cap = current(call, &c);
-    if (!cap)
+    if (!cap || !c->set[TB_CUSTOM_RESPONSE_HEADER].count)
         return;
     (void)tb_header_feed(&cap->response_head, &c->set[TB_CUSTOM_RESPONSE_HEADER], in);
     if (status && status < 200)
-        tb_zero(&cap->response_head, sizeof cap->response_head); /* not the answer yet */
-    else if (status && c->set[TB_CUSTOM_RESPONSE_JSON].count)
-        cap->response_body_is = body_of(c, TB_CUSTOM_RESPONSE_HEADER, &cap->response_head.picks, &cap->response_why);
+        reset(&cap->response_head, sizeof cap->response_head); /* not the answer yet */
 }
 
 void tb_exchange_caught_response_body(struct call *call, struct tb_bytes in)
 {
     const struct tb_custom *c;
     struct tb_capture *cap = current(call, &c);
-    if (cap)
+    if (cap && c->set[TB_CUSTOM_RESPONSE_JSON].count)
         cap->response_body_is = feed_body(cap->response_body_is, &cap->response_json, &c->set[TB_CUSTOM_RESPONSE_JSON],
                                           NULL, NULL, in, &cap->response_seen, &cap->response_why);
 }
@@ -294,12 +332,14 @@ struct tb_capture *tb_exchange_caught_end(struct call *call, const struct tb_pen
     if (cap->request_body_is == BODY_FORM)
         tb_form_end(&cap->request_form, &c->set[TB_CUSTOM_REQUEST_FORM]);
     *ret = (struct tb_caught){.rules = cap->rules};
-    ret->picks[TB_CUSTOM_REQUEST_HEADER] = &cap->request_head.picks;
-    ret->picks[TB_CUSTOM_RESPONSE_HEADER] = &cap->response_head.picks;
-    ret->picks[TB_CUSTOM_QUERY] = &cap->query.picks;
-    ret->picks[TB_CUSTOM_REQUEST_JSON] = &cap->request_json.picks;
-    ret->picks[TB_CUSTOM_REQUEST_FORM] = &cap->request_form.picks;
-    ret->picks[TB_CUSTOM_RESPONSE_JSON] = &cap->response_json.picks;
+    const struct tb_picks *picks[TB_CUSTOM_PLACES] = {[TB_CUSTOM_REQUEST_HEADER] = &cap->request_head.picks,
+                                                      [TB_CUSTOM_RESPONSE_HEADER] = &cap->response_head.picks,
+                                                      [TB_CUSTOM_QUERY] = &cap->query.picks,
+                                                      [TB_CUSTOM_REQUEST_JSON] = &cap->request_json.picks,
+                                                      [TB_CUSTOM_REQUEST_FORM] = &cap->request_form.picks,
+                                                      [TB_CUSTOM_RESPONSE_JSON] = &cap->response_json.picks};
+    for (uint32_t i = 0; i < TB_CUSTOM_PLACES; i++)
+        ret->picks[i] = c->set[i].count ? picks[i] : NULL;
     ret->why[TB_CUSTOM_REQUEST_JSON] = ret->why[TB_CUSTOM_REQUEST_FORM] = cap->request_why;
     ret->why[TB_CUSTOM_RESPONSE_JSON] = cap->response_why;
     return cap;

@@ -253,7 +253,9 @@ void tb_exchange_note_opened(struct call *call, struct tb_pending *p, const uint
  * exchange_caught.c, with TB_HEAD_CUSTOM only. The request half: its line is read (nothing is queued yet), more of its
  * header section, its head is over and has this route (true: it is looked into), more of its body.
  */
-void tb_exchange_caught_line(struct call *call, const struct tb_start_line *line, struct tb_bytes query);
+#define TB_ROUTE_UNKNOWN UINT32_MAX /* @route: it waits for the end of the head */
+void tb_exchange_caught_line(struct call *call, const struct tb_start_line *line, struct tb_bytes query,
+                             uint32_t route);
 void tb_exchange_caught_fields(struct call *call, struct tb_bytes in);
 bool tb_exchange_caught_head(struct call *call, uint32_t route);
 void tb_exchange_caught_request_body(struct call *call, struct tb_bytes in);

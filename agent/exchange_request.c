@@ -160,7 +160,7 @@ void tb_exchange_wanted_head(struct call *call, const struct tb_start_line *line
     if (wants & TB_HEAD_HOST)
         target = target_of(call, &host);
     if (wants & TB_HEAD_CUSTOM) {
-        tb_exchange_caught_line(call, line, query_of(line));
+        tb_exchange_caught_line(call, line, query_of(line), call->c->route);
         tb_exchange_caught_fields(call, fields_of(head));
     }
     request_head(call, target, trace);
@@ -253,7 +253,8 @@ static enum tb_parse request_line(struct call *call, struct tb_bytes *b)
             r = TB_PARSE_BAD;
         } else {
             if (wanted_of_head(call) & TB_HEAD_CUSTOM)
-                tb_exchange_caught_line(call, &line, line.query.ptr || !line.path.len ? line.query : query_of(&line));
+                tb_exchange_caught_line(call, &line, line.query.ptr || !line.path.len ? line.query : query_of(&line),
+                                        TB_ROUTE_UNKNOWN);
             is_waiting =
                 wanted_of_head(call) & (TB_HEAD_HOST | TB_HEAD_TRACE | TB_HEAD_PROBE) && wait_for_head(call, &line);
             if (!is_waiting)

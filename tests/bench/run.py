@@ -6,6 +6,7 @@ Instruction counts are differences of two runs (2,000 minus 1,000 requests), so 
 the object minus without it. Every run also checks that the measured requests were counted. Arguments pick measures by
 the beginning of their names.
 """
+import json
 import math
 import os
 import pathlib
@@ -29,6 +30,7 @@ import tls_socket  # noqa: E402  pylint: disable=wrong-import-position
 
 NGINX_HEADERS = ["User-Agent: bench/1.0", "Accept: */*", "Accept-Encoding: identity", "Connection: keep-alive"]  # and Host: 5
 MORE_HEADERS = [f"X-Header-{i}: {'v' * 18}" for i in range(8)]  # 30 bytes each
+ORDERS = """location = /orders { default_type application/json; return 200 '{"status": "paid"}'; }"""
 results = []
 
 
@@ -97,7 +99,7 @@ def callgrind_nginx(preload, requests, data, simd="auto", config=None):
         if config:
             test.start_exporter("--config.file", test.write("config.yml", config))
             test.scrape()
-        conf, address = nginx_site(test)
+        conf, address = nginx_site(test, ORDERS)
         out = test.dir / "callgrind.out"
         argv = [harness.which("valgrind"), "--tool=callgrind", f"--callgrind-out-file={out}", "--quiet", harness.which("nginx"), "-c", conf,
                 "-g", "master_process off;"]
@@ -153,6 +155,34 @@ def bench_measures():
         measured(f"instructions_nginx_get_with_{what}", loaded - (bare_traced if is_traced else bare))
         for name, count in sorted(own.items(), key=lambda x: -x[1]):
             print(f"      {count:8.1f}  {name}", flush=True)
+
+
+def bench_rules():
+    """User instructions that rules of custom metrics add to a request with the object."""
+    body = {"customer": {"id": "c-102938", "name": "A. Customer", "street": "1, Some Street", "city": "Somewhere"},
+            "lines": [{"sku": f"article-{n}", "count": n, "price": 12.5} for n in range(3)], "note": "", "payment": {"method": "card"}}
+    body["note"] = "n" * (1024 - len(json.dumps(body)))  # the value is the last of 1 KiB
+    body = json.dumps(body)
+    order = client.request("POST", "/orders", "localhost", NGINX_HEADERS + ["Content-Type: application/json", "Content-Length: 1024"], body.encode())
+    others = "".join(f"""
+  - metric: other_{n}_total
+    match: {{route: /other{n}, {match}}}
+    labels: {{x: {label}}}""" for n, (match, label) in enumerate([
+        ("status: 2xx", "status"), ("method: POST", "method"), ("request_header: {X-Tenant: a}", "route"), ("query: {q: '*'}", "{query: q}"),
+        ("method: POST", "{request_json: payment.method}"), ("status: 5xx", "{response_json: error.code}"),
+        ("method: [GET, POST]", "{response_header: X-Cache}"), ("role: client", "target"), ("method: PUT", "{request_form: a}"),
+        ("not: {cookie: {sid: '*'}}", "status")]))
+    paid = """
+  - metric: orders_total
+    match: {method: POST, route: /orders}
+    labels: {method: {request_json: payment.method, allow: [card, invoice]}}"""
+    for name, data, rules in (("get_beside_ten_rules", get("/page", NGINX_HEADERS), others), ("post_beside_ten_rules", order, others),
+                              ("post_read_by_a_rule", order, paid)):
+        without, _ = per_request(True, data)
+        with_rules, own = per_request(True, data, config="rules:" + rules + "\n")
+        measured(f"instructions_{name}", with_rules - without)
+        for function, count in sorted(own.items(), key=lambda x: -x[1]):
+            print(f"      {count:8.1f}  {function}", flush=True)
 
 
 def callgrind_total(preload, *argv):
