@@ -179,7 +179,7 @@ struct tb_core {
     struct tb_queue_block queue_blocks[TB_QUEUE_BLOCKS]; /* 61 KiB */
 
     /* exchange_caught.h: struct tb_capture each; no page of them is touched unless rules look into exchanges. */
-    uint32_t captures_used; /* not 0: some was taken, once */
+    uint32_t captures_used; /* taken ones; a fork may leave some in the child's copy */
     uint64_t captures[TB_CAPTURES][TB_CAPTURE_BYTES / 8];
 };
 

@@ -182,6 +182,29 @@ static bool value_of(const struct tb_custom *c, const struct tb_custom_rule *r, 
     }
 }
 
+/* A number or a value that is no sum. */
+static void set_rule(struct tb_core *core, const struct tb_custom *c, uint32_t rule, const struct tb_custom_exchange *x,
+                     uint8_t *ret_why)
+{
+    const struct tb_custom_rule *r = &c->rule[rule];
+    struct tb_series_key key = {.family = TB_FAMILY_RULE_GAUGE, .role = TB_ROLE_SERVER};
+    uint64_t hash = 0;
+    int64_t nano = 0;
+    bool is_distinct = r->kind == TB_CUSTOM_DISTINCT;
+    if (is_distinct ? !tb_custom_hash(c, x->caught, r->field, &hash, ret_why) : !number_of(c, r, x, &nano, ret_why))
+        return;
+    if (!(key.ext = tb_custom_series(core, c, rule, x, ret_why))) {
+        tb_count(core, TB_COUNTER_CUSTOM_LOST);
+        return;
+    }
+    if (!is_distinct) {
+        tb_custom_set_gauge(core, &key, nano);
+        return;
+    }
+    key.family = TB_FAMILY_RULE_DISTINCT;
+    tb_custom_add_distinct(core, &key, r->bounds * UINT64_C(1000000000), hash);
+}
+
 static void count_rule(struct tb_core *core, const struct tb_custom *c, uint32_t rule,
                        const struct tb_custom_exchange *x, uint8_t *ret_why)
 {
@@ -216,7 +239,7 @@ void tb_custom_observe(struct tb_core *core, const struct tb_custom_exchange *x)
         uint32_t rule = (uint32_t)__builtin_ctz(rules);
         uint8_t why = 0;
         if (is_about(core, c, &c->rule[rule], x, &why))
-            count_rule(core, c, rule, x, &why);
+            (c->rule[rule].kind >= TB_CUSTOM_GAUGE ? set_rule : count_rule)(core, c, rule, x, &why);
         if (TB_UNLIKELY(why))
             tb_custom_unreadable(core, c, rule, why);
     }

@@ -81,6 +81,15 @@ bool tb_custom_looks(struct tb_core *core, struct tb_bytes path, uint32_t node);
 uint32_t tb_custom_series(struct tb_core *core, const struct tb_custom *c, uint32_t rule,
                           const struct tb_custom_exchange *x, uint8_t *ret_why);
 
+/* tb_custom_hash - the keyed hash of a field that is kept as such. False: as tb_custom_value. */
+bool tb_custom_hash(const struct tb_custom *c, const struct tb_caught *caught, uint32_t field, uint64_t *ret,
+                    uint8_t *ret_why);
+
+/* tb_custom_set_gauge, tb_custom_add_distinct - custom_gauge.c: in the series of @key, of those families. Context: as
+ * tb_series_observe. */
+void tb_custom_set_gauge(struct tb_core *core, const struct tb_series_key *key, int64_t nano);
+void tb_custom_add_distinct(struct tb_core *core, const struct tb_series_key *key, uint64_t window_ns, uint64_t hash);
+
 /* tb_custom_unreadable - a rule could not read what it needs, and why. */
 void tb_custom_unreadable(struct tb_core *core, const struct tb_custom *c, uint32_t rule, uint8_t why);
 

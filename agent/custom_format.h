@@ -33,7 +33,14 @@ struct tb_custom_head {
 };
 TB_SIZE(struct tb_custom_head, 16);
 
-enum tb_custom_kind { TB_CUSTOM_COUNTER = 1, TB_CUSTOM_HISTOGRAM = 2, TB_CUSTOM_KINDS };
+enum tb_custom_kind {
+    TB_CUSTOM_COUNTER = 1,
+    TB_CUSTOM_HISTOGRAM = 2,
+    TB_CUSTOM_GAUGE = 3,    /* the last number of a field */
+    TB_CUSTOM_DISTINCT = 4, /* how many different values a field had in a window: kept as hashes only */
+    TB_CUSTOM_KINDS
+};
+#define TB_CUSTOM_SKETCHES 2u /* rules of TB_CUSTOM_DISTINCT in a set */
 
 /* What is counted, or put into the histogram. */
 enum tb_custom_value {
@@ -86,7 +93,7 @@ enum tb_custom_why {
 
 /*
  * The text `metric` begins with a letter that says how its series are to be read, then the name as it is served:
- * c counts exchanges, s sums of values in 10^-9, h a histogram.
+ * c counts exchanges, s sums of values in 10^-9, b of whole values, h a histogram, g a gauge, d different values.
  */
 struct tb_custom_rule {
     uint64_t methods;                         /* bit by enum tb_method; 0 = any */
@@ -98,7 +105,7 @@ struct tb_custom_rule {
     uint8_t field; /* of TB_CUSTOM_NUMBER */
     int8_t scale;  /* the number is multiplied by 10^scale: -9 to 9 */
     uint8_t unit;  /* enum tb_unit: of the bounds */
-    uint16_t bounds;
+    uint16_t bounds; /* the first; of TB_CUSTOM_DISTINCT: seconds of its window */
     uint8_t bound_count;
     uint8_t labels, label_count; /* in ascending order of their names */
     uint8_t matches, match_count;
@@ -107,8 +114,8 @@ struct tb_custom_rule {
 TB_SIZE(struct tb_custom_rule, 40);
 
 struct tb_custom_field {
-    uint8_t place; /* enum tb_custom_place */
-    uint8_t reserved;
+    uint8_t place;     /* enum tb_custom_place */
+    uint8_t is_hashed; /* its value is never kept, only a hash of it */
     uint16_t name; /* text: of headers, and cookies behind "cookie:" (header_pick.h), a path for JSON (json_pick.h) */
     uint32_t reserved1;
 };

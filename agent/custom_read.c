@@ -49,9 +49,10 @@ static bool is_rule(const struct tb_custom *c, const struct tb_custom_head *h, c
     return r->kind >= TB_CUSTOM_COUNTER && r->kind < TB_CUSTOM_KINDS && r->value < TB_CUSTOM_VALUES &&
            r->unit < TB_UNITS && r->scale >= -9 && r->scale <= 9 && is_text(c, h->texts, r->metric) &&
            c->text[r->metric] >= 2 && is_inside(r->labels, r->label_count, h->labels) &&
-           is_inside(r->matches, r->match_count, h->matches) && is_inside(r->bounds, r->bound_count, h->bounds) &&
+           is_inside(r->matches, r->match_count, h->matches) && (r->kind == TB_CUSTOM_DISTINCT || is_inside(r->bounds, r->bound_count, h->bounds)) &&
            r->bound_count <= TB_BOUNDS_MAX && (r->kind != TB_CUSTOM_HISTOGRAM || r->bound_count) &&
-           (r->value != TB_CUSTOM_NUMBER || r->field < c->fields);
+           (r->value != TB_CUSTOM_NUMBER || r->field < c->fields) &&
+           (r->kind < TB_CUSTOM_GAUGE || (r->value == TB_CUSTOM_NUMBER && !r->bound_count));
 }
 
 static bool is_label(const struct tb_custom *c, const struct tb_custom_head *h, const struct tb_custom_label *l)
@@ -129,12 +130,13 @@ static bool is_about_class(const struct tb_custom_rule *r, uint32_t class)
 }
 
 /* The number of a header in @set, added when it is new; 0xff: there is no room, or it is none. */
-static uint8_t add_header(struct tb_pick_set *set, struct tb_bytes name)
+static uint8_t add_header(struct tb_pick_set *set, struct tb_bytes name, bool is_hashed)
 {
     for (uint8_t i = 0; i < set->count; i++)
-        if (set->len[i] == name.len && tb_equal(set->bytes + set->at[i], name.ptr, name.len))
+        if (set->len[i] == name.len && tb_equal(set->bytes + set->at[i], name.ptr, name.len) &&
+            (set->hashed >> i & 1) == is_hashed)
             return i;
-    return tb_header_set_add(set, name, false) ? (uint8_t)(set->count - 1) : TB_CUSTOM_NO_FIELD;
+    return tb_header_set_add(set, name, is_hashed) ? (uint8_t)(set->count - 1) : TB_CUSTOM_NO_FIELD;
 }
 
 static bool add_field(struct tb_custom *c, uint32_t field)
@@ -142,12 +144,13 @@ static bool add_field(struct tb_custom *c, uint32_t field)
     uint8_t place = tb_custom_set_of(c->field[field].place % TB_CUSTOM_PLACES);
     struct tb_pick_set *set = &c->set[place];
     struct tb_bytes name = tb_custom_text(c, c->field[field].name);
+    bool is_hashed = c->field[field].is_hashed != 0;
     c->pick[field] = set->count;
     if (place == TB_CUSTOM_REQUEST_JSON || place == TB_CUSTOM_RESPONSE_JSON)
-        return tb_json_set_add(set, name, false);
+        return tb_json_set_add(set, name, is_hashed);
     if (place == TB_CUSTOM_QUERY || place == TB_CUSTOM_REQUEST_FORM)
-        return tb_pick_set_add(set, name, false);
-    c->pick[field] = add_header(set, name);
+        return tb_pick_set_add(set, name, is_hashed);
+    c->pick[field] = add_header(set, name, is_hashed);
     return c->pick[field] != TB_CUSTOM_NO_FIELD;
 }
 
@@ -211,6 +214,10 @@ bool tb_custom_read(const uint8_t *section, struct tb_rules_view *view)
 void tb_custom_sets(struct tb_core *core, struct tb_rules_view *view)
 {
     struct tb_custom *c = &view->custom;
+    for (uint32_t i = 0; i < TB_CUSTOM_PLACES; i++) { /* the same in all processes of the region, and in no other */
+        c->set[i].key[0] = core->header->region_id * UINT64_C(0x9fb21c651e98df25);
+        c->set[i].key[1] = core->header->region_id ^ UINT64_C(0x6c62272e07bb0142);
+    }
     for (uint32_t i = 0; i < c->rules && i < TB_CUSTOM_RULES; i++) {
         const struct tb_custom_rule *r = &c->rule[i];
         struct tb_bounds bounds = {r->unit, r->bound_count, c->at_most + r->bounds % TB_CUSTOM_BOUNDS};

@@ -43,40 +43,57 @@ static struct tb_bytes without_port(struct tb_bytes host)
     return host;
 }
 
-bool tb_custom_value(const struct tb_custom *c, const struct tb_caught *caught, uint32_t field, struct tb_bytes *ret,
-                     uint8_t *ret_why)
+/* What was found of a field: its picks and number in them. False: nothing, and why. */
+static bool look_up(const struct tb_custom *c, const struct tb_caught *caught, uint32_t field,
+                    const struct tb_picks **ret_picks, uint32_t *ret_number, uint8_t *ret_why)
 {
     static const uint8_t whys[] = {[TB_PICK_NULL] = TB_CUSTOM_WHY_MISSING,
                                    [TB_PICK_OBJECT] = TB_CUSTOM_WHY_TYPE,
                                    [TB_PICK_ARRAY] = TB_CUSTOM_WHY_TYPE,
                                    [TB_PICK_TOO_LONG] = TB_CUSTOM_WHY_TOO_LONG,
                                    [TB_PICK_NO_TEXT] = TB_CUSTOM_WHY_NOT_UTF8};
-    *ret = tb_bytes("", 0);
     *ret_why = 0;
     if (!caught || field >= TB_CUSTOM_FIELDS)
         return false;
     uint8_t place = c->field[field].place % TB_CUSTOM_PLACES, set = tb_custom_set_of(place);
-    const struct tb_picks *picks = caught->picks[set];
-    uint32_t number = c->pick[field] % TB_PICKS;
-    uint8_t kind = picks ? tb_load_relaxed(&picks->values[number].kind) : TB_PICK_NONE;
-    bool is_body = place >= TB_CUSTOM_REQUEST_JSON;
-    if (kind == TB_PICK_NONE) {
-        *ret_why = caught->why[set] || !is_body ? caught->why[set] : TB_CUSTOM_WHY_MISSING;
-        return false;
-    }
-    if (kind == TB_PICK_TRUE || kind == TB_PICK_FALSE) {
-        *ret = tb_bytes_str(kind == TB_PICK_TRUE ? "true" : "false");
-        return true;
-    }
-    if (kind >= TB_PICK_NULL) {
+    *ret_picks = caught->picks[set];
+    *ret_number = c->pick[field] % TB_PICKS;
+    uint8_t kind = *ret_picks ? tb_load_relaxed(&(*ret_picks)->values[*ret_number].kind) : TB_PICK_NONE;
+    if (kind == TB_PICK_NONE)
+        *ret_why = caught->why[set] || place < TB_CUSTOM_REQUEST_JSON ? caught->why[set] : TB_CUSTOM_WHY_MISSING;
+    else if (kind >= TB_PICK_NULL)
         *ret_why = kind < sizeof whys ? whys[kind] : TB_CUSTOM_WHY_TYPE;
+    return kind != TB_PICK_NONE && kind < TB_PICK_NULL;
+}
+
+bool tb_custom_value(const struct tb_custom *c, const struct tb_caught *caught, uint32_t field, struct tb_bytes *ret,
+                     uint8_t *ret_why)
+{
+    const struct tb_picks *picks;
+    uint32_t number;
+    *ret = tb_bytes("", 0);
+    if (!look_up(c, caught, field, &picks, &number, ret_why))
         return false;
-    }
-    *ret = tb_custom_pick(picks, number);
-    if (place == TB_CUSTOM_HOST)
+    uint8_t kind = tb_load_relaxed(&picks->values[number].kind);
+    *ret = kind == TB_PICK_TRUE    ? tb_bytes_str("true")
+           : kind == TB_PICK_FALSE ? tb_bytes_str("false")
+                                   : tb_custom_pick(picks, number);
+    if (c->field[field].place == TB_CUSTOM_HOST)
         *ret = without_port(*ret);
     for (size_t i = 0; i < ret->len; i++)
         if (ret->ptr[i] < ' ' || ret->ptr[i] == 127)
             *ret_why = TB_CUSTOM_WHY_NOT_UTF8; /* nothing that is shown as it is */
     return !*ret_why;
+}
+
+bool tb_custom_hash(const struct tb_custom *c, const struct tb_caught *caught, uint32_t field, uint64_t *ret,
+                    uint8_t *ret_why)
+{
+    const struct tb_picks *picks;
+    uint32_t number;
+    if (!look_up(c, caught, field, &picks, &number, ret_why))
+        return false;
+    struct tb_bytes hash = tb_custom_pick(picks, number);
+    *ret = hash.len == sizeof *ret ? tb_read64(hash.ptr) : 0;
+    return *ret != 0;
 }

@@ -16,18 +16,20 @@
 
 tb_exchange_io_fn *tb_exchange_io_selected = tb_exchange_io_base;
 
-static tb_exchange_io_fn *fastest = tb_exchange_io_base; /* while no rule looks into exchanges */
+/* While no rule looks into exchanges, and while some does. */
+static tb_exchange_io_fn *not_looking = tb_exchange_io_base, *looking = tb_exchange_io_looking;
 static bool is_looked_into;
 
 void tb_exchange_look(bool is_looking)
 {
     tb_store_relaxed(&is_looked_into, is_looking);
-    tb_store_release(&tb_exchange_io_selected, is_looking ? tb_exchange_io_looking : tb_load_relaxed(&fastest));
+    tb_store_release(&tb_exchange_io_selected, tb_load_relaxed(is_looking ? &looking : &not_looking));
 }
 
 static void select_functions(tb_exchange_io_fn *io, tb_plain_get_fn *get, tb_plain_response_fn *response)
 {
-    tb_store_relaxed(&fastest, io);
+    tb_store_relaxed(&not_looking, io);
+    tb_store_relaxed(&looking, tb_exchange_io_looking);
     tb_exchange_look(tb_load_relaxed(&is_looked_into));
     tb_store_release(&tb_plain_get_selected, get);
     tb_store_release(&tb_plain_response_selected, response);
@@ -39,6 +41,8 @@ void tb_exchange_select(enum tb_simd simd)
 #ifdef TB_SCAN_X86
     if (simd == TB_SIMD_AVX2) {
         select_functions(tb_exchange_io_avx2, tb_plain_get_avx2, tb_plain_response_avx2);
+        tb_store_relaxed(&looking, tb_exchange_io_looking_avx2);
+        tb_exchange_look(tb_load_relaxed(&is_looked_into));
         return;
     }
 #endif

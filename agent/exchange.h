@@ -22,7 +22,8 @@ enum tb_close_how {
 
 typedef void tb_exchange_io_fn(struct tb_core *core, struct tb_conn *c, enum tb_direction direction,
                                const struct tb_bytes *ranges, size_t count, size_t total);
-tb_exchange_io_fn tb_exchange_io_avx2, tb_exchange_io_base, tb_exchange_io_portable, tb_exchange_io_looking;
+tb_exchange_io_fn tb_exchange_io_avx2, tb_exchange_io_base, tb_exchange_io_portable, tb_exchange_io_looking,
+    tb_exchange_io_looking_avx2;
 extern tb_exchange_io_fn *tb_exchange_io_selected; /* the machine's baseline until tb_exchange_select */
 
 /*

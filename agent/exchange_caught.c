@@ -73,6 +73,7 @@ static struct tb_capture *claim(struct tb_core *core, const struct tb_conn *c, u
         if ((seen && !is_left) || !take_flag(&cap->request_busy))
             continue;
         if (tb_cas_acq_rel(&cap->key, &seen, key)) {
+            tb_add_relaxed(&core->captures_used, !is_left);
             tb_zero(&cap->generation,
                     offsetof(struct tb_capture, request_head) - offsetof(struct tb_capture, generation));
             cap->request_busy = 1;
@@ -84,12 +85,11 @@ static struct tb_capture *claim(struct tb_core *core, const struct tb_conn *c, u
     return NULL;
 }
 
-/* The request half may be inside: then it stays until the connection is closed. */
-static void give_back(struct tb_capture *cap)
+/* Its flag is held. */
+static void give_back(struct tb_core *core, struct tb_capture *cap)
 {
-    if (!take_flag(&cap->request_busy))
-        return;
     tb_store_release(&cap->key, 0);
+    tb_add_relaxed(&core->captures_used, -1u);
     drop_flag(&cap->request_busy);
 }
 
@@ -99,16 +99,18 @@ void tb_exchange_caught_forget(struct tb_core *core, const struct tb_conn *c)
         return;
     for (uint32_t i = 0; i < TB_CAPTURES; i++) {
         struct tb_capture *cap = (struct tb_capture *)(void *)core->captures[i];
-        if (tb_load_relaxed(&cap->key) >> 16 == (uint64_t)(uintptr_t)c)
-            give_back(cap);
+        if (tb_load_relaxed(&cap->key) >> 16 == (uint64_t)(uintptr_t)c && take_flag(&cap->request_busy))
+            give_back(core, cap);
     }
 }
 
-/* The rules in force, if they look for anything. */
+/* The rules in force, if they look into some exchange at this time. */
 static const struct tb_custom *custom_of(const struct tb_core *core)
 {
+    if (TB_LIKELY(!tb_load_relaxed(&core->captures_used)))
+        return NULL;
     const struct tb_rules_view *view = tb_load_acquire(&core->rules_view);
-    return view && view->custom.captures ? &view->custom : NULL;
+    return view ? &view->custom : NULL;
 }
 
 /* ---- requests ---- */
@@ -127,7 +129,8 @@ static uint32_t rules_of(struct call *call, const struct tb_custom *c, const str
 void tb_exchange_caught_line(struct call *call, const struct tb_start_line *line, struct tb_bytes query, uint32_t route)
 {
     struct tb_core *core = call->core;
-    const struct tb_custom *c = custom_of(core);
+    const struct tb_rules_view *view = tb_load_acquire(&core->rules_view);
+    const struct tb_custom *c = view ? &view->custom : NULL;
     uint32_t rules = c ? rules_of(call, c, line, route) : 0;
     if (TB_LIKELY(!rules))
         return;
@@ -137,7 +140,6 @@ void tb_exchange_caught_line(struct call *call, const struct tb_start_line *line
             tb_custom_unreadable(core, c, (uint32_t)__builtin_ctz(rules), TB_CUSTOM_WHY_NO_MEMORY);
         return;
     }
-    tb_store_relaxed(&core->captures_used, 1);
     cap->generation = (uint32_t)(tb_load_acquire(&core->rules_word) >> 32);
     cap->rules = rules;
     reset_all(cap, c);
@@ -205,8 +207,7 @@ bool tb_exchange_caught_head(struct call *call, uint32_t route)
         return false;
     cap->rules &= tb_custom_of_handle(call->core, c, route);
     if (!cap->rules) {
-        tb_store_release(&cap->key, 0);
-        drop_flag(&cap->request_busy);
+        give_back(call->core, cap);
         return false;
     }
     if (!c->set[TB_CUSTOM_REQUEST_JSON].count && !c->set[TB_CUSTOM_REQUEST_FORM].count)
@@ -295,7 +296,7 @@ bool tb_exchange_is_caught(struct call *call)
     const struct tb_custom *c;
     if (TB_LIKELY(tb_queue_is_first(call->c)))
         return call->c->first.flags & PENDING_CAUGHT;
-    return tb_load_relaxed(&call->core->captures_used) && current(call, &c);
+    return current(call, &c) != NULL;
 }
 
 void tb_exchange_caught_response_head(struct call *call, struct tb_bytes in, uint16_t status)
@@ -345,8 +346,7 @@ struct tb_capture *tb_exchange_caught_end(struct call *call, const struct tb_pen
     return cap;
 }
 
-void tb_exchange_caught_free(struct tb_capture *cap)
+void tb_exchange_caught_free(struct tb_core *core, struct tb_capture *cap)
 {
-    tb_store_release(&cap->key, 0);
-    drop_flag(&cap->request_busy);
+    give_back(core, cap);
 }

@@ -271,7 +271,7 @@ enum tb_parse tb_exchange_caught_body(struct call *call, struct tb_message *m, s
 struct tb_capture;
 struct tb_caught;
 struct tb_capture *tb_exchange_caught_end(struct call *call, const struct tb_pending *p, struct tb_caught *ret);
-void tb_exchange_caught_free(struct tb_capture *cap);
+void tb_exchange_caught_free(struct tb_core *core, struct tb_capture *cap);
 /* A connection is closed or given up: its captures are free. Both halves are held. */
 void tb_exchange_caught_forget(struct tb_core *core, const struct tb_conn *c);
 

@@ -63,5 +63,5 @@ void tb_exchange_observe_measured(struct call *call, const struct tb_pending *p,
     release_in_flight(call->core, p);
     observe_with(call, TB_FAMILY_REQUESTS, status, route, p, o, &m);
     if (cap)
-        tb_exchange_caught_free(cap);
+        tb_exchange_caught_free(call->core, cap);
 }

@@ -137,9 +137,19 @@ static struct tb_bytes fields_of(struct tb_bytes head)
     return tb_bytes(head.ptr + i, head.len - i);
 }
 
-void tb_exchange_wanted_head(struct call *call, const struct tb_start_line *line, struct tb_bytes head)
+/* A whole head that nobody but rules of custom metrics looks into. */
+static void looked_into_head(struct call *call, const struct tb_start_line *line, struct tb_bytes head)
 {
-    uint8_t wants = wanted_of_head(call);
+    static const uint64_t no_trace[2];
+    call->c->route = route_of(call->core, line);
+    tb_exchange_caught_line(call, line, query_of(line), call->c->route);
+    if (tb_load_relaxed(&call->core->captures_used))
+        tb_exchange_caught_fields(call, fields_of(head));
+    request_head(call, 0, no_trace);
+}
+
+static void wanted_head(struct call *call, const struct tb_start_line *line, struct tb_bytes head, uint8_t wants)
+{
     struct tb_trace reader = {0};
     struct tb_probe probe = {0};
     struct tb_host host = {0};
@@ -164,6 +174,15 @@ void tb_exchange_wanted_head(struct call *call, const struct tb_start_line *line
         tb_exchange_caught_fields(call, fields_of(head));
     }
     request_head(call, target, trace);
+}
+
+void tb_exchange_wanted_head(struct call *call, const struct tb_start_line *line, struct tb_bytes head)
+{
+    uint8_t wants = wanted_of_head(call);
+    if (TB_LIKELY(wants == TB_HEAD_CUSTOM))
+        looked_into_head(call, line, head);
+    else
+        wanted_head(call, line, head, wants);
 }
 
 static struct tb_host_block *host_block(struct call *call)
@@ -302,7 +321,7 @@ static void more_of_the_same(struct call *call)
 /* Body bytes of a request, a piece of them: content goes to the rules that ask for it. */
 static enum tb_parse look_into_body(struct call *call, struct tb_bytes *b, uint64_t *body)
 {
-    if (TB_LIKELY(!(tb_load_relaxed(&call->core->wants_head) & TB_HEAD_CUSTOM)))
+    if (TB_LIKELY(!tb_load_relaxed(&call->core->captures_used)))
         return tb_http1_body(&call->c->request, b, body);
     return tb_exchange_caught_body(call, &call->c->request, b, body, tb_exchange_caught_request_body);
 }

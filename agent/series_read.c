@@ -31,12 +31,15 @@ struct blocks {
     uint32_t max;                   /* numbers from here on make no sense */
     struct tb_series_sum *sum;      /* their cells are added */
     struct tb_exemplars *exemplars; /* or they are kept, and this is set */
+    uint64_t (*words)[TB_BLOCK_CELLS]; /* or this */
 };
 
 static void take_block(struct blocks *b, uint32_t number, const uint64_t *block)
 {
     if (b->exemplars)
         __builtin_memcpy(&b->exemplars->of[number][b->shard * 2], block, TB_BLOCK_CELLS * 8);
+    if (b->words)
+        __builtin_memcpy(b->words[b->shard], block, TB_BLOCK_CELLS * 8);
     if (!b->sum)
         return;
     for (size_t k = 0; k < TB_BLOCK_CELLS; k++) {
@@ -97,7 +100,9 @@ static int take_slot(const uint8_t *base, size_t len, const struct tb_region_hea
         return -EINVAL;
     b->cells.at = base + cells_offset;
     const struct tb_series *s = (const struct tb_series *)(const void *)(base + offset) + slot;
-    if (s->state != TB_SLOT_PUBLISHED || (s->key.family == TB_FAMILY_EXEMPLARS) != (b->exemplars != NULL))
+    bool has_words = s->key.family == TB_FAMILY_RULE_GAUGE || s->key.family == TB_FAMILY_RULE_DISTINCT;
+    if (s->state != TB_SLOT_PUBLISHED || (s->key.family == TB_FAMILY_EXEMPLARS) != (b->exemplars != NULL) ||
+        has_words != (b->words != NULL))
         return -ENOENT;
     for (b->shard = 0; b->shard < TB_SHARDS; b->shard++)
         if (s->records[b->shard] && take_record(b, s->records[b->shard]))
@@ -138,6 +143,18 @@ int tb_series_exemplars(const uint8_t *base, size_t len, const struct tb_region_
     struct blocks b = {.max = TB_BOUNDS_MAX + 1, .exemplars = ret};
     const struct tb_series *s;
     tb_zero(ret, sizeof(*ret));
+    int r = take_slot(base, len, header, slot, &b, &s);
+    if (!r)
+        *ret_key = s->key;
+    return r;
+}
+
+int tb_series_words(const uint8_t *base, size_t len, const struct tb_region_header *header, uint32_t slot,
+                    struct tb_series_key *ret_key, uint64_t ret[TB_SHARDS][TB_BLOCK_CELLS])
+{
+    struct blocks b = {.max = 1, .words = ret};
+    const struct tb_series *s;
+    tb_zero(ret, TB_SHARDS * TB_BLOCK_CELLS * sizeof(uint64_t));
     int r = take_slot(base, len, header, slot, &b, &s);
     if (!r)
         *ret_key = s->key;

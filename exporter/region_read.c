@@ -15,6 +15,7 @@
 #include "agent/series_read.h"
 #include "buffer.h"
 #include "rules_ext.h"
+#include "rules_gauges.h"
 #include "users.h"
 
 void tb_slot_cache_free(struct tb_slot_cache *cache)
@@ -43,7 +44,7 @@ static bool is_sensible(const struct tb_series_key *key)
         return false;
     if (key->family == TB_FAMILY_ABORTED)
         return key->status >= 1 && key->status <= TB_ABORT_NEVER_ANSWERED;
-    if (key->family == TB_FAMILY_RULE)
+    if (key->family == TB_FAMILY_RULE || key->family == TB_FAMILY_RULE_GAUGE || key->family == TB_FAMILY_RULE_DISTINCT)
         return key->role == TB_ROLE_SERVER;
     if (key->family == TB_FAMILY_UNREADABLE)
         return key->role == TB_ROLE_SERVER && key->status >= 1 && key->status < TB_CUSTOM_WHYS;
@@ -91,12 +92,14 @@ static char *string_of(const struct tb_region_copy *copy, uint32_t ref)
 
 /* A series of a custom metric is its name and nothing else. */
 static struct tb_snap_series *look_up_custom(struct tb_snapshot *s, struct tb_snap_service *service,
-                                             const struct tb_region_copy *copy, uint32_t ref, uint16_t bound_set)
+                                             const struct tb_region_copy *copy, const struct tb_series_key *key,
+                                             uint16_t bound_set)
 {
-    char *name = string_of(copy, ref);
-    struct tb_snap_key k = {TB_FAMILY_RULE, TB_ROLE_SERVER, 0, bound_set, 0, "", "", name};
+    char *name = string_of(copy, key->ext);
+    struct tb_snap_key k = {key->family, TB_ROLE_SERVER, 0, bound_set, 0, "", "", name};
     struct tb_ext ext;
-    struct tb_snap_series *e = tb_ext_read(name, &ext) ? tb_snapshot_series(s, service, &k) : NULL;
+    bool is_good = tb_ext_read(name, &ext) && tb_ext_family(ext.shape) == key->family;
+    struct tb_snap_series *e = is_good ? tb_snapshot_series(s, service, &k) : NULL;
     free(name);
     return e;
 }
@@ -120,8 +123,8 @@ static struct tb_snap_series *look_up(struct tb_snapshot *s, struct tb_snap_serv
     int bound_set = is_sensible(key) ? bound_set_of(copy, key, service) : -1;
     if (bound_set < 0)
         return NULL;
-    if (key->family == TB_FAMILY_RULE)
-        return look_up_custom(s, service, copy, key->ext, (uint16_t)bound_set);
+    if (key->family == TB_FAMILY_RULE || key->family == TB_FAMILY_RULE_GAUGE || key->family == TB_FAMILY_RULE_DISTINCT)
+        return look_up_custom(s, service, copy, key, (uint16_t)bound_set);
     if (key->family == TB_FAMILY_UNREADABLE)
         return look_up_unreadable(s, service, copy, key);
     uint8_t family = key->family == TB_FAMILY_EXEMPLARS ? TB_FAMILY_REQUESTS : key->family;
@@ -192,6 +195,20 @@ static struct tb_snap_series *series_of(struct tb_snapshot *s, struct tb_snap_se
     return slot->series;
 }
 
+/* Where a slot is looked up. */
+struct reading {
+    struct tb_snapshot *s;
+    struct tb_snap_service *service;
+    const struct tb_region_copy *copy;
+    struct tb_slot *slot;
+};
+
+static struct tb_snap_series *look_up_gauge(void *to, const struct tb_series_key *key)
+{
+    const struct reading *in = to;
+    return series_of(in->s, in->service, in->copy, in->slot, key);
+}
+
 /* Those of slot @number, if it is one of exemplars. */
 static void read_exemplars(struct tb_snapshot *s, struct tb_snap_service *service, const struct tb_region_copy *copy,
                            struct tb_slot *slot, uint32_t number)
@@ -217,8 +234,11 @@ uint64_t tb_region_read_series(struct tb_snapshot *s, struct tb_snap_service *se
         struct tb_series_key key;
         struct tb_series_sum sum;
         int r = tb_series_read(copy->base, copy->len, h, i, &key, &sum);
-        if (r == -ENOENT && into == TB_READ_TOTAL)
+        if (r == -ENOENT && into == TB_READ_TOTAL) {
+            struct reading in = {s, service, copy, &cache->slots[i]};
             read_exemplars(s, service, copy, &cache->slots[i], i);
+            (void)tb_gauge_read(s, copy, i, look_up_gauge, &in);
+        }
         struct tb_snap_series *e = r ? NULL : series_of(s, service, copy, &cache->slots[i], &key);
         if (!e) {
             skipped += r != -ENOENT;

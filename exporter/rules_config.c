@@ -13,6 +13,10 @@
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
 #define KEYS(table) table, COUNT(table)
 
+#define SECOND UINT64_C(1000000000)
+#define WINDOW_MIN_S 60u
+#define WINDOW_MAX_S 64800u
+#define WINDOW_DEFAULT_S 1800u
 #define MAX_DEFAULT 20u /* values of a label that come from a client */
 
 /* --- labels ----------------------------------------------------------------------------------------------------------
@@ -154,7 +158,8 @@ static void rule_help(struct tb_yaml *y, yaml_node_t *value, void *to)
 
 static void rule_type(struct tb_yaml *y, yaml_node_t *value, void *to)
 {
-    static const char *const names[] = {"", "counter", "histogram"}; /* enum tb_custom_kind */
+    static const char *const names[] = {"", "counter", "histogram", "gauge",
+                                        "distinct"}; /* enum tb_custom_kind */
     const char *text = tb_yaml_text(y, value, "type");
     for (uint8_t i = 1; text && i < COUNT(names); i++)
         if (strcmp(text, names[i]) == 0) {
@@ -162,7 +167,7 @@ static void rule_type(struct tb_yaml *y, yaml_node_t *value, void *to)
             return;
         }
     if (text)
-        tb_yaml_error(y, value, "type: \"%s\" is none of counter, histogram: write one of them", text);
+        tb_yaml_error(y, value, "type: \"%s\" is none of counter, histogram, gauge, distinct: write one of them", text);
 }
 
 static void value_word(struct tb_yaml *y, yaml_node_t *value, struct tb_custom_rule_config *rule)
@@ -216,6 +221,18 @@ static void rule_scale(struct tb_yaml *y, yaml_node_t *value, void *to)
     if (!is_number || power != nano)
         tb_yaml_error(y, value, "scale: \"%s\" is no power of ten from 0.000000001 to 1000000000: write one like 0.001",
                       text);
+}
+
+static void rule_window(struct tb_yaml *y, yaml_node_t *value, void *to)
+{
+    const char *text = tb_yaml_text(y, value, "window");
+    uint64_t ns = 0;
+    if (!text)
+        return;
+    if (!tb_duration_parse(text, &ns) || ns < WINDOW_MIN_S * SECOND || ns > WINDOW_MAX_S * SECOND)
+        tb_yaml_error(y, value, "window: \"%s\" is no duration from 1m to 18h: give one like 30m", text);
+    else
+        ((struct tb_custom_rule_config *)to)->window_s = (uint32_t)(ns / SECOND);
 }
 
 /* Bounds are read when all keys are known: what is in them depends on the value. */
@@ -285,6 +302,7 @@ OF_RULE(key_type, rule_type)
 OF_RULE(key_match, tb_rules_read_match)
 OF_RULE(key_value, rule_value)
 OF_RULE(key_scale, rule_scale)
+OF_RULE(key_window, rule_window)
 OF_RULE(key_labels, rule_labels)
 
 static void check_rule(struct tb_yaml *y, struct rule_reader *r, yaml_node_t *at)
@@ -302,6 +320,16 @@ static void check_rule(struct tb_yaml *y, struct rule_reader *r, yaml_node_t *at
         tb_yaml_error(y, at, "metric: \"%s\": %s", rule->metric, why);
     if (rule->kind == TB_CUSTOM_HISTOGRAM && !rule->value)
         rule->value = TB_CUSTOM_DURATION;
+    bool is_distinct = rule->kind == TB_CUSTOM_DISTINCT;
+    if (rule->kind >= TB_CUSTOM_GAUGE && rule->value != TB_CUSTOM_NUMBER)
+        tb_yaml_error(y, at, "value: a gauge has a place of a number, distinct one of what is told apart: write one like "
+                             "value: {response_json: queued}");
+    if (rule->window_s && !is_distinct)
+        tb_yaml_error(y, at, "window: only distinct has one: leave it out");
+    if (is_distinct && !rule->window_s)
+        rule->window_s = WINDOW_DEFAULT_S;
+    if (is_distinct && rule->label_count)
+        tb_yaml_error(y, at, "labels: distinct has none: each would take 272 KiB");
     if (rule->has_scale && rule->value != TB_CUSTOM_NUMBER)
         tb_yaml_error(y, at, "scale: only a number of a head or a body has one: leave it out");
     finish_bounds(y, r, at);
@@ -310,7 +338,7 @@ static void check_rule(struct tb_yaml *y, struct rule_reader *r, yaml_node_t *at
 static void read_rule(struct tb_yaml *y, yaml_node_t *value, void *to)
 {
     static const struct tb_yaml_key keys[] = {{"metric", key_metric},  {"help", key_help},    {"type", key_type},
-                                              {"match", key_match},    {"value", key_value},  {"scale", key_scale},
+                                              {"match", key_match},    {"value", key_value},  {"scale", key_scale},   {"window", key_window},
                                               {"bounds", rule_bounds}, {"labels", key_labels}};
     struct tb_custom_config *c = to;
     unsigned before = y->errors->count;

@@ -44,6 +44,7 @@ struct tb_custom_rule_config {
     struct tb_place_config field;
     int scale;
     bool has_scale;
+    uint32_t window_s; /* of TB_CUSTOM_DISTINCT */
     struct tb_bounds_config bounds;
     struct tb_custom_label_config *labels; /* by name */
     size_t label_count, label_space;

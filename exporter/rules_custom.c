@@ -13,6 +13,7 @@
 struct compiler {
     struct tb_custom_head head;
     struct tb_buffer rules, fields, labels, matches, bounds, texts;
+    unsigned sketches;
     const char *why; /* NULL: it fits so far */
 };
 
@@ -54,9 +55,9 @@ static uint16_t texts_of(struct compiler *c, const struct tb_text_list *list)
     return first;
 }
 
-static uint8_t field_of(struct compiler *c, const struct tb_place_config *place)
+static uint8_t field_of(struct compiler *c, const struct tb_place_config *place, bool is_hashed)
 {
-    struct tb_custom_field f = {.place = place->place};
+    struct tb_custom_field f = {.place = place->place, .is_hashed = is_hashed};
     if (!place->place)
         return TB_CUSTOM_NO_FIELD;
     f.name = bytes_of(c, place->name, place->len);
@@ -81,8 +82,8 @@ static void put_label(struct compiler *c, const struct tb_custom_rule_config *r,
                                  .max = (uint16_t)l->max,
                                  .allow_count = (uint8_t)l->allow.count,
                                  .source = l->source,
-                                 .field = field_of(c, &l->field),
-                                 .fallback = field_of(c, &l->fallback)};
+                                 .field = field_of(c, &l->field, false),
+                                 .fallback = field_of(c, &l->fallback, false)};
     free(id);
     if (c->head.labels == TB_CUSTOM_LABELS) {
         c->why = "the rules have more than 128 labels: leave some out";
@@ -97,7 +98,7 @@ static void put_match(struct compiler *c, const struct tb_custom_match_config *m
     struct tb_custom_match is = {.globs = texts_of(c, &m->globs),
                                  .count = (uint8_t)m->globs.count,
                                  .source = m->source,
-                                 .field = field_of(c, &m->field),
+                                 .field = field_of(c, &m->field, false),
                                  .is_not = m->is_not};
     if (c->head.matches == TB_CUSTOM_MATCHES) {
         c->why = "the rules have more than 128 conditions: leave some out";
@@ -115,10 +116,11 @@ static void put_rule(struct compiler *c, const struct tb_custom_rule_config *r)
                                 .kind = r->kind,
                                 .roles = r->roles,
                                 .value = r->value,
-                                .field = field_of(c, &r->field),
+                                .field = field_of(c, &r->field, r->kind == TB_CUSTOM_DISTINCT),
                                 .scale = (int8_t)r->scale,
                                 .unit = r->bounds.unit,
-                                .bounds = (uint16_t)(c->bounds.len / sizeof(uint64_t)),
+                                .bounds = (uint16_t)(r->kind == TB_CUSTOM_DISTINCT ? r->window_s
+                                                                                    : c->bounds.len / sizeof(uint64_t)),
                                 .bound_count = r->bounds.count,
                                 .labels = c->head.labels,
                                 .label_count = (uint8_t)r->label_count,
@@ -133,6 +135,8 @@ static void put_rule(struct compiler *c, const struct tb_custom_rule_config *r)
     tb_put(&c->bounds, (const char *)r->bounds.at_most, r->bounds.count * sizeof *r->bounds.at_most);
     if (c->bounds.len / sizeof(uint64_t) > TB_CUSTOM_BOUNDS)
         c->why = "the rules have more than 256 bounds: leave some out";
+    if (r->kind == TB_CUSTOM_DISTINCT && ++c->sketches > TB_CUSTOM_SKETCHES)
+        c->why = "a service has more than 2 rules of type distinct, which take 272 KiB each: leave some out";
     if (c->head.rules == TB_CUSTOM_RULES)
         c->why = "a service has more than 32 rules: leave some out";
     if (c->why)

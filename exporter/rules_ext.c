@@ -60,7 +60,8 @@ static const char *read_labels(const char *p)
 
 bool tb_ext_read(const char *text, struct tb_ext *ret)
 {
-    static const char shapes[] = {TB_EXT_COUNT, TB_EXT_SUM, TB_EXT_BYTES, TB_EXT_HISTOGRAM, 0};
+    static const char shapes[] = {TB_EXT_COUNT, TB_EXT_SUM, TB_EXT_BYTES,    TB_EXT_HISTOGRAM,
+                                  TB_EXT_GAUGE, TB_EXT_DISTINCT, 0};
     if (!*text || !strchr(shapes, *text))
         return false;
     size_t len = strcspn(text + 1, "{");
@@ -73,6 +74,13 @@ bool tb_ext_read(const char *text, struct tb_ext *ret)
         return false;
     *ret = (struct tb_ext){*text, text + 1, len, text + len + 2, (size_t)(end - text) - len - 2};
     return true;
+}
+
+uint8_t tb_ext_family(char shape)
+{
+    if (shape == TB_EXT_GAUGE)
+        return TB_FAMILY_RULE_GAUGE;
+    return shape == TB_EXT_DISTINCT ? TB_FAMILY_RULE_DISTINCT : TB_FAMILY_RULE;
 }
 
 bool tb_ext_has_label(const char *labels, const char *name)

@@ -14,7 +14,9 @@ enum tb_ext_shape {
     TB_EXT_COUNT = 'c',    /* a counter of exchanges */
     TB_EXT_SUM = 's',      /* a counter of values in 10^-9 */
     TB_EXT_BYTES = 'b',    /* a counter of whole values */
-    TB_EXT_HISTOGRAM = 'h' /* a histogram; its bound set says in what */
+    TB_EXT_HISTOGRAM = 'h', /* a histogram; its bound set says in what */
+    TB_EXT_GAUGE = 'g',     /* the last number, in 10^-9 */
+    TB_EXT_DISTINCT = 'd'   /* different values in a window */
 };
 
 #define TB_EXT_HELP "Counted by a rule."
@@ -30,6 +32,9 @@ struct tb_ext {
 /* tb_ext_read - false: it is no sound name. Labels come in strictly ascending order of their names, so that two texts
  * never are one series. Pure. */
 bool tb_ext_read(const char *text, struct tb_ext *ret);
+
+/* tb_ext_family - enum tb_family of series of a shape. */
+uint8_t tb_ext_family(char shape);
 
 /* tb_ext_label - `name="value"` at @p: the length of its name, and its end in *ret_end. 0: it is none. */
 size_t tb_ext_label(const char *p, const char **ret_end);

@@ -9,6 +9,7 @@
 
 #include "names.h"
 #include "rules_ext.h"
+#include "rules_gauges.h"
 
 #define FAMILIES_MAX 256u /* more can only come of tampering */
 
@@ -70,7 +71,9 @@ static size_t count_family(struct tb_snap_series *const *from, size_t count)
 static void expose_one(struct tb_exposition *x, struct tb_snap_series *e, const struct tb_ext *ext,
                        const struct tb_expose_options *options)
 {
-    if (ext->shape == TB_EXT_HISTOGRAM)
+    if (tb_gauge_is(&e->key))
+        tb_expose_value(x, tb_families_labels(x, e), e->total.rx_bytes, 0);
+    else if (ext->shape == TB_EXT_HISTOGRAM)
         tb_expose_series_histogram(x, e, options->has_native);
     else
         tb_expose_value(x, tb_families_labels(x, e), ext->shape == TB_EXT_COUNT ? e->whole.count : e->total.rx_bytes,
@@ -82,6 +85,12 @@ static bool has_unit(const struct tb_metric *m, const struct tb_snap_series *e)
 {
     bool is_bytes = tb_bounds_of(e->key.bound_set)->unit == TB_UNIT_BYTES;
     return m->type != TB_METRIC_HISTOGRAM || is_bytes == (m->decimals == 0);
+}
+
+/* A gauge is shown while a region has it. */
+static bool is_shown(const struct tb_snap_series *e)
+{
+    return tb_gauge_is(&e->key) ? e->total.first_byte_ns != 0 : tb_snapshot_is_shown(e);
 }
 
 static void expose_family(struct tb_exposition *x, const struct tb_snapshot *s, struct tb_snap_series *const *from,
@@ -107,7 +116,7 @@ static void expose_family(struct tb_exposition *x, const struct tb_snapshot *s, 
     if (!tb_expose_family(x, &m))
         return;
     for (size_t i = 0; i < count; i++)
-        if (tb_snapshot_is_shown(from[i]) && has_unit(&m, from[i]) && tb_ext_read(from[i]->key.ext, &ext) &&
+        if (is_shown(from[i]) && has_unit(&m, from[i]) && tb_ext_read(from[i]->key.ext, &ext) &&
             !is_ambiguous(x, s, &ext))
             expose_one(x, from[i], &ext, options);
 }
@@ -130,18 +139,12 @@ void tb_expose_custom(struct tb_exposition *x, const struct tb_snapshot *s, cons
 {
     struct shown_families shown = {.count = 0};
     for (size_t i = 0; i < s->series_count;) {
-        if (s->series[i]->key.family != TB_FAMILY_RULE) {
-            i++;
-            continue;
-        }
-        size_t end = i;
-        while (end < s->series_count && s->series[end]->key.family == TB_FAMILY_RULE)
-            end++;
-        while (i < end) {
-            size_t count = count_family(s->series + i, end - i);
+        size_t count = 1;
+        if (s->series[i]->key.family == TB_FAMILY_RULE || tb_gauge_is(&s->series[i]->key)) {
+            count = count_family(s->series + i, s->series_count - i);
             expose_family(x, s, s->series + i, count, options, &shown);
-            i += count;
         }
+        i += count;
     }
     for (size_t i = 0; i < shown.count; i++)
         free((void *)(uintptr_t)shown.metrics[i].name);

@@ -24,9 +24,12 @@ static const char *unit_of(const char *name)
 
 char tb_custom_shape(const struct tb_custom_rule_config *r)
 {
+    static const char shapes[TB_CUSTOM_KINDS] = {[TB_CUSTOM_HISTOGRAM] = TB_EXT_HISTOGRAM,
+                                                 [TB_CUSTOM_GAUGE] = TB_EXT_GAUGE,
+                                                 [TB_CUSTOM_DISTINCT] = TB_EXT_DISTINCT};
     bool is_size = r->value == TB_CUSTOM_REQUEST_SIZE || r->value == TB_CUSTOM_RESPONSE_SIZE;
-    if (r->kind == TB_CUSTOM_HISTOGRAM)
-        return TB_EXT_HISTOGRAM;
+    if (shapes[r->kind])
+        return shapes[r->kind];
     if (!r->value)
         return TB_EXT_COUNT;
     return is_size ? TB_EXT_BYTES : TB_EXT_SUM;
@@ -34,11 +37,15 @@ char tb_custom_shape(const struct tb_custom_rule_config *r)
 
 struct tb_metric tb_ext_metric(char shape, const char *name, const char *help)
 {
+    bool is_gauge = shape == TB_EXT_GAUGE || shape == TB_EXT_DISTINCT;
+    bool is_whole = shape == TB_EXT_COUNT || shape == TB_EXT_BYTES || shape == TB_EXT_DISTINCT;
     return (struct tb_metric){.name = name,
                               .unit = unit_of(name),
                               .help = help,
-                              .type = shape == TB_EXT_HISTOGRAM ? TB_METRIC_HISTOGRAM : TB_METRIC_COUNTER,
-                              .decimals = shape == TB_EXT_SUM || shape == TB_EXT_HISTOGRAM ? 9 : 0};
+                              .type = shape == TB_EXT_HISTOGRAM ? TB_METRIC_HISTOGRAM
+                                      : is_gauge                ? TB_METRIC_GAUGE
+                                                                : TB_METRIC_COUNTER,
+                              .decimals = is_whole ? 0 : 9};
 }
 
 struct tb_metric tb_custom_metric(const struct tb_custom_rule_config *r)

@@ -11,6 +11,7 @@
 #include "agent/methods.h"
 #include "families.h"
 #include "rules_ext.h"
+#include "rules_gauges.h"
 #include "snapshot_labels.h"
 #include "users.h"
 
@@ -99,6 +100,8 @@ static uint64_t cost_of(const struct tb_snap_key *key, const struct tb_names *na
                (m[id->first_byte].name ? 2 : 0) + (m[id->incomplete].name ? 1 : 0);
     if (key->family == TB_FAMILY_UNREADABLE)
         return m[TB_M_RULE_UNREADABLE].name ? 1 : 0;
+    if (tb_gauge_is(key))
+        return 1;
     if (key->family == TB_FAMILY_RULE)
         return key->ext[0] == TB_EXT_HISTOGRAM ? histogram : 1;
     const struct {
@@ -270,8 +273,8 @@ static void decide(struct tb_shown *shown, const struct tb_snapshot *s, struct t
         return;
     }
     enum tb_left_out why = *at ? TB_LEFT_OUT_COUNT : limit_reached(shown, e, cost, samples);
-    bool is_custom = e->key.family == TB_FAMILY_RULE ||
-                     e->key.family == TB_FAMILY_UNREADABLE; /* no label of it is left out, none is summed */
+    /* no label of it is left out, none is summed */
+    bool is_custom = e->key.family == TB_FAMILY_RULE || e->key.family == TB_FAMILY_UNREADABLE || tb_gauge_is(&e->key);
     if (why == TB_LEFT_OUT_COUNT && !*at && (is_custom || has_all_labels(names))) {
         show(shown, at, e, cost);
         return;

@@ -11,9 +11,8 @@
 int tb_snapshot_compare_labels(const struct tb_snap_series *a, const struct tb_snap_series *b)
 {
     int d;
-    if (a->key.family == TB_FAMILY_RULE && b->key.family == TB_FAMILY_RULE &&
-        (d = strcmp(a->key.ext, b->key.ext)) != 0)
-        return d; /* each metric's series lie together */
+    if ((d = strcmp(a->key.ext, b->key.ext)) != 0)
+        return d; /* custom metrics only: each one's series lie together */
     if (a->service != b->service)
         return tb_snapshot_compare_services(a->service, b->service);
     if (a->key.method != b->key.method)
@@ -22,9 +21,7 @@ int tb_snapshot_compare_labels(const struct tb_snap_series *a, const struct tb_s
         return d;
     if ((d = strcmp(a->key.target, b->key.target)) != 0)
         return d;
-    if (a->key.status != b->key.status)
-        return a->key.status < b->key.status ? -1 : 1;
-    return strcmp(a->key.ext, b->key.ext);
+    return (a->key.status > b->key.status) - (a->key.status < b->key.status);
 }
 
 bool tb_snapshot_same_route(const struct tb_snap_series *a, const struct tb_snap_series *b)

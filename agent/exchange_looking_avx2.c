@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* exchange_looking.c with AVX2. Only what is compiled here may use it. */
+#include "exchange_impl.h"
+#include "rules.h"
+#include "scan.h"
+
+#ifdef TB_SCAN_X86
+#define TB_HOT_AVX2 1
+#define TB_HOT_CAUGHT 1
+#define TB_HOT_IO tb_exchange_io_looking_avx2
+#ifdef __clang__
+#pragma clang attribute push(__attribute__((target("avx2,bmi"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,bmi")
+#endif
+#include "exchange_hot.h"
+#ifdef __clang__
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+#endif

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reading gauges (rules_gauges.h). In the snapshot their value is total.rx_bytes and its time total.first_byte_ns; what
+ * else a series has stays 0, so that nothing takes them for totals that must not fall. Hostile input.
+ */
+#include "rules_gauges.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "agent/region.h"
+#include "agent/series_read.h"
+#include "buffer.h"
+#include "distinct_count.h"
+
+/* A sketch of a shard; NULL: there is none. */
+static const struct tb_distinct *sketch_at(const struct tb_region_copy *copy, uint64_t at)
+{
+    size_t len = 0;
+    const uint8_t *cells = tb_region_copy_section(copy, TB_SEC_CELLS, 0, &len);
+    if (!cells || !at || at % TB_CHUNK_BYTES || at > len || len - at < sizeof(struct tb_distinct))
+        return NULL;
+    return (const struct tb_distinct *)(const void *)(cells + at);
+}
+
+/* Slices since a cell was chosen, as far as a tag tells. */
+static unsigned age_of(uint8_t tag, uint8_t now)
+{
+    return tag ? (now + TB_DISTINCT_TAGS - tag) % TB_DISTINCT_TAGS : TB_DISTINCT_TAGS;
+}
+
+/* One sketch of those of all shards: of two cells, the one that was chosen later. */
+static void put_together(struct tb_distinct *to, const struct tb_distinct *from, uint8_t now)
+{
+    for (size_t row = 0; row < TB_DISTINCT_ROWS; row++)
+        for (size_t i = 0; i < TB_DISTINCT_CELLS; i++)
+            if (age_of(from->cells[row][i], now) < age_of(to->cells[row][i], now))
+                to->cells[row][i] = from->cells[row][i];
+}
+
+static uint64_t count_distinct(const struct tb_region_copy *copy, uint64_t words[TB_SHARDS][TB_BLOCK_CELLS],
+                               uint64_t now_ns)
+{
+    struct tb_distinct *all = tb_alloc(sizeof *all);
+    uint64_t slice_ns = 0;
+    for (unsigned i = 0; i < TB_SHARDS; i++) {
+        const struct tb_distinct *sketch = sketch_at(copy, words[i][TB_WORD_SKETCH]);
+        uint64_t slice = words[i][TB_WORD_WINDOW] / TB_SKETCH_SLICES;
+        if (!sketch || !slice || (slice_ns && slice != slice_ns))
+            continue; /* of a window that was replaced */
+        slice_ns = slice;
+        put_together(all, sketch, tb_distinct_tag(now_ns / slice));
+    }
+    double count = slice_ns ? tb_distinct_count(all, now_ns / slice_ns, TB_SKETCH_SLICES) : 0;
+    free(all);
+    return count > 0 ? (uint64_t)llround(count) : 0;
+}
+
+struct tb_snap_series *tb_gauge_read(struct tb_snapshot *s, const struct tb_region_copy *copy, uint32_t number,
+                                     struct tb_snap_series *(*look_up)(void *to, const struct tb_series_key *key),
+                                     void *to)
+{
+    uint64_t words[TB_SHARDS][TB_BLOCK_CELLS];
+    struct tb_series_key key;
+    if (tb_series_words(copy->base, copy->len, tb_region_copy_header(copy), number, &key, words) != 0)
+        return NULL;
+    struct tb_snap_series *e = look_up(to, &key);
+    if (!e)
+        return NULL;
+    tb_snapshot_refresh(e);
+    if (key.family == TB_FAMILY_RULE_DISTINCT) {
+        e->total.rx_bytes += count_distinct(copy, words, s->now_ns);
+        e->total.first_byte_ns = s->now_ns;
+        return e;
+    }
+    for (unsigned i = 0; i < TB_SHARDS; i++) {
+        uint64_t at = words[i][TB_WORD_AT], value = words[i][TB_WORD_VALUE];
+        if (at > e->total.first_byte_ns && at <= s->now_ns && value <= INT64_MAX) {
+            e->total.rx_bytes = value;
+            e->total.first_byte_ns = at;
+        }
+    }
+    return e;
+}
