@@ -99,12 +99,12 @@ struct tb_custom_rule {
     uint64_t methods;                         /* bit by enum tb_method; 0 = any */
     uint16_t statuses[TB_CUSTOM_STATUSES][2]; /* first and last of a range, 0 = none; no range: any status */
     uint16_t metric;
-    uint8_t kind;  /* enum tb_custom_kind */
-    uint8_t roles; /* bit by enum tb_role; 0 = any */
-    uint8_t value; /* enum tb_custom_value */
-    uint8_t field; /* of TB_CUSTOM_NUMBER */
-    int8_t scale;  /* the number is multiplied by 10^scale: -9 to 9 */
-    uint8_t unit;  /* enum tb_unit: of the bounds */
+    uint8_t kind;    /* enum tb_custom_kind */
+    uint8_t roles;   /* bit by enum tb_role; 0 = any */
+    uint8_t value;   /* enum tb_custom_value */
+    uint8_t field;   /* of TB_CUSTOM_NUMBER */
+    int8_t scale;    /* the number is multiplied by 10^scale: -9 to 9 */
+    uint8_t unit;    /* enum tb_unit: of the bounds */
     uint16_t bounds; /* the first; of TB_CUSTOM_DISTINCT: seconds of its window */
     uint8_t bound_count;
     uint8_t labels, label_count; /* in ascending order of their names */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Custom metrics that are no sums: the last number of a field, and how many different values it had in a window
- * (distinct.h). Both lie in block 0 of their series' records (layout.h, enum tb_words), one for each shard: the reader
+ * (distinct.h). Both lie in block 0 of their series' records (layout.h, enum tb_gauge_words), one for each shard: the reader
  * takes the latest number, and puts sketches together.
  *
  * Crash-safety: a sketch is whole pages of zeroes before the compare-and-swap that makes it reachable; whoever is
@@ -21,8 +21,8 @@ void tb_custom_set_gauge(struct tb_core *core, const struct tb_series_key *key, 
         tb_count(core, TB_COUNTER_CUSTOM_LOST);
         return;
     }
-    tb_store_relaxed(&words[TB_WORD_VALUE], (uint64_t)nano);
-    tb_store_release(&words[TB_WORD_AT], tb_series_now(core));
+    tb_store_relaxed(&words[TB_GAUGE_VALUE], (uint64_t)nano);
+    tb_store_release(&words[TB_GAUGE_AT], tb_series_now(core));
 }
 
 /* Pages for a sketch: their offset in the cells, 0 = none. */
@@ -41,8 +41,8 @@ static uint64_t take_pages(struct tb_core *core)
 
 static struct tb_distinct *sketch_of(struct tb_core *core, uint64_t *words)
 {
-    uint64_t at = tb_load_acquire(&words[TB_WORD_SKETCH]), fresh;
-    if (!at && (fresh = take_pages(core)) && tb_cas_acq_rel(&words[TB_WORD_SKETCH], &at, fresh))
+    uint64_t at = tb_load_acquire(&words[TB_GAUGE_SKETCH]), fresh;
+    if (!at && (fresh = take_pages(core)) && tb_cas_acq_rel(&words[TB_GAUGE_SKETCH], &at, fresh))
         at = fresh;
     if (at % TB_CHUNK_BYTES || at < TB_CHUNK_BYTES || at > TB_LEN_CELLS - SKETCH_BYTES) /* none, or tampered with */
         return NULL;
@@ -57,6 +57,6 @@ void tb_custom_add_distinct(struct tb_core *core, const struct tb_series_key *ke
         tb_count(core, TB_COUNTER_CUSTOM_LOST);
         return;
     }
-    tb_store_relaxed(&words[TB_WORD_WINDOW], window_ns);
+    tb_store_relaxed(&words[TB_GAUGE_WINDOW], window_ns);
     tb_distinct_add(sketch, tb_series_now(core) / slice_ns, TB_SKETCH_SLICES, hash);
 }

@@ -49,7 +49,8 @@ static bool is_rule(const struct tb_custom *c, const struct tb_custom_head *h, c
     return r->kind >= TB_CUSTOM_COUNTER && r->kind < TB_CUSTOM_KINDS && r->value < TB_CUSTOM_VALUES &&
            r->unit < TB_UNITS && r->scale >= -9 && r->scale <= 9 && is_text(c, h->texts, r->metric) &&
            c->text[r->metric] >= 2 && is_inside(r->labels, r->label_count, h->labels) &&
-           is_inside(r->matches, r->match_count, h->matches) && (r->kind == TB_CUSTOM_DISTINCT || is_inside(r->bounds, r->bound_count, h->bounds)) &&
+           is_inside(r->matches, r->match_count, h->matches) &&
+           (r->kind == TB_CUSTOM_DISTINCT || is_inside(r->bounds, r->bound_count, h->bounds)) &&
            r->bound_count <= TB_BOUNDS_MAX && (r->kind != TB_CUSTOM_HISTOGRAM || r->bound_count) &&
            (r->value != TB_CUSTOM_NUMBER || r->field < c->fields) &&
            (r->kind < TB_CUSTOM_GAUGE || (r->value == TB_CUSTOM_NUMBER && !r->bound_count));

@@ -182,19 +182,20 @@ enum tb_family {
     TB_FAMILY_CALL_CONNECT = 10, /* time to connect */
     TB_FAMILY_CALL_TLS = 11,     /* time of TLS handshakes */
     TB_FAMILY_CALL_RESULT = 12,  /* status holds enum tb_call_result, chosen_ns when the last one was */
-    /* Gauges and sketches of custom metrics, beside TB_FAMILY_RULE: block 0 of a record is TB_WORDS_, no cells. */
+    /* Gauges and sketches of custom metrics, beside TB_FAMILY_RULE: block 0 of a record is words of tb_gauge_words, no cells. */
     TB_FAMILY_RULE_GAUGE = 17,
     TB_FAMILY_RULE_DISTINCT = 18,
-    TB_FAMILY_UNREADABLE = 16    /* what custom metrics could not read: ext is the metric's name, status the reason */
+    TB_FAMILY_UNREADABLE = 16 /* what custom metrics could not read: ext is the metric's name, status the reason */
 };
 
 /* Words of those blocks. */
-enum tb_words {
-    TB_WORD_VALUE = 0, /* a gauge's, in 10^-9 */
-    TB_WORD_AT = 1,    /* CLOCK_REALTIME in ns when it was that; 0 = never */
-    /* a sketch's: where struct tb_distinct lies in TB_SEC_CELLS, set once by compare-and-swap from 0; ns of its window */
-    TB_WORD_SKETCH = 0,
-    TB_WORD_WINDOW = 1
+enum tb_gauge_words {
+    TB_GAUGE_VALUE = 0, /* a gauge's, in 10^-9 */
+    TB_GAUGE_AT = 1,    /* CLOCK_REALTIME in ns when it was that; 0 = never */
+    /* a sketch's: where struct tb_distinct lies in TB_SEC_CELLS, set once by compare-and-swap from 0; ns of its window
+     */
+    TB_GAUGE_SKETCH = 0,
+    TB_GAUGE_WINDOW = 1
 };
 #define TB_SKETCH_SLICES 30u /* of a window (distinct.h) */
 

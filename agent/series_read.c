@@ -28,9 +28,9 @@ static const void *object_at(const struct cells *c, uint64_t offset, size_t byte
 struct blocks {
     struct cells cells;
     uint32_t shard;
-    uint32_t max;                   /* numbers from here on make no sense */
-    struct tb_series_sum *sum;      /* their cells are added */
-    struct tb_exemplars *exemplars; /* or they are kept, and this is set */
+    uint32_t max;                      /* numbers from here on make no sense */
+    struct tb_series_sum *sum;         /* their cells are added */
+    struct tb_exemplars *exemplars;    /* or they are kept, and this is set */
     uint64_t (*words)[TB_BLOCK_CELLS]; /* or this */
 };
 

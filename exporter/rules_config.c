@@ -158,8 +158,7 @@ static void rule_help(struct tb_yaml *y, yaml_node_t *value, void *to)
 
 static void rule_type(struct tb_yaml *y, yaml_node_t *value, void *to)
 {
-    static const char *const names[] = {"", "counter", "histogram", "gauge",
-                                        "distinct"}; /* enum tb_custom_kind */
+    static const char *const names[] = {"", "counter", "histogram", "gauge", "distinct"}; /* enum tb_custom_kind */
     const char *text = tb_yaml_text(y, value, "type");
     for (uint8_t i = 1; text && i < COUNT(names); i++)
         if (strcmp(text, names[i]) == 0) {
@@ -322,8 +321,9 @@ static void check_rule(struct tb_yaml *y, struct rule_reader *r, yaml_node_t *at
         rule->value = TB_CUSTOM_DURATION;
     bool is_distinct = rule->kind == TB_CUSTOM_DISTINCT;
     if (rule->kind >= TB_CUSTOM_GAUGE && rule->value != TB_CUSTOM_NUMBER)
-        tb_yaml_error(y, at, "value: a gauge has a place of a number, distinct one of what is told apart: write one like "
-                             "value: {response_json: queued}");
+        tb_yaml_error(y, at,
+                      "value: a gauge has a place of a number, distinct one of what is told apart: write one like "
+                      "value: {response_json: queued}");
     if (rule->window_s && !is_distinct)
         tb_yaml_error(y, at, "window: only distinct has one: leave it out");
     if (is_distinct && !rule->window_s)
@@ -337,9 +337,9 @@ static void check_rule(struct tb_yaml *y, struct rule_reader *r, yaml_node_t *at
 
 static void read_rule(struct tb_yaml *y, yaml_node_t *value, void *to)
 {
-    static const struct tb_yaml_key keys[] = {{"metric", key_metric},  {"help", key_help},    {"type", key_type},
-                                              {"match", key_match},    {"value", key_value},  {"scale", key_scale},   {"window", key_window},
-                                              {"bounds", rule_bounds}, {"labels", key_labels}};
+    static const struct tb_yaml_key keys[] = {{"metric", key_metric}, {"help", key_help},      {"type", key_type},
+                                              {"match", key_match},   {"value", key_value},    {"scale", key_scale},
+                                              {"window", key_window}, {"bounds", rule_bounds}, {"labels", key_labels}};
     struct tb_custom_config *c = to;
     unsigned before = y->errors->count;
     if (tb_yaml_is_none(value) || value->type != YAML_MAPPING_NODE) {

@@ -111,21 +111,21 @@ static void put_match(struct compiler *c, const struct tb_custom_match_config *m
 static void put_rule(struct compiler *c, const struct tb_custom_rule_config *r)
 {
     char *metric = tb_format("%c%s", tb_custom_shape(r), r->metric);
-    struct tb_custom_rule is = {.methods = r->methods,
-                                .metric = text_of(c, metric),
-                                .kind = r->kind,
-                                .roles = r->roles,
-                                .value = r->value,
-                                .field = field_of(c, &r->field, r->kind == TB_CUSTOM_DISTINCT),
-                                .scale = (int8_t)r->scale,
-                                .unit = r->bounds.unit,
-                                .bounds = (uint16_t)(r->kind == TB_CUSTOM_DISTINCT ? r->window_s
-                                                                                    : c->bounds.len / sizeof(uint64_t)),
-                                .bound_count = r->bounds.count,
-                                .labels = c->head.labels,
-                                .label_count = (uint8_t)r->label_count,
-                                .matches = c->head.matches,
-                                .match_count = (uint8_t)r->match_count};
+    struct tb_custom_rule is = {
+        .methods = r->methods,
+        .metric = text_of(c, metric),
+        .kind = r->kind,
+        .roles = r->roles,
+        .value = r->value,
+        .field = field_of(c, &r->field, r->kind == TB_CUSTOM_DISTINCT),
+        .scale = (int8_t)r->scale,
+        .unit = r->bounds.unit,
+        .bounds = (uint16_t)(r->kind == TB_CUSTOM_DISTINCT ? r->window_s : c->bounds.len / sizeof(uint64_t)),
+        .bound_count = r->bounds.count,
+        .labels = c->head.labels,
+        .label_count = (uint8_t)r->label_count,
+        .matches = c->head.matches,
+        .match_count = (uint8_t)r->match_count};
     free(metric);
     memcpy(is.statuses, r->statuses, sizeof is.statuses);
     for (size_t i = 0; i < r->label_count && !c->why; i++)

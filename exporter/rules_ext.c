@@ -60,8 +60,8 @@ static const char *read_labels(const char *p)
 
 bool tb_ext_read(const char *text, struct tb_ext *ret)
 {
-    static const char shapes[] = {TB_EXT_COUNT, TB_EXT_SUM, TB_EXT_BYTES,    TB_EXT_HISTOGRAM,
-                                  TB_EXT_GAUGE, TB_EXT_DISTINCT, 0};
+    static const char shapes[] = {TB_EXT_COUNT,    TB_EXT_SUM, TB_EXT_BYTES, TB_EXT_HISTOGRAM, TB_EXT_GAUGE,
+                                  TB_EXT_DISTINCT, 0};
     if (!*text || !strchr(shapes, *text))
         return false;
     size_t len = strcspn(text + 1, "{");

@@ -11,9 +11,9 @@
 #include "names.h"
 
 enum tb_ext_shape {
-    TB_EXT_COUNT = 'c',    /* a counter of exchanges */
-    TB_EXT_SUM = 's',      /* a counter of values in 10^-9 */
-    TB_EXT_BYTES = 'b',    /* a counter of whole values */
+    TB_EXT_COUNT = 'c',     /* a counter of exchanges */
+    TB_EXT_SUM = 's',       /* a counter of values in 10^-9 */
+    TB_EXT_BYTES = 'b',     /* a counter of whole values */
     TB_EXT_HISTOGRAM = 'h', /* a histogram; its bound set says in what */
     TB_EXT_GAUGE = 'g',     /* the last number, in 10^-9 */
     TB_EXT_DISTINCT = 'd'   /* different values in a window */

@@ -44,11 +44,12 @@ static uint64_t count_distinct(const struct tb_region_copy *copy, uint64_t words
     struct tb_distinct *all = tb_alloc(sizeof *all);
     uint64_t slice_ns = 0;
     for (unsigned i = 0; i < TB_SHARDS; i++) {
-        const struct tb_distinct *sketch = sketch_at(copy, words[i][TB_WORD_SKETCH]);
-        uint64_t slice = words[i][TB_WORD_WINDOW] / TB_SKETCH_SLICES;
+        const struct tb_distinct *sketch = sketch_at(copy, words[i][TB_GAUGE_SKETCH]);
+        uint64_t slice = words[i][TB_GAUGE_WINDOW] / TB_SKETCH_SLICES;
         if (!sketch || !slice || (slice_ns && slice != slice_ns))
             continue; /* of a window that was replaced */
         slice_ns = slice;
+        all->slice = sketch->slice > all->slice ? sketch->slice : all->slice;
         put_together(all, sketch, tb_distinct_tag(now_ns / slice));
     }
     double count = slice_ns ? tb_distinct_count(all, now_ns / slice_ns, TB_SKETCH_SLICES) : 0;
@@ -74,7 +75,7 @@ struct tb_snap_series *tb_gauge_read(struct tb_snapshot *s, const struct tb_regi
         return e;
     }
     for (unsigned i = 0; i < TB_SHARDS; i++) {
-        uint64_t at = words[i][TB_WORD_AT], value = words[i][TB_WORD_VALUE];
+        uint64_t at = words[i][TB_GAUGE_AT], value = words[i][TB_GAUGE_VALUE];
         if (at > e->total.first_byte_ns && at <= s->now_ns && value <= INT64_MAX) {
             e->total.rx_bytes = value;
             e->total.first_byte_ns = at;

@@ -39,6 +39,15 @@ rules:
   - metric: campaign_visits_total
     match: {route: /hello, query: {utm_source: '*'}}
     labels: {source: {query: utm_source, allow: [mail, news*]}, session: {has_cookie: sid}, tenant: {request_header: X-Tenant}}
+  - metric: active_sessions
+    type: distinct
+    match: {route: /hello}
+    value: {cookie: sid}
+    window: 18h
+  - metric: last_order_items
+    type: gauge
+    match: {method: POST, route: /orders, status: 201}
+    value: {response_json: 'lines[0].count'}
 """
 METHODS = ["card", "invoice", "paypal", "crypto"]  # one more than the label admits
 
@@ -72,6 +81,7 @@ class Client:
         self.address, self.lock = address, threading.Lock()
         self.created, self.errors, self.visits = collections.Counter(), collections.Counter(), collections.Counter()
         self.items = self.requests = self.hidden = 0
+        self.sessions = set()
 
     def order(self, rng, conn):
         method, items = rng.choice(METHODS + [None]), rng.randrange(1, 12)
@@ -100,12 +110,14 @@ class Client:
         return rng.choice([{}, {}, {"X-Chunks": "1"}, {"Accept-Encoding": "gzip"}])
 
     def visit(self, rng, conn):
-        source, sid, tenant = rng.choice(["mail", "news1", "x%2Fy", None]), rng.random() < 0.5, rng.choice(["a", "b"])
-        headers = {"X-Tenant": f" {tenant} ", "Cookie": "a=b; sid=1" if sid else "asid=1"}
+        source, sid, tenant = rng.choice(["mail", "news1", "x%2Fy", None]), rng.randrange(100) * rng.randrange(2), rng.choice(["a", "b"])
+        headers = {"X-Tenant": f" {tenant} ", "Cookie": f"a=b; sid=s{sid}" if sid else "asid=1"}
         conn.request("GET", "/hello" + (f"?q=1&utm_source={source}" if source else "?utm_medium=1"), headers=headers)
         conn.getresponse().read()
         with self.lock:
             self.requests += 1
+            if sid:
+                self.sessions.add(sid)
             if source:
                 self.visits["_other" if source == "x%2Fy" else source, "yes" if sid else "no", tenant] += 1
 
@@ -147,6 +159,15 @@ def shop(set_up, name):
         harness.report(scrape.total("order_items_total", **service) == client.items, f"{name}_numbers_are_added_up", f"client {client.items}")
         found = series(scrape, "campaign_visits_total", "source", "session", "tenant", **service)
         harness.report(found == client.visits, f"{name}_queries_cookies_and_headers_are_labels", f"{found}, client {client.visits}")
+        found = scrape.total("active_sessions", **service)
+        harness.report(abs(found - len(client.sessions)) <= 2, f"{name}_sessions_are_counted", f"{found}, client {len(client.sessions)}")
+        conn = http.client.HTTPConnection(*address, timeout=60)
+        for items in (9, 4):
+            conn.request("POST", "/orders", json.dumps({"payment_method": "card", "items": items}), {"Content-Type": "application/json"})
+            conn.getresponse().read()
+        conn.close()
+        harness.until(lambda: test.scrape().total("last_order_items", **service) == 4, "the gauge has the last number")
+        harness.report(True, f"{name}_a_gauge_has_the_last_number")
         hidden = series(scrape, "tickbird_rule_unreadable_total", "reason", **service)
         harness.report(set(hidden) == {("compressed",)} and client.hidden, f"{name}_compressed_bodies_are_told", f"{hidden}, {client.hidden}")
         harness.check_promtool(name, scrape)

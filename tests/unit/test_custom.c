@@ -12,6 +12,7 @@
 #include "exporter/region_read.h"
 #include "exporter/rules_config.h"
 #include "exporter/rules_ext.h"
+#include "exporter/rules_gauges.h"
 
 #define SECOND UINT64_C(1000000000)
 #define MS (SECOND / 1000)
@@ -480,6 +481,77 @@ static void many_exchanges_share_the_captures(void **state)
     support_drop(core);
 }
 
+/* ---- gauges ---- */
+
+static const struct tb_snap_series *find_gauge(const struct view *v, const char *ext)
+{
+    for (size_t i = 0; i < v->s->series_count; i++)
+        if (tb_gauge_is(&v->s->series[i]->key) && strcmp(v->s->series[i]->key.ext, ext) == 0)
+            return v->s->series[i];
+    return NULL;
+}
+
+static void get_with(struct tb_core *core, struct tb_conn *c, const char *headers, const char *response_headers)
+{
+    char text[2000];
+    snprintf(text, sizeof text, "GET /x HTTP/1.1\r\nHost: h\r\n%s\r\n", headers);
+    send(core, c, TB_RECEIVED, text);
+    snprintf(text, sizeof text, "HTTP/1.1 200 OK\r\n%sContent-Length: 0\r\n\r\n", response_headers);
+    send(core, c, TB_SENT, text);
+}
+
+static void a_gauge_is_the_last_number(void **state)
+{
+    (void)state;
+    struct tb_core *core =
+        new_core("rules:\n"
+                 "  - {metric: task_queue_size, type: gauge, value: {response_header: X-Queue}}\n"
+                 "  - {metric: lag_seconds, type: gauge, value: {response_header: X-Lag}, scale: 0.001}\n");
+    struct view v = {0};
+    struct tb_conn c;
+    tb_conn_open(&c);
+    get_with(core, &c, "", "X-Queue: 12\r\nX-Lag: 1500\r\n");
+    clock_ns += MS;
+    get_with(core, &c, "", "X-Queue: 7\r\n");
+    clock_ns += MS;
+    get_with(core, &c, "", "X-Queue: many\r\n");
+    look(&v, core);
+    assert_int_equal(find_gauge(&v, "gtask_queue_size{}")->total.rx_bytes, 7 * SECOND);
+    assert_int_equal(find_gauge(&v, "glag_seconds{}")->total.rx_bytes, 1500 * MS);
+    drop(&v);
+    assert_int_equal(unreadable(core, "task_queue_size", TB_CUSTOM_WHY_TYPE), 1);
+    tb_exchange_close(core, &c, TB_CLOSE_LOCAL);
+    support_drop(core);
+}
+
+static void different_values_are_counted_but_not_kept(void **state)
+{
+    (void)state;
+    struct tb_core *core =
+        new_core("rules: [{metric: active_sessions, type: distinct, value: {cookie: sid}, window: 30m}]\n");
+    struct tb_conn c;
+    tb_conn_open(&c);
+    for (unsigned i = 0; i < 9000; i++) {
+        char *headers = i % 3 ? tb_format("Cookie: a=b; sid=secret-%u\r\n", i % 2000) : tb_format("X: y\r\n");
+        get_with(core, &c, headers, "");
+        free(headers);
+    }
+    struct view v = {0};
+    look(&v, core);
+    uint64_t found = find_gauge(&v, "dactive_sessions{}")->total.rx_bytes;
+    if (found < 1960 || found > 2040)
+        fail_msg("%llu of 2000", (unsigned long long)found);
+    drop(&v);
+    for (size_t i = 0; i + 7 < TB_REGION_BYTES; i++)
+        assert_false(memcmp(core->base + i, "secret-", 7) == 0);
+    clock_ns += 40 * 60 * SECOND;
+    look(&v, core);
+    assert_int_equal(find_gauge(&v, "dactive_sessions{}")->total.rx_bytes, 0);
+    drop(&v);
+    tb_exchange_close(core, &c, TB_CLOSE_LOCAL);
+    support_drop(core);
+}
+
 /* ---- names in regions ---- */
 
 static void only_sound_names_are_taken(void **state)
@@ -590,6 +662,8 @@ int main(void)
         cmocka_unit_test(what_cannot_be_read_is_counted),
         cmocka_unit_test(labels_have_a_list_or_a_cap),
         cmocka_unit_test(many_exchanges_share_the_captures),
+        cmocka_unit_test(a_gauge_is_the_last_number),
+        cmocka_unit_test(different_values_are_counted_but_not_kept),
         cmocka_unit_test(only_sound_names_are_taken),
         cmocka_unit_test(wrong_rules_are_told_with_their_place),
         cmocka_unit_test(too_many_rules_are_told),
