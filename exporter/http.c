@@ -237,7 +237,8 @@ static bool turn_down(struct tb_http_request *r)
     }
     if (tb_web_config(r->web)->user_count)
         user = MHD_basic_auth_get_username_password(r->mhd, &password);
-    answer = tb_web_may_enter(r->web, user, password);
+    const union MHD_ConnectionInfo *client = MHD_get_connection_info(r->mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    answer = tb_web_may_enter(r->web, client ? client->client_addr : NULL, user, password);
     if (answer == TB_WEB_NO) {
         r->guard->refused[TB_REFUSED_AUTHENTICATION]++;
         tb_http_answer_text(r, MHD_HTTP_UNAUTHORIZED, "a user and a password are needed\n", ask);

@@ -92,6 +92,12 @@ static int open_one(const char *address, struct tb_listeners *l, char **ret_erro
 {
     const char *colon = strrchr(address, ':');
     uint16_t port;
+    if (address[0] == '/' || strncmp(address, "unix:", 5) == 0) {
+        *ret_error = tb_format("--web.listen-address: \"%s\": sockets of this kind are made by systemd: give "
+                               "--web.systemd-socket, and the path as ListenStream= of the socket unit",
+                               address);
+        return -EINVAL;
+    }
     if (!colon || !parse_port(colon + 1, &port)) {
         *ret_error =
             tb_format("--web.listen-address: \"%s\" has no port: give HOST:PORT, :PORT or [IPV6]:PORT", address);

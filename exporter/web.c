@@ -2,6 +2,9 @@
 /* Re-reading the web configuration, the rate limit, and what a request is asked for (web.h). */
 #include "web.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -9,13 +12,17 @@
 #include "file_look.h"
 #include "log.h"
 
+#define REFUSED_LOG_NS UINT64_C(10000000000)
+
 struct tb_web {
     struct tb_web_config *config; /* in force */
     struct tb_web_tls *tls;
     struct tb_web_auth *auth;
-    uint64_t seen;     /* what the files looked like when they were last read, well or not */
-    uint64_t asked_ns; /* CLOCK_MONOTONIC: the last look at the rate limit */
-    uint64_t taken_ns; /* of its bucket then: what requests took and time has not given back */
+    uint64_t refused;         /* logins, since the last line of the log about them */
+    uint64_t refused_told_ns; /* CLOCK_MONOTONIC of that; 0 = none */
+    uint64_t seen;            /* what the files looked like when they were last read, well or not */
+    uint64_t asked_ns;        /* CLOCK_MONOTONIC: the last look at the rate limit */
+    uint64_t taken_ns;        /* of its bucket then: what requests took and time has not given back */
     struct tb_web_stats stats;
 };
 
@@ -174,7 +181,31 @@ bool tb_web_may_ask(struct tb_web *w)
     return true;
 }
 
-enum tb_web_answer tb_web_may_enter(struct tb_web *w, const char *user, const char *password)
+static void note_refused(struct tb_web *w, const struct sockaddr *from, const char *user)
 {
-    return w->config->user_count ? tb_web_auth_check(w->auth, w->config, user, password) : TB_WEB_YES;
+    uint64_t now_ns = tb_clock_ns(CLOCK_MONOTONIC);
+    char address[INET6_ADDRSTRLEN] = "?", count[24];
+    w->refused++;
+    if (w->refused_told_ns && now_ns - w->refused_told_ns < REFUSED_LOG_NS)
+        return;
+    if (from && from->sa_family == AF_INET)
+        inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)from)->sin_addr, address, sizeof address);
+    else if (from && from->sa_family == AF_INET6)
+        inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)from)->sin6_addr, address, sizeof address);
+    snprintf(count, sizeof count, "%llu", (unsigned long long)w->refused);
+    tb_log(TB_LOG_WARN, "login refused: wrong user or password", "address", address, "user", user, "refused", count,
+           NULL);
+    w->refused = 0;
+    w->refused_told_ns = now_ns;
+}
+
+enum tb_web_answer tb_web_may_enter(struct tb_web *w, const struct sockaddr *from, const char *user,
+                                    const char *password)
+{
+    if (!w->config->user_count)
+        return TB_WEB_YES;
+    enum tb_web_answer answer = tb_web_auth_check(w->auth, w->config, from, user, password);
+    if (answer == TB_WEB_NO && user)
+        note_refused(w, from, user);
+    return answer;
 }

@@ -29,8 +29,10 @@ const struct tb_web_config *tb_web_config(const struct tb_web *w);
 /* tb_web_may_ask - takes one request off the rate limit; false: there is none left. */
 bool tb_web_may_ask(struct tb_web *w);
 
-/* tb_web_may_enter - see tb_web_auth_check; YES when there are no users. */
-enum tb_web_answer tb_web_may_enter(struct tb_web *w, const char *user, const char *password);
+/* tb_web_may_enter - see tb_web_auth_check; YES when there are no users. A user who is not let in is in the log, once
+ * in ten seconds at most, with how many there were. */
+enum tb_web_answer tb_web_may_enter(struct tb_web *w, const struct sockaddr *from, const char *user,
+                                    const char *password);
 
 struct tb_web_stats {
     bool is_successful;  /* the last reading */

@@ -5,6 +5,7 @@
 #include <crypt.h>
 #include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -18,11 +19,21 @@
 #define DIGEST_LEN 32u
 #define RIGHT_MAX 256u /* remembered; the oldest gives way */
 #define WRONG_MAX 64u
-#define SHARE 4u /* hashing may take one part in so many of the time */
+#define SHARE 8u /* hashing may take one part in so many of the time, in each lane */
+#define ADDRESSES 256u
+#define SUSPECT_NS UINT64_C(60000000000) /* after a wrong password */
 
 struct digest {
     unsigned char bytes[DIGEST_LEN]; /* all 0 = none */
 };
+
+/* An address, or the network of 64 bits that one of IPv6 is in. */
+struct address {
+    uint64_t hash;     /* keyed: nobody can choose addresses that meet here */
+    uint64_t wrong_ns; /* CLOCK_MONOTONIC of its last wrong password; 0 = none */
+};
+
+enum lane { LANE_CLEAN, LANE_SUSPECT, LANES };
 
 struct tb_web_auth {
     /* apart, so that whoever tries many wrong passwords makes none of the right ones forgotten */
@@ -31,7 +42,8 @@ struct tb_web_auth {
     unsigned char key[DIGEST_LEN]; /* of the digests; random */
     char dummy[SETTING_LEN + 1];   /* what unknown users are hashed with */
     int dummy_cost;
-    uint64_t free_ns; /* when hashing has had its share; CLOCK_MONOTONIC */
+    struct address addresses[ADDRESSES]; /* by hash; a later one takes the place of another */
+    uint64_t free_ns[LANES];             /* when hashing has had its share; CLOCK_MONOTONIC */
     struct crypt_data crypt;
 };
 
@@ -116,8 +128,37 @@ static bool gives(struct tb_web_auth *a, const char *password, const char *hash)
     return made && strlen(made) == HASH_LEN && strlen(hash) == HASH_LEN && gnutls_memcmp(made, hash, HASH_LEN) == 0;
 }
 
+static uint64_t hash_address(const struct tb_web_auth *a, const struct sockaddr *from)
+{
+    unsigned char digest[DIGEST_LEN] = {0};
+    uint64_t hash;
+    const void *bytes = NULL;
+    size_t len = 0;
+    if (from && from->sa_family == AF_INET) {
+        bytes = &((const struct sockaddr_in *)(const void *)from)->sin_addr;
+        len = 4;
+    } else if (from && from->sa_family == AF_INET6) {
+        const struct in6_addr *v6 = &((const struct sockaddr_in6 *)(const void *)from)->sin6_addr;
+        bool is_v4 = IN6_IS_ADDR_V4MAPPED(v6);
+        bytes = is_v4 ? &v6->s6_addr[12] : v6->s6_addr;
+        len = is_v4 ? 4 : 8;
+    }
+    if (bytes)
+        (void)gnutls_hmac_fast(GNUTLS_MAC_SHA256, a->key, sizeof a->key, bytes, len, digest);
+    memcpy(&hash, digest, sizeof hash);
+    return hash;
+}
+
+static enum lane lane_of(const struct tb_web_auth *a, uint64_t address, uint64_t now_ns)
+{
+    const struct address *known = &a->addresses[address % ADDRESSES];
+    bool is_suspect = known->hash == address && known->wrong_ns && now_ns - known->wrong_ns < SUSPECT_NS;
+    return is_suspect ? LANE_SUSPECT : LANE_CLEAN;
+}
+
 /* Hashes, and remembers what came of it. */
-static bool find_out(struct tb_web_auth *a, const char *password, const char *hash, const struct digest *d)
+static bool find_out(struct tb_web_auth *a, uint64_t address, enum lane lane, const char *password, const char *hash,
+                     const struct digest *d)
 {
     uint64_t began_ns = tb_clock_ns(CLOCK_MONOTONIC);
     bool is_right = gives(a, password, hash);
@@ -126,12 +167,14 @@ static bool find_out(struct tb_web_auth *a, const char *password, const char *ha
     else
         a->wrong[a->next_wrong++ % WRONG_MAX] = *d;
     uint64_t now_ns = tb_clock_ns(CLOCK_MONOTONIC);
-    a->free_ns = now_ns + (SHARE - 1) * (now_ns - began_ns);
+    a->free_ns[lane] = now_ns + (SHARE - 1) * (now_ns - began_ns);
+    if (!is_right)
+        a->addresses[address % ADDRESSES] = (struct address){address, now_ns};
     return is_right;
 }
 
-enum tb_web_answer tb_web_auth_check(struct tb_web_auth *a, const struct tb_web_config *c, const char *user,
-                                     const char *password)
+enum tb_web_answer tb_web_auth_check(struct tb_web_auth *a, const struct tb_web_config *c, const struct sockaddr *from,
+                                     const char *user, const char *password)
 {
     struct digest d;
     if (!user || !password)
@@ -144,7 +187,9 @@ enum tb_web_answer tb_web_auth_check(struct tb_web_auth *a, const struct tb_web_
         return TB_WEB_NO;
     if (is_among(a->right, RIGHT_MAX, &d))
         return TB_WEB_YES;
-    if (tb_clock_ns(CLOCK_MONOTONIC) < a->free_ns)
+    uint64_t address = hash_address(a, from), now_ns = tb_clock_ns(CLOCK_MONOTONIC);
+    enum lane lane = lane_of(a, address, now_ns);
+    if (now_ns < a->free_ns[lane])
         return TB_WEB_LATER;
-    return find_out(a, password, hash, &d) ? TB_WEB_YES : TB_WEB_NO;
+    return find_out(a, address, lane, password, hash, &d) ? TB_WEB_YES : TB_WEB_NO;
 }

@@ -178,6 +178,10 @@ static void check_tls(struct tb_yaml *y, const struct tb_web_tls_config *t)
         tb_config_error(y->errors, y->file, t->line, t->column,
                         "client_allowed_sans: no client certificate is asked for: set client_auth_type: "
                         "RequireAndVerifyClientCert");
+    else if (t->allowed_sans.is_given && !verifies)
+        tb_config_error(y->errors, y->file, t->line, t->column,
+                        "client_allowed_sans: anybody can make a certificate with these names: have it verified: set "
+                        "client_auth_type: RequireAndVerifyClientCert");
     if (t->min_version > t->max_version)
         tb_config_error(y->errors, y->file, t->line, t->column,
                         "max_version: it is below min_version: nothing could be agreed on");

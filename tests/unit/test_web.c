@@ -15,6 +15,7 @@
 #include <crypt.h>
 #include <gnutls/x509.h>
 #include <stdio.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -142,7 +143,7 @@ static void an_empty_file_asks_for_nothing(void **state)
         struct tb_web *w = load(texts[i]);
         assert_non_null(w);
         assert_null(tb_web_tls(w));
-        assert_int_equal(tb_web_may_enter(w, NULL, NULL), TB_WEB_YES);
+        assert_int_equal(tb_web_may_enter(w, NULL, NULL, NULL), TB_WEB_YES);
         assert_true(tb_web_may_ask(w));
         tb_web_free(w);
     }
@@ -167,6 +168,9 @@ static void what_is_wrong_is_told_with_its_place(void **state)
          "no client certificate is asked"},
         {"tls_server_config:\n  cert_file: x\n  key_file: y\n  client_allowed_sans: [z]\n", "2:3",
          "no client certificate is asked"},
+        {"tls_server_config:\n  cert_file: x\n  key_file: y\n  client_auth_type: RequireAnyClientCert\n"
+         "  client_allowed_sans: [z]\n",
+         "2:3", "anybody can make a certificate"},
         {"tls_server_config:\n  min_version: TLS11\n", "2:16", "is not offered"},
         {"tls_server_config:\n  cert_file: x\n  key_file: y\n  min_version: TLS13\n  max_version: TLS12\n", "2:3",
          "below"},
@@ -260,13 +264,13 @@ static void a_user_needs_the_password(void **state)
     (void)state;
     struct tb_web *w = load_users("secret");
     assert_non_null(w);
-    assert_int_equal(tb_web_may_enter(w, "alice", "secret"), TB_WEB_YES);
-    assert_int_equal(tb_web_may_enter(w, "alice", "secret2"), TB_WEB_NO);
-    assert_int_equal(tb_web_may_enter(w, "alice", ""), TB_WEB_NO);
-    assert_int_equal(tb_web_may_enter(w, "Alice", "secret"), TB_WEB_NO);
-    assert_int_equal(tb_web_may_enter(w, "bob", "secret"), TB_WEB_NO);
-    assert_int_equal(tb_web_may_enter(w, "alice", NULL), TB_WEB_NO);
-    assert_int_equal(tb_web_may_enter(w, NULL, NULL), TB_WEB_NO);
+    assert_int_equal(tb_web_may_enter(w, NULL, "alice", "secret"), TB_WEB_YES);
+    assert_int_equal(tb_web_may_enter(w, NULL, "alice", "secret2"), TB_WEB_NO);
+    assert_int_equal(tb_web_may_enter(w, NULL, "alice", ""), TB_WEB_NO);
+    assert_int_equal(tb_web_may_enter(w, NULL, "Alice", "secret"), TB_WEB_NO);
+    assert_int_equal(tb_web_may_enter(w, NULL, "bob", "secret"), TB_WEB_NO);
+    assert_int_equal(tb_web_may_enter(w, NULL, "alice", NULL), TB_WEB_NO);
+    assert_int_equal(tb_web_may_enter(w, NULL, NULL, NULL), TB_WEB_NO);
     tb_web_free(w);
 }
 
@@ -275,13 +279,13 @@ static void results_are_remembered_and_hashing_has_its_share(void **state)
     (void)state;
     struct tb_web *w = load_users("secret");
     clock_step_ns = SECOND; /* each look at the clock: hashing takes a second */
-    assert_int_equal(tb_web_may_enter(w, "alice", "secret"), TB_WEB_YES);
+    assert_int_equal(tb_web_may_enter(w, NULL, "alice", "secret"), TB_WEB_YES);
     clock_step_ns = 0;
-    assert_int_equal(tb_web_may_enter(w, "alice", "wrong"), TB_WEB_LATER);
-    assert_int_equal(tb_web_may_enter(w, "bob", "wrong"), TB_WEB_LATER); /* not told from a known user */
-    assert_int_equal(tb_web_may_enter(w, "alice", "secret"), TB_WEB_YES);
-    clock_ns += 3 * SECOND;
-    assert_int_equal(tb_web_may_enter(w, "alice", "wrong"), TB_WEB_NO);
+    assert_int_equal(tb_web_may_enter(w, NULL, "alice", "wrong"), TB_WEB_LATER);
+    assert_int_equal(tb_web_may_enter(w, NULL, "bob", "wrong"), TB_WEB_LATER); /* not told from a known user */
+    assert_int_equal(tb_web_may_enter(w, NULL, "alice", "secret"), TB_WEB_YES);
+    clock_ns += 7 * SECOND;
+    assert_int_equal(tb_web_may_enter(w, NULL, "alice", "wrong"), TB_WEB_NO);
     tb_web_free(w);
 }
 
@@ -289,18 +293,46 @@ static void many_wrong_passwords_make_no_right_one_forgotten(void **state)
 {
     (void)state;
     struct tb_web *w = load_users("secret");
-    assert_int_equal(tb_web_may_enter(w, "alice", "secret"), TB_WEB_YES);
+    assert_int_equal(tb_web_may_enter(w, NULL, "alice", "secret"), TB_WEB_YES);
     for (unsigned i = 0; i < 300; i++) {
         char wrong[16];
         snprintf(wrong, sizeof wrong, "%u", i);
-        assert_int_equal(tb_web_may_enter(w, i % 2 ? "alice" : "bob", wrong), TB_WEB_NO);
+        assert_int_equal(tb_web_may_enter(w, NULL, i % 2 ? "alice" : "bob", wrong), TB_WEB_NO);
+    }
+    clock_step_ns = 1000000; /* within the minute of the wrong ones */
+    assert_int_equal(tb_web_may_enter(w, NULL, "alice", "one more"), TB_WEB_NO);
+    clock_step_ns = 0;
+    assert_int_equal(tb_web_may_enter(w, NULL, "alice", "another"), TB_WEB_LATER);
+    assert_int_equal(tb_web_may_enter(w, NULL, "alice", "one more"), TB_WEB_NO); /* remembered, too */
+    assert_int_equal(tb_web_may_enter(w, NULL, "alice", "secret"), TB_WEB_YES);
+    tb_web_free(w);
+}
+
+/* Who guesses keeps others out as little as himself later. */
+static void guesses_from_one_address_keep_no_other_out(void **state)
+{
+    (void)state;
+    struct sockaddr_in bad = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x0a000001)}, good = bad;
+    const struct sockaddr *from_bad = (const struct sockaddr *)&bad, *from_good = (const struct sockaddr *)&good;
+    good.sin_addr.s_addr = htonl(0x0a000002);
+    struct tb_web *w = load_users("secret");
+    clock_step_ns = SECOND;
+    assert_int_equal(tb_web_may_enter(w, from_bad, "alice", "guess 0"), TB_WEB_NO);
+    clock_step_ns = 0;
+    clock_ns += 10 * SECOND;
+    for (unsigned i = 1; i <= 4; i++) { /* as often as it may */
+        char guess[16];
+        snprintf(guess, sizeof guess, "guess %u", i);
+        clock_step_ns = SECOND;
+        assert_int_equal(tb_web_may_enter(w, from_bad, "alice", guess), TB_WEB_NO);
+        clock_step_ns = 0;
+        assert_int_equal(tb_web_may_enter(w, from_bad, "alice", "secret"), TB_WEB_LATER);
+        clock_ns += 8 * SECOND;
     }
     clock_step_ns = SECOND;
-    assert_int_equal(tb_web_may_enter(w, "alice", "one more"), TB_WEB_NO);
+    assert_int_equal(tb_web_may_enter(w, from_bad, "alice", "guess 5"), TB_WEB_NO);
     clock_step_ns = 0;
-    assert_int_equal(tb_web_may_enter(w, "alice", "another"), TB_WEB_LATER);
-    assert_int_equal(tb_web_may_enter(w, "alice", "one more"), TB_WEB_NO); /* remembered, too */
-    assert_int_equal(tb_web_may_enter(w, "alice", "secret"), TB_WEB_YES);
+    assert_int_equal(tb_web_may_enter(w, from_good, "alice", "secret"), TB_WEB_YES);
     tb_web_free(w);
 }
 
@@ -339,27 +371,27 @@ static void a_changed_file_counts_and_a_wrong_one_does_not(void **state)
     struct tb_web *w = load_users("first");
     char text[200];
     assert_true(tb_web_again(w, false));
-    assert_int_equal(tb_web_may_enter(w, "alice", "first"), TB_WEB_YES);
+    assert_int_equal(tb_web_may_enter(w, NULL, "alice", "first"), TB_WEB_YES);
     snprintf(text, sizeof text, "# now\nbasic_auth_users:\n  alice: %s\n", hash_of("second", &data));
     put_file(path, text);
     assert_true(tb_web_again(w, false));
-    assert_int_equal(tb_web_may_enter(w, "alice", "first"), TB_WEB_NO);
-    assert_int_equal(tb_web_may_enter(w, "alice", "second"), TB_WEB_YES);
+    assert_int_equal(tb_web_may_enter(w, NULL, "alice", "first"), TB_WEB_NO);
+    assert_int_equal(tb_web_may_enter(w, NULL, "alice", "second"), TB_WEB_YES);
     uint64_t since = tb_web_stats(w)->success_ns;
     clock_ns += SECOND;
     put_file(path, "basic_auth_users:\n  alice: no hash\n");
     assert_false(tb_web_again(w, false));
     assert_false(tb_web_stats(w)->is_successful);
     assert_int_equal(tb_web_stats(w)->success_ns, since);
-    assert_int_equal(tb_web_may_enter(w, "alice", "second"), TB_WEB_YES); /* what was in force stays */
+    assert_int_equal(tb_web_may_enter(w, NULL, "alice", "second"), TB_WEB_YES); /* what was in force stays */
     assert_int_equal(unlink(path), 0);
     assert_false(tb_web_again(w, true));
     put_file(path, ""); /* as an editor leaves it for a moment: nobody asked for no passwords */
     assert_false(tb_web_again(w, false));
-    assert_int_equal(tb_web_may_enter(w, NULL, NULL), TB_WEB_NO);
+    assert_int_equal(tb_web_may_enter(w, NULL, NULL, NULL), TB_WEB_NO);
     put_file(path, "{}\n");
     assert_true(tb_web_again(w, false));
-    assert_int_equal(tb_web_may_enter(w, NULL, NULL), TB_WEB_YES);
+    assert_int_equal(tb_web_may_enter(w, NULL, NULL, NULL), TB_WEB_YES);
     tb_web_free(w);
 }
 
@@ -390,6 +422,7 @@ int main(void)
         TEST(a_user_needs_the_password),
         TEST(results_are_remembered_and_hashing_has_its_share),
         TEST(many_wrong_passwords_make_no_right_one_forgotten),
+        TEST(guesses_from_one_address_keep_no_other_out),
         TEST(a_rate_limit_is_a_bucket),
         TEST(a_changed_file_counts_and_a_wrong_one_does_not),
         TEST(tls_is_not_switched_while_it_runs),
