@@ -28,6 +28,18 @@ TYPES = {"text": "text/plain; version=0.0.4", "openmetrics": "application/openme
          "openmetrics2": "application/openmetrics-text; version=2.0.0", "protobuf": PROTOBUF}
 
 
+def build_exposition():
+    """The program that makes expositions up, where nobody has built it yet. False, after a line that says why: it cannot be built."""
+    if not EXPOSITION.exists():
+        root = HERE.parent.parent
+        build = os.path.relpath(harness.BUILD, root)
+        made = subprocess.run(["make", "-s", f"B={build}", f"{build}/tests/prometheus/exposition"], cwd=root, capture_output=True, text=True, check=False)
+        if made.returncode or not EXPOSITION.exists():
+            print(f"skip every_format_is_read_alike {EXPOSITION} is not built: {made.stderr.strip()[-200:] or 'make check-prometheus builds it'}")
+            return False
+    return True
+
+
 def rendered(seed, form, *options):
     return subprocess.run([EXPOSITION, str(seed), form, *options], capture_output=True, check=True).stdout
 
@@ -256,8 +268,9 @@ def main():
     seeds = [seed + n for n in range(ROUNDS)]
     test = harness.Test("formats")
     try:
-        check_python(seeds)
-        check_judge(test, seeds)
+        if build_exposition():
+            check_python(seeds)
+            check_judge(test, seeds)
         check_promtool(test, check_http(test))
     finally:
         test.close()
