@@ -17,7 +17,12 @@ static void count_version(struct tb_health_regions *h, const char *name)
     size_t i = 0;
     while (i < TB_HEALTH_VERSIONS - 1 && h->versions[i].count && strcmp(h->versions[i].name, name) != 0)
         i++;
-    h->versions[i].name = i < TB_HEALTH_VERSIONS - 1 ? name : "_other";
+    if (i == TB_HEALTH_VERSIONS - 1) {
+        name = "_other";
+        for (i = 0; i < TB_HEALTH_VERSIONS - 1 && strcmp(h->versions[i].name, name) != 0;) /* some agent's own word? */
+            i++;
+    }
+    h->versions[i].name = name;
     h->versions[i].count++;
 }
 

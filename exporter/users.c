@@ -29,9 +29,12 @@ struct tb_snap_user *tb_snapshot_user(struct tb_snapshot *s, uint32_t uid)
 
 int tb_user_bound_set(struct tb_snap_user *user, const struct tb_bounds *bounds)
 {
+    static size_t others_sets; /* of users that are not trusted: sets stay as long as this process */
     int known = tb_bounds_find(bounds);
-    if (known >= 0 || (user && !tb_user_is_trusted(user) && user->bound_sets >= TB_QUOTA_BOUND_SETS))
+    bool is_other = user && !tb_user_is_trusted(user);
+    if (known >= 0 || (is_other && (user->bound_sets >= TB_QUOTA_BOUND_SETS || others_sets >= TB_QUOTA_ALL_BOUND_SETS)))
         return known;
+    others_sets += is_other;
     if (user)
         user->bound_sets++;
     return tb_bounds_intern(bounds);

@@ -12,12 +12,13 @@
 #include "snapshot.h"
 
 /* What one user may have, but for root and the user of this process, who are trusted. */
-#define TB_QUOTA_REGIONS 1024u                        /* files that look like regions */
-#define TB_QUOTA_BYTES (UINT64_C(256) << 20)          /* of memory that they hold */
-#define TB_QUOTA_SERVICES 1024u                       /* names, as long as this process lives */
-#define TB_QUOTA_SERIES 100000u                       /* over all its services, as long as this process lives */
-#define TB_QUOTA_BOUND_SETS 32u                       /* that nobody had before, as long as this process lives */
-#define TB_QUOTA_ALL_REGIONS (16u * TB_QUOTA_REGIONS) /* of all such users together */
+#define TB_QUOTA_REGIONS 1024u                          /* files that look like regions */
+#define TB_QUOTA_BYTES (UINT64_C(256) << 20)            /* of memory that they hold */
+#define TB_QUOTA_SERVICES 1024u                         /* names, as long as this process lives */
+#define TB_QUOTA_SERIES 100000u                         /* over all its services, as long as this process lives */
+#define TB_QUOTA_BOUND_SETS 32u                         /* that nobody had before, as long as this process lives */
+#define TB_QUOTA_ALL_BOUND_SETS (TB_BOUND_SETS_MAX / 2) /* of all such users together */
+#define TB_QUOTA_ALL_REGIONS (16u * TB_QUOTA_REGIONS)   /* of all such users together */
 
 struct tb_snap_user {
     uint32_t uid;

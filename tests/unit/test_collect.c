@@ -72,6 +72,28 @@ static void versions_are_labels_that_differ(void **state)
         maker_kill(cores[i]);
 }
 
+/* A version that is called as the row of all that are too many. */
+static void a_version_called_other_is_no_second_row(void **state)
+{
+    struct fixture *f = *state;
+    struct tb_core *cores[TB_HEALTH_VERSIONS + 3];
+    const size_t count = sizeof cores / sizeof *cores;
+    for (size_t i = 0; i < count; i++) {
+        cores[i] = maker_start(f->dir, "shop");
+        snprintf(cores[i]->header->agent_version, sizeof cores[i]->header->agent_version, i ? "%zu" : "_other", i);
+    }
+    struct tb_health_regions h = tb_health_count_regions(collect(f));
+    uint64_t sum = 0, other = 0;
+    for (size_t i = 0; i < TB_HEALTH_VERSIONS && h.versions[i].count; i++) {
+        sum += h.versions[i].count;
+        other += strcmp(h.versions[i].name, "_other") == 0;
+    }
+    assert_int_equal(sum, count);
+    assert_int_equal(other, 1);
+    for (size_t i = 0; i < count; i++)
+        maker_kill(cores[i]);
+}
+
 static int compare_lines(const void *left, const void *right)
 {
     return strcmp(*(char *const *)left, *(char *const *)right);
@@ -493,6 +515,7 @@ int main(void)
         TEST(a_live_region_is_counted),
         TEST(a_dead_region_still_counts),
         TEST(versions_are_labels_that_differ),
+        TEST(a_version_called_other_is_no_second_row),
         TEST(what_no_label_tells_apart_is_one_sample),
         TEST(regions_of_one_service_are_added),
         TEST(durations_lie_in_their_buckets),

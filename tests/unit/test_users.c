@@ -323,6 +323,30 @@ static void series_and_names_of_one_user_are_bounded(void **state)
     tb_snapshot_free(s);
 }
 
+/* However many strangers bring up bounds of their own: this user's are known. */
+static void strangers_together_leave_bounds_to_others(void **state)
+{
+    (void)state;
+    struct tb_snapshot *s = tb_snapshot_new();
+    uint64_t at_most[] = {0, UINT64_C(5000000000)};
+    const struct tb_bounds bounds = {.count = 2, .at_most = at_most};
+    unsigned known = 0, refused = 0;
+    for (uint32_t uid = 0; uid < 64; uid++)
+        for (uint64_t i = 0; i < TB_QUOTA_BOUND_SETS; i++) {
+            at_most[0] = 1000000 * (1 + uid * TB_QUOTA_BOUND_SETS + i);
+            int number = tb_user_bound_set(tb_snapshot_user(s, 50000 + uid), &bounds);
+            known += number >= 0;
+            refused += number < 0;
+        }
+    assert_int_equal(known, TB_QUOTA_ALL_BOUND_SETS);
+    assert_true(refused > 0);
+    at_most[0] = 4000000001;
+    assert_true(tb_user_bound_set(tb_snapshot_user(s, geteuid()), &bounds) >= 0);
+    at_most[0] = 4000000003;
+    assert_int_equal(tb_user_bound_set(tb_snapshot_user(s, 60000), &bounds), -1);
+    tb_snapshot_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -335,6 +359,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_ledger_knows_whose_a_service_is, set_up, tear_down),
         cmocka_unit_test_setup_teardown(one_user_fills_only_its_own_quota, set_up, tear_down),
         cmocka_unit_test(series_and_names_of_one_user_are_bounded),
+        cmocka_unit_test(strangers_together_leave_bounds_to_others), /* last: what it fills stays full */
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
