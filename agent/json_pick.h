@@ -24,7 +24,7 @@
 /* The state of one text. Zero is its start. */
 struct tb_json_pick {
     struct tb_picks picks;
-    uint64_t arrays;               /* open brackets, the innermost lowest; 1 = of an array */
+    uint64_t objects;              /* open brackets, the innermost lowest; 1 = of an object */
     uint16_t index[TB_JSON_STEPS]; /* element that is being read, of each array on a path */
     uint8_t step_at[TB_PICKS];     /* in its path: the step that comes next */
     uint8_t matched[TB_PICKS];     /* open brackets that the path went through */

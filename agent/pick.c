@@ -40,10 +40,17 @@ void tb_pick_add(struct tb_picks *p, const struct tb_pick_set *set, struct tb_by
         p->open_len = TB_PICK_TEXT + 1; /* and stays so */
         return;
     }
-    uint8_t *to = p->text + p->used + p->open_len, all = 0;
-    for (size_t i = 0; i < in.len; i++)
+    uint8_t *to = p->text + p->used + p->open_len;
+    uint64_t all = 0;
+    size_t i = 0;
+    for (; i + 8 <= in.len; i += 8) {
+        uint64_t word = tb_read64(in.ptr + i);
+        __builtin_memcpy(to + i, &word, 8);
+        all |= word;
+    }
+    for (; i < in.len; i++)
         all |= to[i] = in.ptr[i];
-    p->is_odd |= all >> 7;
+    p->is_odd |= (all & UINT64_C(0x8080808080808080)) != 0;
     p->open_len = (uint16_t)(p->open_len + in.len);
 }
 

@@ -12,8 +12,8 @@ enum tb_simd tb_scan_best(void)
 {
     uint32_t a, b, c, d;
 
-    /* AVX2 and BMI (the hot path has both), and PCLMULQDQ (readers of bodies), need the processor (leaves 7 and 1) and
-     * the kernel's word that it saves ymm registers (OSXSAVE, XCR0 bits 1 and 2).
+    /* AVX2 and BMI (the hot path has both), and BMI2 and PCLMULQDQ (readers of bodies), need the processor (leaves 7
+     * and 1) and the kernel's word that it saves ymm registers (OSXSAVE, XCR0 bits 1 and 2).
      */
     if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE) || !(c & bit_AVX) || !(c & bit_PCLMUL))
         return TB_SIMD_SSE2;
@@ -21,7 +21,7 @@ enum tb_simd tb_scan_best(void)
     __asm__ volatile("xgetbv" : "=a"(xcr0_low), "=d"(xcr0_high) : "c"(0));
     if ((xcr0_low & 6) != 6)
         return TB_SIMD_SSE2;
-    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(b & bit_AVX2) || !(b & bit_BMI))
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(b & bit_AVX2) || !(b & bit_BMI) || !(b & bit_BMI2))
         return TB_SIMD_SSE2;
     return TB_SIMD_AVX2;
 }
