@@ -36,6 +36,7 @@ uint8_t tb_path_take(struct tb_core *core)
 
 void tb_path_free(struct tb_core *core, uint8_t block)
 {
+    tb_zero(core->path_blocks[block - 1], TB_PATH_MAX); /* what was read may have come encrypted */
     give_back(&core->path_taken, block);
 }
 

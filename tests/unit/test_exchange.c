@@ -519,6 +519,28 @@ static void one_thread_receives_while_another_answers(void **state)
     tb_exchange_close(&core, &c, TB_CLOSE_LOCAL);
 }
 
+/* Of the plaintext of a TLS connection, too. */
+static void nothing_of_what_a_stream_carried_stays(void **state)
+{
+    struct tb_conn c;
+
+    (void)state;
+    fresh();
+    for (int is_whole = 0; is_whole < 2; is_whole++) {
+        tb_conn_open_as(&c, TB_ROLE_SERVER);
+        RECEIVE(&c, "POST /planted-pa");
+        assert_non_null(memmem(core.path_blocks, sizeof core.path_blocks, "planted", 7));
+        RECEIVE(&c, "th HTTP/1.1\r\nHost: planted\r\nContent-Length: 7\r\nX-Key: plan");
+        if (is_whole)
+            RECEIVE(&c, "ted\r\n\r\nplanted");
+        assert_true(tb_exchange_close(&core, &c, TB_CLOSE_LOCAL));
+        tb_conn_wipe(&c);
+        assert_null(memmem(&core, sizeof core, "plan", 4));
+        assert_null(memmem(&c, sizeof c, "plan", 4));
+        assert_true(tb_exchange_is_done(&c)); /* for a thread that was overtaken */
+    }
+}
+
 /* Whose turn it is: the process that was there from the start, after @forks, or the child of one of them. */
 static void as_parent(uint32_t forks)
 {
@@ -892,6 +914,7 @@ int main(void)
         cmocka_unit_test(an_empty_path_pool_costs_the_route_not_the_request),
         cmocka_unit_test(two_threads_on_one_half_give_up_and_say_so),
         cmocka_unit_test(one_thread_receives_while_another_answers),
+        cmocka_unit_test(nothing_of_what_a_stream_carried_stays),
         cmocka_unit_test(an_exchange_open_at_a_fork_is_counted_by_one_side),
         cmocka_unit_test(children_that_leave_an_open_exchange_take_nothing_from_its_server),
         cmocka_unit_test(an_exchange_that_no_process_answers_is_aborted_once),
