@@ -33,17 +33,31 @@ bool tb_tls_inline_is_there(void)
     return true;
 }
 
-/* Is it one that another sees the bytes of? */
-static bool is_outer(struct tb_bytes code, const char *name)
+/* Is the one of number @call one that another sees the bytes of? */
+static bool is_outer(const struct tb_bytes *codes, unsigned call)
 {
-    for (unsigned i = 0; moves_bytes(name) && i < tb_openssl.wrapped; i++) {
-        const char *inner = tb_openssl.names[i];
-        struct tb_bytes other = moves_bytes(inner) ? tb_resolve_program_function(inner) : tb_bytes(NULL, 0);
-        uintptr_t target = (uintptr_t)other.ptr;
-        if (target && other.ptr != code.ptr && tb_prologue_branches(code, target, target + 1))
+    for (unsigned i = 0; moves_bytes(tb_openssl.names[call]) && i < tb_openssl.wrapped; i++) {
+        uintptr_t inner = (uintptr_t)codes[i].ptr;
+        if (inner && inner != (uintptr_t)codes[call].ptr && moves_bytes(tb_openssl.names[i]) &&
+            tb_prologue_branches(codes[call], inner, inner + 1))
             return true;
     }
     return false;
+}
+
+static enum tb_inline_answer place(struct tb_tls_set *set)
+{
+    static struct tb_inline_function functions[TB_INLINE_MAX]; /* once in a process */
+    static struct tb_bytes codes[TB_INLINE_MAX];
+    size_t count = 0;
+    if (!set || tb_openssl.wrapped > TB_INLINE_MAX)
+        return TB_INLINE_UNSUPPORTED;
+    for (unsigned i = 0; i < tb_openssl.wrapped; i++)
+        codes[i] = tb_resolve_program_function(tb_openssl.names[i]);
+    for (unsigned i = 0; i < tb_openssl.wrapped; i++)
+        if (codes[i].ptr && !is_outer(codes, i))
+            functions[count++] = (struct tb_inline_function){codes[i], set->wrappers[i], &set->real[i]};
+    return tb_inline_place(functions, count);
 }
 
 uint64_t tb_tls_inline_place(const char **ret_why)
@@ -52,20 +66,13 @@ uint64_t tb_tls_inline_place(const char **ret_why)
         [TB_INLINE_UNSUPPORTED] = "not on this kind of machine",
         [TB_INLINE_UNKNOWN_CODE] = "its code begins in no known form",
         [TB_INLINE_PLACE] = "it lies too far apart, or nothing is free near it",
-        [TB_INLINE_CHANGED] = "somebody else has changed it in memory",
+        [TB_INLINE_CHANGED] = "it is not what the file has, or that cannot be told",
         [TB_INLINE_THREADS] = "there are threads already",
         [TB_INLINE_REFUSED] = "the system does not permit it",
     };
-    struct tb_inline_function functions[TB_INLINE_MAX];
     const struct link_map *program = tb_resolve_objects();
     struct tb_tls_set *set = program ? tb_tls_claim(&tb_openssl, program->l_ld, program->l_addr) : NULL;
-    size_t count = 0;
-    for (unsigned i = 0; set && i < tb_openssl.wrapped; i++) {
-        struct tb_bytes code = tb_resolve_program_function(tb_openssl.names[i]);
-        if (code.ptr && !is_outer(code, tb_openssl.names[i]) && count < TB_INLINE_MAX)
-            functions[count++] = (struct tb_inline_function){code, set->wrappers[i], &set->real[i]};
-    }
-    enum tb_inline_answer answer = set ? tb_inline_place(functions, count) : TB_INLINE_UNSUPPORTED;
+    enum tb_inline_answer answer = place(set);
     if (answer != TB_INLINE_OK) {
         *ret_why = texts[answer];
         return answer == TB_INLINE_REFUSED || answer == TB_INLINE_THREADS ? TB_UNOBSERVABLE_TLS_REFUSED
