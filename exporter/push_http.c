@@ -6,6 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* Of headers that are older than the option; a library that does not know it says so. */
+#if LIBCURL_VERSION_NUM < 0x074b00
+#define CURLOPT_AWS_SIGV4 ((CURLoption)(CURLOPTTYPE_OBJECTPOINT + 305))
+#endif
+
 #define STOP_LOOK_MS 100 /* how often it is looked whether to stop */
 
 struct tb_push_http {
@@ -60,12 +65,24 @@ static size_t take_body(char *data, size_t size, size_t count, void *arg)
     return len <= room ? len : 0; /* 0 ends it: more is not wanted */
 }
 
-static void set_up(struct tb_push_http *h, const struct tb_push_http_request *r, struct tb_buffer *body, char *error)
+static void allow_http_alone(CURL *c)
 {
+#if LIBCURL_VERSION_NUM < 0x075500
+    curl_easy_setopt(c, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
+#else
+    curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
+#endif
+}
+
+/* Returns CURLE_OK, or why the request cannot be made: this libcurl does not sign. */
+static CURLcode set_up(struct tb_push_http *h, const struct tb_push_http_request *r, struct tb_buffer *body,
+                       char *error)
+{
+    CURLcode result = CURLE_OK;
     CURL *c = h->easy;
     curl_easy_reset(c);
     curl_easy_setopt(c, CURLOPT_URL, r->url);
-    curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
+    allow_http_alone(c);
     curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(c, CURLOPT_ERRORBUFFER, error);
     curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, take_body);
@@ -89,10 +106,11 @@ static void set_up(struct tb_push_http *h, const struct tb_push_http_request *r,
     if (r->method)
         curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, r->method);
     if (r->sigv4) {
-        curl_easy_setopt(c, CURLOPT_AWS_SIGV4, r->sigv4);
+        result = curl_easy_setopt(c, CURLOPT_AWS_SIGV4, r->sigv4);
         curl_easy_setopt(c, CURLOPT_USERNAME, r->user);
         curl_easy_setopt(c, CURLOPT_PASSWORD, r->secret);
     }
+    return result;
 }
 
 /* Runs until it is over. Returns what libcurl says; CURLE_ABORTED_BY_CALLBACK when told to stop. */
@@ -128,8 +146,9 @@ void tb_push_http_do(struct tb_push_http *h, const struct tb_push_http_request *
     struct tb_buffer body = {0};
     curl_off_t wait = 0;
     *ret = (struct tb_push_http_answer){0};
-    set_up(h, r, &body, error);
-    CURLcode result = run(h);
+    CURLcode result = set_up(h, r, &body, error);
+    if (result == CURLE_OK)
+        result = run(h);
     curl_easy_getinfo(h->easy, CURLINFO_RESPONSE_CODE, &ret->status);
     curl_easy_getinfo(h->easy, CURLINFO_RETRY_AFTER, &wait);
     if (result != CURLE_OK && result != CURLE_WRITE_ERROR && ret->status / 100 <= 2)
