@@ -120,7 +120,7 @@ bool tb_utf8_is_valid(struct tb_bytes text)
         uint8_t c = *p++;
         if (c < 0x80)
             continue;
-        uint32_t more = c >= 0xf0 ? 3 : c >= 0xe0 ? 2 : 1, code = c & (0x3f >> more);
+        uint32_t more = c >= 0xf0 ? 3 : c >= 0xe0 ? 2 : 1, code = c & (0x3fu >> more);
         if (c < 0xc2 || c > 0xf4 || (size_t)(end - p) < more)
             return false;
         for (uint32_t i = 0; i < more; i++, p++) {
