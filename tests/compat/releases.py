@@ -98,13 +98,17 @@ def nginx_built(name, compiler, cflags="", ldflags=""):
     return where / "objs" / "nginx"
 
 
-def debian(release):
-    """A userland of that release with nginx and Python."""
+UBUNTU = "http://archive.ubuntu.com/ubuntu"
+
+
+def debian(release, *mirror):
+    """A userland of that release with nginx and Python. @mirror: where it is not Debian's (UBUNTU)."""
     need_root()
     where = CACHE / release
     if not (where / "usr/sbin/nginx").exists() or (where / "debootstrap").exists():
         shutil.rmtree(where, ignore_errors=True)
-        run(["debootstrap", "--variant=minbase", "--include=nginx-light,python3", release, where], "debootstrap")
+        run(["debootstrap", "--variant=minbase", "--include=nginx-light,python3",
+             f"--components={'main,universe' if mirror else 'main'}", release, where, *mirror], "debootstrap")
     return where
 
 

@@ -1,9 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""On an older release (Debian 11: glibc 2.31, gcc 10, made by debootstrap): the archive made here, and the Debian package made there.
-The nginx of that release is observed, and counts equal its client's. Long: downloads."""
+"""On other releases, made by debootstrap: Debian 11 (glibc 2.31, gcc 10) and Ubuntu 22.04 (glibc 2.35). The archive made here, and the
+Debian package made there, upgraded while a server runs, and removed. The nginx of that release is observed, and counts equal its
+client's. Long: downloads."""
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -24,6 +26,7 @@ http { access_log off; server { listen 127.0.0.1:8080; location / { return 204; 
 CLIENT = """
 import http.client, subprocess, sys, time
 server = subprocess.Popen(sys.argv[1:])
+between = sys.stdin.readline().split() # what is run half-way
 end = time.monotonic() + 30
 while True:
     try:
@@ -35,6 +38,8 @@ while True:
         time.sleep(0.05)
 got = {}
 for i in range(60):
+    if i == 30 and between:
+        subprocess.run(between, check=True, stdout=subprocess.DEVNULL)
     client.request("GET", "/gone" if i % 3 == 0 else "/a")
     answer = client.getresponse()
     answer.read()
@@ -49,9 +54,9 @@ SERIES = ['http_requests_total{service="nginx",method="GET",route="/a",status="2
           'http_requests_total{service="nginx",method="GET",route="/gone",status="410"} 20\n']
 
 
-def bullseye():
+def userland(release, *mirror):
     try:
-        return releases.debian("bullseye")
+        return releases.debian(release, *mirror)
     except harness.Missing as missing:
         raise Skip(str(missing)) from missing
 
@@ -62,12 +67,12 @@ def place(name, text):
 
 @test
 def the_archive_works_there(_):
-    root = bullseye()
+    root = userland("bullseye")
     subprocess.run(["packaging/dist.py", BUILD, VERSION, "1700000000", WORK], cwd=ROOT, check=True, capture_output=True, timeout=120)
     out, err = on_a_copy(WORK, f"""
 tar -C /opt -xzf /tmp/tickbird-{VERSION}-linux-*.tar.gz
 cd /opt/tickbird-{VERSION}-linux-*
-python3 /tmp/client.py bin/tickbird run -- nginx -c /tmp/nginx.conf
+python3 /tmp/client.py </dev/null bin/tickbird run -- nginx -c /tmp/nginx.conf
 bin/tickbird-exporter --once
 bin/tickbird install --system --everything >/dev/null
 cat /etc/ld.so.preload; grep -c libtickbird.so.{VERSION} /proc/self/maps | sed s/[1-9].*/mapped/
@@ -78,10 +83,9 @@ ls /etc/ld.so.preload 2>/dev/null || echo gone
     check(f"/$LIB/libtickbird.so.{VERSION}\nmapped\ngone\n" in out and not err, out[-2000:], err)
 
 
-@test
-def the_package_is_built_and_works_there(_):
+def is_built_and_works(root):
+    """The package: built, used, upgraded below a server that runs, used again and removed."""
     need("git")
-    root = bullseye()
     with open(os.path.join(WORK, "sources.tar"), "wb") as f:
         subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, check=True, stdout=f)
     out, err = on_a_copy(WORK, f"""
@@ -89,18 +93,37 @@ mkdir /tmp/src; cd /tmp/src; tar -xf /tmp/sources.tar
 apt-get -qq update >/dev/null 2>&1
 packaging/setup.sh build >/dev/null 2>&1
 apt-get -qq -y install --no-install-recommends dpkg-dev >/dev/null 2>&1
-nice make -s -j2 deb WERROR=-Werror SOURCE_DATE_EPOCH=1700000000 >/dev/null
+export SOURCE_DATE_EPOCH=1700000000
+nice make -s -j2 deb WERROR=-Werror >/dev/null
+packaging/deb.sh build/packaged {VERSION}.1 build/dist >/dev/null
 dpkg -i build/dist/tickbird_{VERSION}-1_*.deb >/dev/null
 mkdir -p /etc/tickbird; echo "include exe nginx" >/etc/tickbird/select
 tickbird install --system >/dev/null
-python3 /tmp/client.py nginx -c /tmp/nginx.conf
+echo dpkg -i build/dist/tickbird_{VERSION}.1-1_*.deb | python3 /tmp/client.py nginx -c /tmp/nginx.conf
+tickbird-exporter --once
+echo "= upgraded"
+dpkg-query -W tickbird
+python3 /tmp/client.py nginx -c /tmp/nginx.conf </dev/null
 tickbird-exporter --once
 dpkg -r tickbird >/dev/null
 ls /etc/ld.so.preload /usr/lib/tickbird 2>/dev/null || echo gone
 """, lower=root, seconds=1500)
-    check(out.startswith(ANSWERED) and all(line in out for line in SERIES), out, err)
-    check("\ngone\nLEFT " in out, out[-2000:])
+    first, upgraded, second = out.partition(f"= upgraded\ntickbird\t{VERSION}.1-1\n")
+    check(upgraded, out, err)
+    check(first.startswith(ANSWERED) and all(line in first for line in SERIES), out, err)
+    check(second.startswith(ANSWERED) and all(re.sub(r"\d+$", lambda m: str(2 * int(m[0])), line.strip()) in second for line in SERIES), out, err)
+    check("\ngone\nLEFT " in second, out[-2000:])
     check(not err, err)
+
+
+@test
+def the_package_works_on_debian_11(_):
+    is_built_and_works(userland("bullseye"))
+
+
+@test
+def the_package_works_on_ubuntu_22_04(_):
+    is_built_and_works(userland("jammy", releases.UBUNTU))
 
 
 if not os.environ.get("TB_LONG"):
