@@ -48,6 +48,13 @@ def start(test, how, options=(), more="", env=None):
     return child
 
 
+def changed_code(child):
+    """Code of the process that comes from no file."""
+    with open(f"/proc/{child.pid}/maps", encoding="utf-8") as f:
+        lines = [line.split() for line in f]
+    return [words[0] for words in lines if "x" in words[1] and words[4] == "0" and not words[5:]]
+
+
 def compare(test, name, total):
     """Every request counts once as served and once as called, a fifth of them as not found."""
     expected = collections.Counter({("GET", "/found", "200"): total * 4 // 5, ("GET", "_unmatched", "404"): total // 5})
@@ -63,6 +70,8 @@ def exact(how, *options):
         total = tally(test, child)
         harness.report(total == CONNECTIONS * REQUESTS, f"{test.name}_answers_all", str(total))
         compare(test, test.name, total)
+        found = changed_code(child)
+        harness.report(len(found) == 2, f"{test.name}_has_its_code_and_the_way_back", str(found))
     return run
 
 
@@ -76,6 +85,7 @@ def left_alone(reason, advice, options=(), more="", env=None):
         told = {labels["reason"] for labels, value in scrape.values("tickbird_unobservable", service=test.service) if value}
         harness.report(total == CONNECTIONS * REQUESTS and not counted, f"{test.name}_answers_all_and_nothing_counts", f"{total} {counted}")
         harness.report(told == {"built_tls", reason}, f"{test.name}_is_told", str(told))
+        harness.report(not changed_code(child), f"{test.name}_has_its_code_as_it_was", str(changed_code(child)))
         doctor = subprocess.run([harness.BUILD / "tickbird", "doctor", str(child.pid)], env={**os.environ, "TICKBIRD_DIR": str(test.region_dir)},
                                 capture_output=True, check=False).stdout.decode()
         harness.report("records in part" in doctor and advice in doctor, f"{test.name}_is_told_by_doctor", doctor)
@@ -97,6 +107,13 @@ def kept(test):
     left_alone("tls_refused", "a rule", env={"TICKBIRD_SELECT_FILE": str(select)})(test)
 
 
+def not_observed(test):
+    child = start(test, "plain", env={"TICKBIRD_EXCLUDE": f"{test.dir}/own"})
+    total = tally(test, child)
+    harness.report(total == CONNECTIONS * REQUESTS and not test.scrape().counts(test.service), f"{test.name}_answers_all_and_nothing_counts", str(total))
+    harness.report(not changed_code(child), f"{test.name}_has_its_code_as_it_was", str(changed_code(child)))
+
+
 harness.main_special({
     "own_tls": exact("plain", "-pie", "-fPIE"),
     "own_tls_fixed": exact("plain", "-no-pie"),
@@ -105,5 +122,6 @@ harness.main_special({
     "own_tls_odd": left_alone("tls_code", "not of a known form", ["-Wl,--allow-multiple-definition"], ODD),
     "own_tls_off": left_alone("tls_refused", "TICKBIRD_INLINE_HOOKS", env={"TICKBIRD_INLINE_HOOKS": "0"}),
     "own_tls_kept": kept,
+    "own_tls_not_observed": not_observed,
     "node_calls": node,
 })
