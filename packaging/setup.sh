@@ -13,7 +13,7 @@ packages() {
     check) echo nginx-light apache2 lighttpd haproxy php-cli php-fpm nodejs gunicorn uvicorn python3-uvloop \
         puma ruby-webrick default-jdk-headless prometheus curl binutils musl-tools procps g++ strace \
         python3-prometheus-client openssl python3-httptools golang-go groff \
-        mini-httpd lighttpd-mod-openssl lighttpd-mod-gnutls libssl-dev \
+        mini-httpd lighttpd-mod-openssl lighttpd-mod-gnutls lighttpd-mod-mbedtls libssl-dev \
         micro-httpd xinetd ipsvd busybox gawk systemd erlang-inets liburing-dev checkpolicy semodule-utils apparmor \
         curl wget php-curl python3-requests python3-httpx python3-aiohttp libwww-perl git \
         libc6-i386 libjemalloc2 faketime libnss-wrapper bubblewrap python3-yaml python3-botocore python3-jsonschema ;;

@@ -405,6 +405,7 @@ TLS = {
     "apache_prefork_tls": with_tls(apache("prefork")),
     "lighttpd_tls": with_tls(lighttpd(0)),
     "lighttpd_gnutls": with_tls(lighttpd(0, "gnutls")),
+    "lighttpd_mbedtls": with_tls(lighttpd(0, "mbedtls")),
     "haproxy_tls": with_tls(haproxy(False, False)),
 }
 TLS_APPS = {
