@@ -4,12 +4,15 @@
  * adopted without a new generation; then requests. The area is a block of its own, so that a byte read outside is seen.
  *
  * Input: u8 flags (1: make head and checksum right), u16 length of the set, the set, u8 number of changes {u16 offset,
- * u8 value} that come after it was adopted, then lines: u8 method, host, a space, path.
+ * u8 value} that come after it was adopted, then lines: u8 method (64: no exchange, 128: cut), host, a space, path.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
+#include "agent/conn.h"
+#include "agent/exchange.h"
 #include "agent/host.h"
 #include "agent/region.h"
 #include "agent/route.h"
@@ -17,9 +20,8 @@
 #include "agent/measures.h"
 #include "exporter/rules_compile.h"
 
-/* behind the buffers the bound sets that rules ask for */
-#define AREA_BYTES                                                                                                     \
-    ((TB_RULES_BOUND_SETS + (TB_SETS - TB_SET_FIRST) * sizeof(struct tb_bounds_entry) + 63) & ~(size_t)63)
+/* behind the buffers the bound sets that rules ask for, and the values that their labels admitted */
+#define AREA_BYTES ((TB_RULES_ADMITTED + TB_CUSTOM_ADMITTED * 8 + 63) & ~(size_t)63)
 #define SET_AT (sizeof(struct tb_rules_head) + TB_RULES_BUFFER)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -75,6 +77,31 @@ static void put_set(const uint8_t *set, uint32_t len, bool is_mended)
     core.rules->generation = 1;
 }
 
+/* A request that goes through the core with headers and bodies, so that rules of custom metrics look into it. */
+static void exchange(struct tb_conn *c, struct tb_bytes path, struct tb_bytes host, bool is_cut)
+{
+    char text[2048];
+    static const char answer[] = "HTTP/1.1 201 Created\r\nX-Cache: HIT\r\nContent-Length: 45\r\n\r\n"
+                                 "{\"order\":{\"status\":\"paid\"},\"count\":[1,2.5]} ";
+    int len =
+        snprintf(text, sizeof text,
+                 "POST /%.*s?q=%.*s HTTP/1.1\r\nHost: %.*s\r\nCookie: sid=1; a=%.*s\r\nX-Tenant: t\r\n"
+                 "Content-Length: 20\r\n\r\n{\"method\":\"card\"}  ",
+                 (int)path.len, path.ptr, (int)host.len, host.ptr, (int)host.len, host.ptr, (int)host.len, host.ptr);
+    if (len <= 0 || (size_t)len >= sizeof text)
+        return;
+    size_t step = is_cut ? 7 : sizeof text;
+    for (size_t at = 0; at < (size_t)len; at += step) {
+        struct tb_bytes in = {(const uint8_t *)text + at, (size_t)len - at < step ? (size_t)len - at : step};
+        tb_exchange_io(&core, c, TB_RECEIVED, &in, 1, in.len);
+    }
+    for (size_t at = 0; at < sizeof answer - 1; at += step) {
+        struct tb_bytes out = {(const uint8_t *)answer + at,
+                               sizeof answer - 1 - at < step ? sizeof answer - 1 - at : step};
+        tb_exchange_io(&core, c, TB_SENT, &out, 1, out.len);
+    }
+}
+
 static void request(uint8_t method, struct tb_bytes host, struct tb_bytes path, bool is_cut)
 {
     char text[TB_RULES_LABEL_MAX + 16];
@@ -107,14 +134,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     tb_rules_lines_free(lines, count);
     for (unsigned changes = *p++; changes && end - p >= 3; changes--, p += 3)
         area[SET_AT + (p[0] | (uint32_t)p[1] << 8) % TB_RULES_BUFFER] = p[2];
+    struct tb_conn conn;
+    tb_conn_open(&conn);
     for (unsigned i = 0; end - p > 1 && i < 64; i++) {
         const uint8_t *eol = memchr(p, '\n', (size_t)(end - p)), *stop = eol ? eol : end;
         const uint8_t *space = memchr(p, ' ', (size_t)(stop - p));
         uint8_t method = *p;
+        if (space > p && !(method & 64))
+            exchange(&conn, tb_bytes(space + 1, (size_t)(stop - space - 1)), tb_bytes(p + 1, (size_t)(space - p - 1)),
+                     method & 128);
         if (space > p)
             request(method, tb_bytes(p + 1, (size_t)(space - p - 1)), tb_bytes(space + 1, (size_t)(stop - space - 1)),
                     method & 128);
         p = stop + (eol != NULL);
     }
+    tb_exchange_close(&core, &conn, TB_CLOSE_LOCAL);
     return 0;
 }
