@@ -50,6 +50,8 @@ static void describe(const struct tb_config *c)
     }
     for (size_t i = 0; i <= c->service_count; i++)
         describe_routes(c, i);
+    if (c->names.custom_count)
+        printf("rules: %zu metrics of your own\n", c->names.custom_count);
     if (c->names.is_given)
         tb_describe_names(c);
     printf("%s: no errors\n", tb_cli_text(file, sizeof(file), c->path));
