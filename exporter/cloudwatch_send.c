@@ -101,6 +101,8 @@ static void judge(struct cloudwatch *w, const struct tb_push_http_answer *a, str
     if (ret->outcome != TB_PUSH_REFUSED)
         return;
     error_name(a, name, sizeof name);
+    if (*name) /* no more of it: the text may repeat what was signed, the session token among it */
+        snprintf(ret->why, sizeof ret->why, "HTTP %ld %s", a->status, name);
     for (size_t i = 0; i < sizeof passing / sizeof *passing; i++)
         if (strcmp(name, passing[i]) == 0)
             ret->outcome = TB_PUSH_AGAIN;

@@ -176,4 +176,6 @@ void tb_push_http_judge(const struct tb_push_http_answer *a, struct tb_push_verd
                    : s == 408 || s == 425 || s == 429 || s / 100 == 5 ? TB_PUSH_AGAIN
                                                                       : TB_PUSH_REFUSED;
     snprintf(ret->why, sizeof ret->why, "HTTP %ld %.150s", s, a->body ? a->body : "");
+    for (char *c = ret->why; *c; c++) /* a stranger's text goes into the log */
+        *c = (unsigned char)*c < 0x20 || (unsigned char)*c > 0x7e ? '?' : *c;
 }

@@ -15,12 +15,12 @@
 #include "checksum.h"
 #include "config.h"
 #include "log.h"
+#include "push_series.h"
 
 #define MAGIC UINT64_C(0x31687375706274) /* "tbpush1" */
 #define FILE_MAX ((size_t)2 << 30)
 #define SLACK ((uint64_t)256 << 10) /* so much may be out of date before the file is written anew */
 #define KEEP_NS (UINT64_C(30) * 24 * 3600 * 1000000000)
-#define FIRST_TABLE 1024u
 
 struct record_head {
     uint64_t magic, checksum;
@@ -29,96 +29,21 @@ struct record_head {
 
 enum item { ITEM_BORN = 1, ITEM_SNAPSHOT, ITEM_TAKE, ITEM_REQUEST, ITEM_BEGIN, ITEM_DONE };
 
-/* What was noted of a series. */
-struct entry {
-    struct entry *next;
-    uint64_t hash, when_ns; /* of the last snapshot that it changed in */
-    uint32_t key_len, len;
-    char *data; /* owned */
-    char key[];
-};
-
 struct tb_push_state {
     char *path; /* owned */
     bool is_lasting;
     int fd; /* at its end; -1: none */
     uint64_t born_ns, taken_ns, next_id;
-    struct entry **table;
-    size_t table_size, entries;
+    struct tb_push_series series;
     struct tb_push_request *requests; /* the oldest first, from first on */
     size_t first, count, space;
     uint64_t body_bytes;
     uint64_t begun_id;     /* of the request that is being sent; 0 = none */
     bool was_begun_before; /* by a process that is gone */
-    uint64_t file_bytes, entry_bytes;
+    uint64_t file_bytes;
     struct tb_buffer taken;  /* items of the next snapshot */
     struct tb_buffer staged; /* a record being made */
 };
-
-/* --- entries ---------------------------------------------------------------------------------------------------------
- */
-
-static struct entry **find_place(struct tb_push_state *s, const char *key, size_t len, uint64_t hash)
-{
-    struct entry **place = &s->table[hash & (s->table_size - 1)];
-    while (*place && ((*place)->hash != hash || (*place)->key_len != len || memcmp((*place)->key, key, len) != 0))
-        place = &(*place)->next;
-    return place;
-}
-
-static void grow_table(struct tb_push_state *s)
-{
-    size_t old_size = s->table_size;
-    struct entry **old = s->table;
-    s->table_size = old_size ? old_size * 2 : FIRST_TABLE;
-    s->table = tb_alloc(s->table_size * sizeof(struct entry *));
-    for (size_t i = 0; i < old_size; i++) {
-        for (struct entry *e = old[i], *next; e; e = next) {
-            struct entry **place = &s->table[e->hash & (s->table_size - 1)];
-            next = e->next;
-            e->next = *place;
-            *place = e;
-        }
-    }
-    free(old);
-}
-
-static uint64_t entry_size(const struct entry *e)
-{
-    return e->key_len + e->len + 24u;
-}
-
-static void note(struct tb_push_state *s, const char *key, size_t key_len, const char *data, size_t len)
-{
-    uint64_t hash = tb_checksum(key, key_len);
-    hash ^= hash >> 32;
-    if (s->entries >= s->table_size)
-        grow_table(s);
-    struct entry **place = find_place(s, key, key_len, hash), *e = *place;
-    if (!e) {
-        *place = e = tb_realloc(NULL, sizeof *e + key_len);
-        *e = (struct entry){.hash = hash, .key_len = (uint32_t)key_len};
-        memcpy(e->key, key, key_len);
-        s->entries++;
-    } else {
-        s->entry_bytes -= entry_size(e);
-    }
-    if (e->len != len || !e->data)
-        e->data = tb_realloc(e->data, len);
-    memcpy(e->data, data, len);
-    e->len = (uint32_t)len;
-    e->when_ns = s->taken_ns;
-    s->entry_bytes += entry_size(e);
-}
-
-const char *tb_push_state_find(struct tb_push_state *s, const char *key, size_t key_len, size_t *ret_len)
-{
-    uint64_t hash = tb_checksum(key, key_len);
-    hash ^= hash >> 32;
-    struct entry *e = s->table_size ? *find_place(s, key, key_len, hash) : NULL;
-    *ret_len = e ? e->len : 0;
-    return e ? e->data : NULL;
-}
 
 /* --- requests --------------------------------------------------------------------------------------------------------
  */
@@ -242,7 +167,7 @@ static bool apply_item(struct tb_push_state *s, struct cursor *c)
     case ITEM_TAKE:
         if (!get_bytes(c, &key, &key_len) || !get_bytes(c, &data, &len))
             return false;
-        note(s, key, key_len, data, len);
+        tb_push_series_set(&s->series, key, key_len, data, len, s->taken_ns);
         return true;
     case ITEM_REQUEST:
         return apply_request(s, c);
@@ -314,14 +239,12 @@ static void put_all(const struct tb_push_state *s, struct tb_buffer *b)
     begin_record(b);
     put_item(b, ITEM_BORN);
     put_number(b, s->born_ns);
-    for (size_t i = 0; i < s->table_size; i++) {
-        for (const struct entry *e = s->table[i]; e; e = e->next) {
-            if (s->taken_ns - e->when_ns > KEEP_NS)
-                continue;
-            put_item(b, ITEM_SNAPSHOT); /* so that each keeps its time */
-            put_number(b, e->when_ns);
-            put_entry(b, e->key, e->key_len, e->data, e->len);
-        }
+    for (const struct tb_push_known *e = NULL; (e = tb_push_series_next(&s->series, e));) {
+        if (s->taken_ns - e->when_ns > KEEP_NS)
+            continue;
+        put_item(b, ITEM_SNAPSHOT); /* so that each keeps its time */
+        put_number(b, e->when_ns);
+        put_entry(b, e->key, e->key_len, e->data, e->len);
     }
     put_item(b, ITEM_SNAPSHOT);
     put_number(b, s->taken_ns);
@@ -333,17 +256,25 @@ static void put_all(const struct tb_push_state *s, struct tb_buffer *b)
     }
 }
 
-/* The directory is synced too: from then on the new file is what a power cut leaves. */
-static void sync_directory(const char *path)
+/* The directory that a file is in; -1: none. */
+static int open_directory(const char *path)
 {
     const char *slash = strrchr(path, '/');
     char *dir = slash ? tb_strndup(path, (size_t)(slash - path)) : tb_format(".");
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0) {
-        (void)fsync(fd);
-        close(fd);
-    }
     free(dir);
+    return fd;
+}
+
+/* A file that root just made belongs to whom the directory does: the exporter may go on as that user. */
+static void give(const char *path, int fd, int dir)
+{
+    struct stat st;
+    if (geteuid() != 0 || fd < 0 || fstat(dir, &st) < 0 || st.st_uid == 0)
+        return;
+    if (fchown(fd, st.st_uid, st.st_gid) < 0)
+        tb_log(TB_LOG_WARN, "push state cannot be given to its directory's owner", "path", path, "error",
+               strerror(errno), NULL);
 }
 
 /* A file of its own, fsync, rename. Returns 0 or -errno with the old one in place. */
@@ -355,7 +286,8 @@ static int write_anew(struct tb_push_state *s)
     seal(&b);
     (void)unlink(path);
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    int r = fd < 0 ? -errno : tb_write_all(fd, b.data, b.len);
+    int r = fd < 0 ? -errno : tb_write_all(fd, b.data, b.len), dir = open_directory(s->path);
+    give(path, fd, dir);
     if (!r && (fsync(fd) < 0 || rename(path, s->path) < 0))
         r = -errno;
     if (r) {
@@ -363,12 +295,14 @@ static int write_anew(struct tb_push_state *s)
             close(fd);
         (void)unlink(path);
     } else {
-        sync_directory(s->path);
+        (void)fsync(dir); /* from then on the new file is what a power cut leaves */
         if (s->fd >= 0)
             close(s->fd);
         s->fd = fd;
         s->file_bytes = b.len;
     }
+    if (dir >= 0)
+        close(dir);
     tb_buffer_free(&b);
     free(path);
     return r;
@@ -397,7 +331,7 @@ static int commit(struct tb_push_state *s)
     int r = 0;
     seal(&s->staged);
     if (s->is_lasting) {
-        if (s->fd < 0 || s->file_bytes > 2 * (s->entry_bytes + s->body_bytes) + SLACK)
+        if (s->fd < 0 || s->file_bytes > 2 * (s->series.bytes + s->body_bytes) + SLACK)
             r = write_anew(s);
         if (!r || s->fd >= 0)
             r = append(s, &s->staged);
@@ -418,7 +352,6 @@ int tb_push_state_open(const char *dir, const char *name, bool is_lasting, uint6
     s->born_ns = now_ns;
     s->next_id = 1;
     s->fd = -1;
-    grow_table(s);
     int r = load(s);
     if (r < 0) {
         tb_push_state_close(s);
@@ -432,19 +365,12 @@ void tb_push_state_close(struct tb_push_state *s)
 {
     if (!s)
         return;
-    for (size_t i = 0; i < s->table_size; i++) {
-        for (struct entry *e = s->table[i], *next; e; e = next) {
-            next = e->next;
-            free(e->data);
-            free(e);
-        }
-    }
+    tb_push_series_free(&s->series);
     for (size_t i = s->first; i < s->count; i++)
         free(s->requests[i].body);
     if (s->fd >= 0)
         close(s->fd);
     free(s->requests);
-    free(s->table);
     tb_buffer_free(&s->taken);
     tb_buffer_free(&s->staged);
     free(s->path);
@@ -469,6 +395,13 @@ void tb_push_state_set_born(struct tb_push_state *s, uint64_t born_ns)
 uint64_t tb_push_state_taken_ns(const struct tb_push_state *s)
 {
     return s->taken_ns;
+}
+
+const char *tb_push_state_find(struct tb_push_state *s, const char *key, size_t key_len, size_t *ret_len)
+{
+    const struct tb_push_known *e = tb_push_series_find(&s->series, key, key_len);
+    *ret_len = e ? e->len : 0;
+    return e ? e->data : NULL;
 }
 
 void tb_push_state_take(struct tb_push_state *s, const char *key, size_t key_len, const char *data, size_t len)

@@ -19,7 +19,6 @@ static struct tb_push_state *new_state(void)
     s->path = tb_format("/dev/null");
     s->fd = -1;
     s->next_id = 1;
-    grow_table(s);
     return s;
 }
 
@@ -35,7 +34,7 @@ static void read_items(const char *bytes, size_t len)
     put_all(s, &rest);
     seal(&rest);
     if (read_records(again, rest.data, rest.len) != rest.len || again->body_bytes != s->body_bytes ||
-        again->entries > s->entries || again->taken_ns != s->taken_ns)
+        again->series.count > s->series.count || again->taken_ns != s->taken_ns)
         abort();
     tb_buffer_free(&b);
     tb_buffer_free(&rest);

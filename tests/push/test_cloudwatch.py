@@ -4,9 +4,10 @@
 credentials from every place. What is right is the client's own tally of what it asked the server."""
 import json
 import os
+import re
 import signal
 
-from push_lib import (EXPORTER, KEYS, SIGNED, Endpoint, Server, check, datums, main, once, push_once, serve, test, total, value, wait_for,
+from push_lib import (EXPORTER, KEYS, ROOT, SIGNED, Endpoint, Server, Skip, check, datums, main, once, push_once, serve, test, total, value, wait_for,
                       write)
 
 MAPPING = """
@@ -95,6 +96,23 @@ def a_session_token_is_sent_and_signed(s):
     env = {"AWS_ACCESS_KEY_ID": "ASIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret/+=", "AWS_SESSION_TOKEN": "the/token+="}
     check(push_once(s, mapping(s, endpoint), env).code == 0 and requests(endpoint, 200) == 1)
     check("x-amz-security-token" in endpoint.accepted[0][1]["Authorization"])
+    server.get("/orders/1")
+    told = b'{"__type":"a#SignatureDoesNotMatch","message":"should have been x-amz-security-token:the/token+="}'
+    endpoint.behave = [lambda h, _: endpoint.answer(h, 403, told)]
+    done = push_once(s, mapping(s, endpoint), env)
+    check(done.code == 0 and "HTTP 403 SignatureDoesNotMatch" in done.err and "the/token" not in done.err, done)
+
+
+@test
+def what_root_made_belongs_to_the_directory(s):
+    """Pushed by hand as root where the exporter runs as another user: that one must be able to go on."""
+    if os.getuid() != 0:
+        raise Skip("not root")
+    Server(s).get("/orders/1")
+    os.makedirs(s.env["TICKBIRD_STORAGE_PATH"])
+    os.chown(s.env["TICKBIRD_STORAGE_PATH"], 65534, 65534)
+    check(push_once(s, mapping(s, Endpoint(KEYS))).code == 0)
+    check(os.stat(s.env["TICKBIRD_STORAGE_PATH"] + "/push-cloudwatch").st_uid == 65534)
 
 
 @test
@@ -330,6 +348,16 @@ def hostile_answers_change_nothing(s):
         endpoint.behave = [lambda h, _, a=status, b=body: endpoint.answer(h, a, b)]
         done = push_once(s, mapping(s, endpoint))
         check(done.code == (1 if status == 400 else 0) and len(done.err) < 2000, i, done)
+
+
+@test
+def the_examples_of_the_documents_are_right(s):
+    with open(os.path.join(ROOT, "docs/push.md"), encoding="utf-8") as f:
+        examples = re.findall(r"```yaml\n(.*?)```", f.read(), re.S)
+    check(len(examples) >= 4)
+    for text in examples:
+        done = s.run("check-config", write(s, text))
+        check(done.code == 0, text, done)
 
 
 @test

@@ -31,7 +31,7 @@ static char dir[64];
 static int make_dir(void **state)
 {
     (void)state;
-    strcpy(dir, "/tmp/tb-push-XXXXXX");
+    memcpy(dir, "/tmp/tb-push-XXXXXX", sizeof "/tmp/tb-push-XXXXXX");
     return mkdtemp(dir) ? 0 : -1;
 }
 
