@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "agent/methods.h"
+#include "dependencies.h"
 #include "health.h"
 #include "self.h"
 
@@ -267,6 +268,31 @@ static json_t *status(const struct tb_look *look)
     return o;
 }
 
+static json_t *dependency(const struct tb_dependency *d)
+{
+    json_t *o = json_object(), *unanswered = json_object();
+    uint64_t failed = 0;
+    for (uint16_t why = TB_CALL_REFUSED; why <= TB_CALL_PROTOCOL; why++) {
+        const struct tb_snap_key key = {.family = TB_FAMILY_CALL_ERRORS, .status = why};
+        failed += d->unanswered[why];
+        if (d->unanswered[why])
+            json_object_set_new(unanswered, tb_reason_name(&key), number(d->unanswered[why]));
+    }
+    bool is_known = d->answered_ns || d->failed_ns;
+    json_object_set_new(o, "service", text(d->service->name));
+    json_object_set_new(o, "target", text(d->target));
+    json_object_set_new(o, "up",
+                        is_known ? json_boolean(tb_dependency_is_up(d->answered_ns, d->failed_ns)) : json_null());
+    json_object_set_new(o, "last_success_seconds",
+                        d->answered_ns ? json_real((double)d->answered_ns / 1e9) : json_null());
+    json_object_set_new(o, "answered", number(d->answered));
+    json_object_set_new(o, "server_errors", number(d->server_errors));
+    json_object_set_new(o, "unanswered", number(failed));
+    json_object_set_new(o, "unanswered_by_reason", unanswered);
+    json_object_set_new(o, "mean_seconds", d->timed ? seconds((double)d->sum_ns / (double)d->timed) : json_null());
+    return o;
+}
+
 /* --- addresses -------------------------------------------------------------------------------------------------------
  */
 
@@ -336,6 +362,20 @@ static void render_unobservable(const struct tb_look *look, const struct tb_over
     write_json(o, out);
 }
 
+static void render_dependencies(const struct tb_look *look, const struct tb_overview_query *query,
+                                struct tb_buffer *out)
+{
+    struct tb_dependency *list;
+    size_t count = tb_dependencies(look->snapshot, &list);
+    json_t *o = json_object(), *a = json_array();
+    for (size_t i = 0; i < count; i++)
+        if (!query->service || !*query->service || strcmp(query->service, list[i].service->name) == 0)
+            json_array_append_new(a, dependency(&list[i]));
+    json_object_set_new(o, "dependencies", a);
+    free(list);
+    write_json(o, out);
+}
+
 static void render_overview(const struct tb_look *look, const struct tb_overview_query *query, struct tb_buffer *out)
 {
     struct tb_overview *v = make_view(look, query);
@@ -356,6 +396,7 @@ const struct tb_api_page tb_api_pages[] = {
     {"/api/v1/routes", render_routes},
     {"/api/v1/heatmap", render_heatmap},
     {"/api/v1/unobservable", render_unobservable},
+    {"/api/v1/dependencies", render_dependencies},
     {"/api/v1/overview", render_overview},
     {NULL, NULL},
 };

@@ -11,6 +11,7 @@
 
 #include "agent/methods.h"
 #include "collision.h"
+#include "dependencies.h"
 #include "health.h"
 #include "native.h"
 #include "snapshot_labels.h"
@@ -404,7 +405,7 @@ static void expose_dependencies(struct tb_exposition *x, const struct tb_snapsho
         struct tb_labels labels =
             with_label(&scratch, service_labels(first->service), s->label_names[TB_LABEL_TARGET], first->key.target);
         if (!is_time)
-            tb_expose_value(x, labels, last[TB_CALL_ANSWERED] && last[TB_CALL_ANSWERED] >= last[TB_CALL_FAILED], 0);
+            tb_expose_value(x, labels, tb_dependency_is_up(last[TB_CALL_ANSWERED], last[TB_CALL_FAILED]), 0);
         else if (last[TB_CALL_ANSWERED])
             tb_expose_value(x, labels, last[TB_CALL_ANSWERED], 0);
     }

@@ -16,76 +16,10 @@ import harness
 import sites
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "apps"))
+import call_sources  # pylint: disable=wrong-import-position
 import tally_server  # pylint: disable=wrong-import-position
 
 PATHS = ("/items/1", "/items/22", "/missing", "/error", "/chunked", "/big", "/hop")
-
-URLLIB = """
-import sys, urllib.request, urllib.error
-opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-for url in sys.argv[1:]:
-    try: opener.open(url).read()
-    except urllib.error.HTTPError as e: e.read()
-"""
-REQUESTS = """
-import sys, requests
-with requests.Session() as s:
-    s.trust_env = False
-    for url in sys.argv[1:]: s.get(url)
-    s.post(sys.argv[1], data=b'x' * 5000)
-    s.head(sys.argv[1])
-"""
-URLLIB3 = """
-import sys, urllib3
-pool = urllib3.PoolManager()
-for url in sys.argv[1:]: pool.request('GET', url)
-"""
-HTTPX = """
-import sys, httpx, asyncio
-with httpx.Client(follow_redirects=True, trust_env=False) as c:
-    for url in sys.argv[1:]: c.get(url)
-async def more():
-    async with httpx.AsyncClient(follow_redirects=True, trust_env=False) as c:
-        await asyncio.gather(*(c.get(url) for url in sys.argv[1:]))
-asyncio.run(more())
-"""
-AIOHTTP = """
-import sys, aiohttp, asyncio
-async def one(s, url):
-    async with s.get(url) as answer: await answer.read()
-async def main():
-    async with aiohttp.ClientSession() as s:
-        await asyncio.gather(*(one(s, url) for url in sys.argv[1:] * 3))
-asyncio.run(main())
-"""
-NODE = """
-const http = require('http'), agent = new http.Agent({keepAlive: true}), urls = process.argv.slice(2);
-const get = url => new Promise(done => http.get(url, {agent}, a => { a.resume(); a.on('end', done); }));
-(async () => {
-  for (const url of urls) await get(url);
-  await Promise.all(urls.map(get));
-  if (typeof fetch == 'function') for (const url of urls) await (await fetch(url)).arrayBuffer();
-  agent.destroy();
-})();
-"""
-JAVA = """import java.io.*; import java.net.*; import java.net.http.*;
-class Calls { public static void main(String[] urls) throws Exception {
-  for (String url : urls) {
-    HttpURLConnection c = (HttpURLConnection) new URL(url).openConnection();
-    InputStream in = c.getResponseCode() < 400 ? c.getInputStream() : c.getErrorStream();
-    in.readAllBytes(); in.close(); }
-  HttpClient client = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).followRedirects(HttpClient.Redirect.ALWAYS).build();
-  for (String url : urls)
-    client.send(HttpRequest.newBuilder(URI.create(url)).build(), HttpResponse.BodyHandlers.ofByteArray());
-} }"""
-RUBY = """require 'net/http'
-ARGV.each { |url| Net::HTTP.get_response(URI(url)) }
-first = URI(ARGV[0])
-Net::HTTP.start(first.host, first.port) { |h| ARGV.each { |url| h.get(URI(url).path) } }
-"""
-PERL = """use LWP::UserAgent; my $ua = LWP::UserAgent->new(keep_alive => 4); $ua->get($_) for @ARGV; $ua->post($ARGV[0], Content => 'x');"""
-PHP = "<?php foreach (array_slice($argv, 1) as $url) @file_get_contents($url);"
-PHP_CURL = "<?php $c = curl_init($argv[1]); curl_setopt($c, CURLOPT_RETURNTRANSFER, 1); exit(curl_exec($c) == 'ok' ? 0 : 1);"
 
 
 def counted(test, service):
@@ -149,59 +83,26 @@ def php_curl(test):
         raise harness.Missing("php-curl is not installed")
     server = tally_server.Tally((test.ip, 0))
     test.start_exporter()
-    call(test, "php_curl", [path, test.write("calls.php", PHP_CURL), f"http://{server.base}/items/1"])
+    call(test, "php_curl", [path, test.write("calls.php", call_sources.PHP_CURL), f"http://{server.base}/items/1"])
     harness.report(not counted(test, "php_curl"), "calls_of_a_module_bound_deeply_are_not_seen")
     server.stop()
-
-
-NO_HOST = """
-import socket, sys
-def ask(s, times):
-    for _ in range(times):
-        s.sendall(b'GET /items/1 HTTP/1.1\\r\\n\\r\\n')
-        answer = b''
-        while not answer.endswith(b'ok'): answer += s.recv(1000)
-ask(socket.create_connection((sys.argv[1], int(sys.argv[2]))), 3)
-with socket.socket(socket.AF_UNIX) as s:
-    s.connect(sys.argv[3])
-    ask(s, 2)
-"""
 
 
 def without_a_host(test):
     """A request that names nobody is for its peer; one to a Unix socket for the socket's name."""
     server, unix = tally_server.Tally((test.ip, 0)), tally_server.Tally(None, str(test.dir / "s"))
     test.start_exporter()
-    call(test, "no_host", [sites.PYTHON, test.write("no_host.py", NO_HOST), test.ip, server.server_address[1], test.dir / "s"])
+    call(test, "no_host", [sites.PYTHON, test.write("no_host.py", call_sources.NO_HOST), test.ip, server.server_address[1], test.dir / "s"])
     found = {key[0]: count for key, count in counted(test, "no_host").items()}
     expected = {server.base: 3, unix.base: 2}
     harness.report(found == expected, "calls_without_a_host_have_their_peer_as_target", f"{found}, expected {expected}")
     server.stop(), unix.stop()
 
 
-PIPELINE = """
-import socket, sys
-for how in ('whole', 'bytes', 'left'):
-    with socket.create_connection((sys.argv[1], int(sys.argv[2]))) as s:
-        head = 'GET /items/%d HTTP/1.1\\r\\nHost: ' + '%s:%s\\r\\n\\r\\n' % tuple(sys.argv[1:])
-        text = ''.join(head % i for i in range(5)).encode()
-        if how == 'bytes':
-            s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            for b in text: s.sendall(bytes([b]))
-        else:
-            s.sendall(text)
-        answer = b''
-        while how != 'left' and answer.count(b'ok') < 5: answer += s.recv(100000)
-        if how == 'left': # an answer that is never read is none
-            import select
-            select.select([s], [], [], 30)
-"""
-
-
 def pipelines(test):
     server = tally_server.Tally((test.ip, 0))
     test.start_exporter()
-    call(test, "pipeline", [sites.PYTHON, test.write("pipeline.py", PIPELINE), test.ip, server.server_address[1]])
+    call(test, "pipeline", [sites.PYTHON, test.write("pipeline.py", call_sources.PIPELINE), test.ip, server.server_address[1]])
     found = counted(test, "pipeline")
     expected = {(server.base, "GET", "/items/:id", "200"): 10}
     harness.report(found == expected, "pipelined_calls_are_counted_once_each", f"{found}")
@@ -209,33 +110,20 @@ def pipelines(test):
     server.stop()
 
 
-EYEBALLS = """
-import errno, select, socket, sys
-name, port, answers, refuses, silent = sys.argv[1], int(sys.argv[2]), *sys.argv[3:]
-def looked_up():
-    return {info[4][0] for info in socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)}
-assert looked_up() == {answers, refuses, silent}, looked_up()
-def attempt(address):
-    s = socket.socket()
-    s.setblocking(False)
-    assert s.connect_ex((address, port)) == errno.EINPROGRESS
-    return s
-def ended(s):
-    select.select([], [s], [], 30)
-    return s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-def ask(s):
-    s.setblocking(True)
-    s.sendall(f'GET /items/1 HTTP/1.1\\r\\nHost: {name}:{port}\\r\\n\\r\\n'.encode())
-    while not s.recv(1000).endswith(b'ok'): pass
-for _ in range(3): # one after the other, and side by side
-    looked_up()
-    assert ended(attempt(refuses)) == errno.ECONNREFUSED
-    waiting, s = attempt(silent), attempt(answers)
-    assert ended(s) == 0
-    waiting.close()
-    ask(s)
-attempt(silent).close() # nobody answered
-"""
+def short_lived(test):
+    """Programs that make one call each, as from cron, side by side: all counted, and no more regions than ran at once."""
+    curl = harness.which("curl")
+    server = tally_server.Tally((test.ip, 0))
+    test.start_exporter()
+    for _ in range(10):
+        running = [subprocess.Popen([curl, "-s", "-o/dev/null", "--noproxy", "*", f"http://{server.base}/items/{i}"], env=test.env("cron"))
+                   for i in range(3)]
+        for child in running:
+            child.wait(60)
+    equal(test, "calls_of_short_lived_programs_are_counted", "cron", server)
+    regions = [p.name for p in test.region_dir.glob("tb1-*")]
+    harness.report(len(regions) <= 3, "short_lived_programs_leave_no_region_each", str(regions))
+    server.stop()
 
 
 def happy_eyeballs(test):
@@ -258,7 +146,7 @@ def happy_eyeballs(test):
             queue.append(socket.socket())
             queue[-1].setblocking(False)
             queue[-1].connect_ex((silent, port))
-        call(test, "eyeballs", [sites.PYTHON, test.write("eyeballs.py", EYEBALLS), "three.example", port, test.ip, refuses, silent], env=env)
+        call(test, "eyeballs", [sites.PYTHON, test.write("eyeballs.py", call_sources.EYEBALLS), "three.example", port, test.ip, refuses, silent], env=env)
     target = f"three.example:{port}"
     harness.report(counted(test, "eyeballs") == {(target, "GET", "/items/:id", "200"): 3}, "calls_to_another_address_are_counted",
                    str(counted(test, "eyeballs")))
@@ -338,27 +226,12 @@ def certificate(test):
     return key, crt
 
 
-HTTPS = """
-import http.client, ssl, sys
-host, port = sys.argv[1], int(sys.argv[2])
-def ask(context):
-    c = http.client.HTTPSConnection(host, port, timeout=60, context=context)
-    try:
-        c.request('GET', '/items/1')
-        c.getresponse().read()
-    except ssl.SSLError: pass
-    c.close()
-for _ in range(4): ask(ssl._create_unverified_context())
-ask(ssl.create_default_context()) # who signed it?
-"""
-
-
 def https(test):
     """Handshakes, and one that fails. What need not be HTTP is not counted: that it is, the first request says."""
     key, crt = certificate(test)
     server = tally_server.Tally((test.ip, 0), tls=(crt, key))
     test.start_exporter()
-    call(test, "https", [sites.PYTHON, test.write("https_calls.py", HTTPS), test.ip, server.server_address[1]])
+    call(test, "https", [sites.PYTHON, test.write("https_calls.py", call_sources.HTTPS), test.ip, server.server_address[1]])
     equal(test, "calls_through_tls_are_counted", "https", server)
     found = errors(test, "https")
     harness.report(found == {(server.base, "tls"): 1}, "a_failed_handshake_is_an_error", str(found))
@@ -366,16 +239,6 @@ def https(test):
     times = [scrape.total(f"http_client_{what}_duration_seconds_count", service="https", target=server.base) for what in ("tls_handshake", "connect")]
     harness.report(times == [3, 4], "handshakes_of_a_known_target_are_timed", f"{times}, expected 3 handshakes and 4 connects")
     server.stop()
-
-
-GIT = """
-import http.server, sys
-class Handler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_): pass
-    def log_request(self, code='-', size='-'):
-        sys.stdout.write(f'{self.command} {int(code)}\\n'); sys.stdout.flush()
-http.server.ThreadingHTTPServer((sys.argv[1], int(sys.argv[2])), Handler).serve_forever()
-"""
 
 
 def git(test):
@@ -387,7 +250,7 @@ def git(test):
                  ["-C", "r.git", "update-server-info"]):
         subprocess.run([path, *words, *argv], check=True, cwd=test.dir, env=made | {"PATH": "/usr/bin:/bin"}, capture_output=True)
     address = (test.ip, test.port())
-    server = test.start([sites.PYTHON, test.write("files.py", GIT), *address], preload=False)
+    server = test.start([sites.PYTHON, test.write("files.py", call_sources.GIT), *address], preload=False)
     test.wait_for_port(address, server)
     test.start_exporter()
     call(test, "git", [path, "clone", "-q", "http://%s:%d/r.git" % address, "copy"], env=made)
@@ -398,29 +261,6 @@ def git(test):
     harness.report(found == logged and bool(found), "git_counts_equal_the_servers_log", harness.difference(logged, found))
 
 
-ERRORS = """
-import http.client, socket, sys, urllib.request
-host, port = sys.argv[1], int(sys.argv[2])
-def ask(path, timeout=30):
-    c = http.client.HTTPConnection(host, port, timeout=timeout)
-    try:
-        c.request('GET', path)
-        c.getresponse().read()
-    except (OSError, http.client.HTTPException):
-        pass
-    c.close()
-for path in sys.argv[3:]:
-    if path.startswith('dns:'):
-        try: socket.getaddrinfo(path[4:].rpartition(':')[0], path.rpartition(':')[2])
-        except OSError: pass
-    elif path.startswith('connect:'):
-        try: socket.create_connection((path[8:].rpartition(':')[0], int(path.rpartition(':')[2])), 30).close()
-        except OSError: pass
-    else:
-        ask(path, 0.3 if path == '/hang' else 30)
-"""
-
-
 def reasons(test):
     """What goes wrong on a connection, and before there is one."""
     server, test.service = tally_server.Tally((test.ip, 0)), "wrong"
@@ -428,7 +268,7 @@ def reasons(test):
     with socket.socket() as nobody:
         nobody.bind((test.ip, 0))  # and never listens: whoever comes is refused
         refused = nobody.getsockname()[1]
-        call(test, "wrong", [sites.PYTHON, test.write("wrong.py", ERRORS), test.ip, server.server_address[1], "/items/1", "/close", "/close",
+        call(test, "wrong", [sites.PYTHON, test.write("wrong.py", call_sources.ERRORS), test.ip, server.server_address[1], "/items/1", "/close", "/close",
                              "/reset", "/hang", "/garbage", "/items/2", "dns:no-such-name.invalid:80", "dns:no-such-database.invalid:5432",
                              f"connect:{test.ip}:{refused}"])
     equal(test, "answers_among_failures_are_counted", "wrong", server)
@@ -442,35 +282,11 @@ def reasons(test):
     server.stop()
 
 
-AGAIN = """
-import http.client, socket, sys
-host, port = sys.argv[1], int(sys.argv[2])
-def ask():
-    c = http.client.HTTPConnection(host, port, timeout=30)
-    try:
-        c.request('GET', '/items/1')
-        c.getresponse().read()
-    except OSError: pass
-    c.close()
-ask()
-print('asked', flush=True)
-sys.stdin.readline()
-for _ in range(3): ask()
-s = socket.socket(); s.setblocking(False)
-try: s.connect((host, port))
-except BlockingIOError: pass
-import select
-select.select([], [s], [], 30)
-s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-s.close()
-"""
-
-
 def refused_after_success(test):
     """A target that answered before is known: who refuses later is down, on whatever port."""
     server = tally_server.Tally((test.ip, 0))
     test.start_exporter()
-    child = subprocess.Popen([sites.PYTHON, test.write("again.py", AGAIN), test.ip, str(server.server_address[1])], env=test.env("again"),
+    child = subprocess.Popen([sites.PYTHON, test.write("again.py", call_sources.AGAIN), test.ip, str(server.server_address[1])], env=test.env("again"),
                              stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     test.processes.append(child)
     child.stdout.readline()
@@ -484,17 +300,17 @@ def refused_after_success(test):
 
 def main():
     python = {name: client_of(name, None, (f"calls_{name}.py", text), packages=packages) for name, text, packages in (
-        ("urllib", URLLIB, ()), ("requests", REQUESTS, ("requests",)), ("urllib3", URLLIB3, ("urllib3",)), ("httpx", HTTPX, ("httpx",)),
-        ("aiohttp", AIOHTTP, ("aiohttp",)))}
+        ("urllib", call_sources.URLLIB, ()), ("requests", call_sources.REQUESTS, ("requests",)), ("urllib3", call_sources.URLLIB3, ("urllib3",)), ("httpx", call_sources.HTTPX, ("httpx",)),
+        ("aiohttp", call_sources.AIOHTTP, ("aiohttp",)))}
     harness.main_special({
         "curl": client_of("curl", "curl", "-sL", "-o/dev/null", "--noproxy", "*"),
         "wget": client_of("wget", "wget", "-q", "-O/dev/null", "-t1", "--no-proxy"),
         **python,
-        "node": client_of("node", "node", ("calls.js", NODE)),
-        "java": client_of("java", "java", ("Calls.java", JAVA)),
-        "ruby": client_of("ruby", "ruby", ("calls.rb", RUBY)),
-        "perl": client_of("perl", "perl", ("calls.pl", PERL)),
-        "php": client_of("php", "php", ("calls.php", PHP)),
+        "node": client_of("node", "node", ("calls.js", call_sources.NODE)),
+        "java": client_of("java", "java", ("Calls.java", call_sources.JAVA)),
+        "ruby": client_of("ruby", "ruby", ("calls.rb", call_sources.RUBY)),
+        "perl": client_of("perl", "perl", ("calls.pl", call_sources.PERL)),
+        "php": client_of("php", "php", ("calls.php", call_sources.PHP)),
         "php_curl": php_curl,
         "git": git,
         "https": https,
@@ -502,6 +318,7 @@ def main():
         "without_a_host": without_a_host,
         "pipelines": pipelines,
         "happy_eyeballs": happy_eyeballs,
+        "short_lived": short_lived,
         "reasons": reasons,
         "refused_after_success": refused_after_success,
     })

@@ -297,6 +297,40 @@ static void the_json_says_the_same(void **state)
         json_decref(ask(page->path, (struct tb_overview_query){0}));
 }
 
+static void the_json_has_what_is_called(void **state)
+{
+    (void)state;
+    struct tb_snap_key key = {.role = TB_ROLE_CLIENT, .route = "/pay", .target = "pay.example", .ext = ""};
+    pass(0);
+    struct tb_snap_service *shop = tb_snapshot_service(s, "shop", 4);
+    for (uint16_t status = 200; status <= 500; status += 300) {
+        key.family = TB_FAMILY_REQUESTS;
+        key.status = status;
+        tb_snapshot_series(s, shop, &key)->base.untimed = status;
+    }
+    key.family = TB_FAMILY_CALL_ERRORS;
+    key.status = TB_CALL_RESET;
+    tb_snapshot_series(s, shop, &key)->base.untimed = 3;
+    key.family = TB_FAMILY_CALL_RESULT;
+    key.status = TB_CALL_ANSWERED;
+    struct tb_snap_series *answered = tb_snapshot_series(s, shop, &key);
+    answered->base.untimed = 200;
+    answered->base_chosen_ns = 5 * SECOND;
+    pass(60);
+    json_t *o = ask("/api/v1/dependencies", (struct tb_overview_query){.service = "shop"});
+    json_t *list = json_object_get(o, "dependencies"), *pay = json_array_get(list, 0);
+    assert_int_equal(json_array_size(list), 1);
+    assert_string_equal(json_string_value(json_object_get(pay, "target")), "pay.example");
+    assert_true(json_is_true(json_object_get(pay, "up")));
+    assert_true(number_at(pay, "answered", NULL) == 700 && number_at(pay, "server_errors", NULL) == 500);
+    assert_true(number_at(pay, "unanswered_by_reason", "reset") == 3 && number_at(pay, "unanswered", NULL) == 3);
+    assert_true(number_at(pay, "last_success_seconds", NULL) == 5);
+    json_decref(o);
+    o = ask("/api/v1/dependencies", (struct tb_overview_query){.service = "other"});
+    assert_int_equal(json_array_size(json_object_get(o, "dependencies")), 0);
+    json_decref(o);
+}
+
 static void what_is_not_known_is_null(void **state)
 {
     (void)state;
@@ -338,11 +372,17 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
-        TEST(the_window_is_the_last_minute), TEST(services_are_the_sums_of_their_routes),
-        TEST(a_query_selects_and_sorts),     TEST(without_history_there_is_no_window),
-        TEST(nothing_at_all_is_fine),        TEST(every_timed_request_is_on_the_heat_map),
-        TEST(many_of_both_add_up),           TEST(the_json_says_the_same),
-        TEST(what_is_not_known_is_null),     TEST(names_of_any_bytes_make_valid_json),
+        TEST(the_window_is_the_last_minute),
+        TEST(services_are_the_sums_of_their_routes),
+        TEST(a_query_selects_and_sorts),
+        TEST(without_history_there_is_no_window),
+        TEST(nothing_at_all_is_fine),
+        TEST(every_timed_request_is_on_the_heat_map),
+        TEST(many_of_both_add_up),
+        TEST(the_json_says_the_same),
+        TEST(the_json_has_what_is_called),
+        TEST(what_is_not_known_is_null),
+        TEST(names_of_any_bytes_make_valid_json),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
