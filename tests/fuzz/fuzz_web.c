@@ -55,7 +55,7 @@ static void use(struct tb_web *w)
         if (strpbrk(c->headers[i].value, "\r\n"))
             abort();
     (void)tb_web_may_ask(w);
-    if (tb_web_may_enter(w, NULL, NULL) != (c->user_count ? TB_WEB_NO : TB_WEB_YES))
+    if (tb_web_may_enter(w, NULL, NULL, NULL) != (c->user_count ? TB_WEB_NO : TB_WEB_YES))
         abort();
     if (tb_web_tls(w)) {
         if (gnutls_init(&session, GNUTLS_SERVER | GNUTLS_NONBLOCK) != 0 ||
