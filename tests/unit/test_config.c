@@ -48,7 +48,7 @@ static void each_error_has_its_place(void **state)
         {"metrics:\n  duration: {bounds: [0.1, 0.1]}\n  size: on\n",
          "2:28: bounds: 0.1 is not above the bound before it: give rising ones\n"
          "3:3: size: unknown key of metrics: one of preset, unit, labels, constant_labels, families, "
-         "instances, duration, "
+         "instances, split_by, duration, "
          "first_byte, "
          "request_size, response_size, exemplars\n"},
         {"metrics:\n  duration: {bounds: [0, x, 1e3, 0.0000000001, 200000]}\n",
