@@ -132,6 +132,9 @@ bool tb_config_has_rules(const struct tb_config *c);
 
 /* tb_config_to_options - options of @o that have neither flag nor variable take the file's value, if it has one. */
 void tb_config_to_options(const struct tb_config *c, enum tb_side side, struct tb_options *o);
+/* tb_config_to_limits - the same for the limits of a scrape, which a running exporter reads again: they have their
+ * defaults when the file says nothing. */
+void tb_config_to_limits(const struct tb_config *c, struct tb_options *o);
 
 /* Errors being collected. */
 #define TB_CONFIG_ERRORS_MAX 100u

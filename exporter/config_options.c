@@ -57,6 +57,14 @@ void tb_config_read_options(struct tb_yaml *y, yaml_node_t *node, struct tb_conf
     }
 }
 
+void tb_config_to_limits(const struct tb_config *c, struct tb_options *o)
+{
+    static const enum tb_option limits[] = {TB_OPTION_MAX_SAMPLES, TB_OPTION_MAX_SERIES, TB_OPTION_MAX_SERVICE_SERIES,
+                                            TB_OPTION_IDLE_AFTER};
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
+        tb_options_file(o, limits[i], c->options[limits[i]].items, c->options[limits[i]].count);
+}
+
 void tb_config_to_options(const struct tb_config *c, enum tb_side side, struct tb_options *o)
 {
     for (int id = 0; id < TB_OPTION_COUNT; id++)

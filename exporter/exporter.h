@@ -66,9 +66,12 @@ int tb_exporter_scrape(struct tb_exporter *e, const struct tb_scrape_options *op
  */
 int tb_exporter_collect(struct tb_exporter *e, uint64_t deadline_ns);
 
+/* tb_exporter_limit - the limits of a scrape as the options have them now. */
+void tb_exporter_limit(struct tb_exporter *e);
+
 /*
- * tb_exporter_read - the configuration, when it changed or @is_asked, and then the regions, as it says. Nothing else: for
- * who keeps house. Returns as tb_collect_until.
+ * tb_exporter_read - the configuration, when it changed or @is_asked, and then the regions, as it says. Nothing else:
+ * for who keeps house. Returns as tb_collect_until.
  */
 int tb_exporter_read(struct tb_exporter *e, bool is_asked, uint64_t deadline_ns);
 

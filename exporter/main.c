@@ -231,17 +231,6 @@ static int once(struct tb_exporter *e)
     return !is_written;
 }
 
-static struct tb_shown *new_shown(const struct tb_options *o)
-{
-    const struct tb_shown_limits limits = {
-        .samples = tb_option_number(o, TB_OPTION_MAX_SAMPLES),
-        .series = tb_option_number(o, TB_OPTION_MAX_SERIES),
-        .service_series = tb_option_number(o, TB_OPTION_MAX_SERVICE_SERIES),
-        .idle_ns = tb_option_ns(o, TB_OPTION_IDLE_AFTER),
-    };
-    return tb_shown_new(&limits);
-}
-
 static int run(struct tb_exporter *e, char **ret_error)
 {
     set_up_log(e);
@@ -252,7 +241,8 @@ static int run(struct tb_exporter *e, char **ret_error)
     e->expiry = tb_expiry_new();
     e->unobserved = tb_unobserved_new();
     e->history = tb_history_new();
-    e->shown = new_shown(&e->options);
+    e->shown = tb_shown_new(&(struct tb_shown_limits){0});
+    tb_exporter_limit(e);
     if (give_rights_up(e, ret_error) < 0 || open_ledger(e, ret_error) < 0 || open_collector(e, ret_error) < 0)
         return 1;
     if (tb_option_is_on(&e->options, TB_OPTION_PUSH_DRY_RUN))

@@ -234,10 +234,13 @@ int tb_options_parse(int argc, char *const *argv, enum tb_side side, struct tb_o
 
 void tb_options_file(struct tb_options *o, enum tb_option id, char *const *items, size_t count)
 {
-    if (!o->values[id].is_default)
+    if (!o->values[id].is_default && !o->values[id].is_of_file)
         return;
     clear_value(o, id);
-    o->values[id].is_default = false;
+    o->values[id].is_default = !count;
+    o->values[id].is_of_file = count != 0;
+    if (!count)
+        add_value(o, id, rows[id].default_value, strlen(rows[id].default_value));
     for (size_t i = 0; i < count; i++)
         add_value(o, id, items[i], strlen(items[i]));
 }

@@ -43,6 +43,7 @@ struct tb_options {
         char **items; /* owned; one, or any number of a LIST or of ADDRESSes */
         size_t count;
         bool is_default; /* neither flag nor variable nor, once it is read, file */
+        bool is_of_file;
     } values[TB_OPTION_COUNT];
     bool wants_help, wants_version;
 };
@@ -68,7 +69,8 @@ bool tb_option_is_on(const struct tb_options *o, enum tb_option id);
 uint64_t tb_option_ns(const struct tb_options *o, enum tb_option id);
 unsigned tb_option_number(const struct tb_options *o, enum tb_option id);
 
-/* tb_options_file - an option that has neither flag nor variable takes these values, which were checked; once. */
+/* tb_options_file - an option that has neither flag nor variable takes these values, which were checked, in place of
+ * what the file said before; none: its default, of an option that is no list. */
 void tb_options_file(struct tb_options *o, enum tb_option id, char *const *items, size_t count);
 
 /* tb_option_complaint - why a value cannot be, or NULL. */

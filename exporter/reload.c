@@ -66,14 +66,14 @@ static void log_errors(char *errors)
         tb_log(TB_LOG_ERROR, "configuration not reloaded: the rules of before stay", "error", line, NULL);
 }
 
-void tb_reload_again(struct tb_reload *r, bool is_asked)
+bool tb_reload_again(struct tb_reload *r, bool is_asked)
 {
     char *errors = NULL;
     if (!r->config)
-        return;
+        return false;
     uint64_t before = tb_file_look(r->config->path, 0), now = look(r->config, before);
     if (!is_asked && now == r->seen)
-        return;
+        return false;
     r->seen = now;
     struct tb_config *c = tb_config_load(r->config->path, &errors);
     if (c) {
@@ -84,6 +84,7 @@ void tb_reload_again(struct tb_reload *r, bool is_asked)
         log_errors(errors);
     }
     free(errors);
+    return c != NULL;
 }
 
 void tb_reload_expose(struct tb_exposition *x, const struct tb_reload *r, const struct tb_metric *metrics)

@@ -22,8 +22,9 @@ struct tb_reload {
 int tb_reload_start(struct tb_reload *r, const char *path, char **ret_errors);
 void tb_reload_free(struct tb_reload *r);
 
-/* tb_reload_again - read the file again; @is_asked: even when it looks as before. */
-void tb_reload_again(struct tb_reload *r, bool is_asked);
+/* tb_reload_again - read the file again; @is_asked: even when it looks as before. Returns whether another configuration
+ * is in force. */
+bool tb_reload_again(struct tb_reload *r, bool is_asked);
 
 /* tb_reload_names - what families and labels are called now; until the next reading. */
 const struct tb_names *tb_reload_names(const struct tb_reload *r);

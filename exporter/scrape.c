@@ -101,9 +101,24 @@ static void expose(struct tb_exporter *e, const struct tb_scrape_options *option
     ret->filter = NULL;
 }
 
+void tb_exporter_limit(struct tb_exporter *e)
+{
+    const struct tb_options *o = &e->options;
+    const struct tb_shown_limits limits = {
+        .samples = tb_option_number(o, TB_OPTION_MAX_SAMPLES),
+        .series = tb_option_number(o, TB_OPTION_MAX_SERIES),
+        .service_series = tb_option_number(o, TB_OPTION_MAX_SERVICE_SERIES),
+        .idle_ns = tb_option_ns(o, TB_OPTION_IDLE_AFTER),
+    };
+    tb_shown_set_limits(e->shown, &limits);
+}
+
 int tb_exporter_read(struct tb_exporter *e, bool is_asked, uint64_t deadline_ns)
 {
-    tb_reload_again(&e->reload, is_asked);
+    if (tb_reload_again(&e->reload, is_asked)) {
+        tb_config_to_limits(e->reload.config, &e->options);
+        tb_exporter_limit(e);
+    }
     tb_split_choose(tb_collector_split(e->collector), tb_reload_names(&e->reload));
     int r = tb_collect_until(e->collector, deadline_ns);
     e->is_partial = r < 0;

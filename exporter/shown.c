@@ -12,8 +12,8 @@
 #include "families.h"
 #include "rules_ext.h"
 #include "rules_gauges.h"
+#include "shown_rows.h"
 #include "snapshot_labels.h"
-#include "users.h"
 
 #define BUCKETS 1024u
 #define RESERVE 8u /* of the samples, one part in so many is kept for rows of sums and for services to come */
@@ -26,7 +26,8 @@ struct tb_shown {
     size_t list_count, list_space;
     struct tb_snap_series **rows; /* owned; shown, or moved out of the list for good */
     size_t row_count, row_space;
-    uint64_t series, samples; /* in the list */
+    struct tb_rows_ended ended; /* of decisions before: a sum that is shown again goes on */
+    uint64_t series, samples;   /* in the list */
     uint64_t left_out[TB_LEFT_OUT_COUNT];
     struct tb_snap_series **sorted; /* of the list, those that are not idle */
 };
@@ -47,26 +48,23 @@ struct tb_shown *tb_shown_new(const struct tb_shown_limits *limits)
     return shown;
 }
 
+void tb_shown_set_limits(struct tb_shown *shown, const struct tb_shown_limits *limits)
+{
+    if (memcmp(&shown->limits, limits, sizeof *limits) == 0)
+        return;
+    shown->limits = *limits;
+    shown->snapshot_id = 0; /* all is decided anew */
+}
+
 const struct tb_shown_limits *tb_shown_limits(const struct tb_shown *shown)
 {
     return &shown->limits;
 }
 
-static void free_row(struct tb_snap_series *row)
-{
-    tb_values_free(&row->base);
-    tb_values_free(&row->total);
-    free((void *)(uintptr_t)row->key.route);
-    free((void *)(uintptr_t)row->key.target);
-    free(row->labels);
-    free(row->pairs);
-    free(row);
-}
-
 static void forget_rows(struct tb_shown *shown)
 {
     for (size_t i = 0; i < shown->row_count; i++)
-        free_row(shown->rows[i]);
+        tb_rows_end(&shown->ended, shown->rows[i]);
     memset(shown->buckets, 0, sizeof shown->buckets);
     memset(shown->left_out, 0, sizeof shown->left_out);
     shown->list_count = shown->row_count = 0;
@@ -78,6 +76,7 @@ void tb_shown_free(struct tb_shown *shown)
     if (!shown)
         return;
     forget_rows(shown);
+    tb_rows_free(&shown->ended);
     free(shown->rows);
     free(shown->list);
     free(shown->sorted);
@@ -185,7 +184,8 @@ static void replace(struct tb_shown *shown, struct tb_snap_series **at, struct t
             shown->list[i] = row;
     row->shown = e->shown == &nowhere ? &nowhere : row;
     row->cost = e->cost;
-    row->created_ns = e->created_ns;
+    if (!row->is_served)
+        row->created_ns = e->created_ns;
     row->next_shown = e->next_shown;
     *at = row;
     e->shown = row;
@@ -223,6 +223,7 @@ static struct tb_snap_series *row_of(struct tb_shown *shown, const struct tb_sna
     shown->rows = tb_grow(shown->rows, shown->row_count, &shown->row_space, sizeof(struct tb_snap_series *));
     row = shown->rows[shown->row_count++] = tb_alloc(sizeof *row);
     *row = new;
+    tb_rows_resume(&shown->ended, row);
     if (*at)
         replace(shown, at, row);
     else
@@ -335,102 +336,16 @@ static void decide_all(struct tb_shown *shown, const struct tb_snapshot *s, cons
 /* --- every scrape ----------------------------------------------------------------------------------------------------
  */
 
-/* The set of the bounds that two sets of a user have in common; -1: there is none. */
-static int common_set(struct tb_snap_user *user, uint16_t a, uint16_t b)
-{
-    const struct tb_bounds *left = tb_bounds_of(a), *right = tb_bounds_of(b);
-    uint64_t at_most[TB_BOUNDS_MAX];
-    struct tb_bounds common = {.unit = left->unit, .at_most = at_most};
-    for (size_t i = 0, k = 0; i < left->count && k < right->count;) {
-        if (left->at_most[i] == right->at_most[k])
-            at_most[common.count++] = left->at_most[i];
-        bool is_below = left->at_most[i] <= right->at_most[k];
-        k += right->at_most[k] <= left->at_most[i];
-        i += is_below;
-    }
-    return left->unit == right->unit && common.count ? tb_user_bound_set(user, &common) : -1;
-}
-
-/* Cells of one set into those of another, all of whose bounds the first one has: none is cut. */
-static void add_cells(struct tb_snap_values *to, uint16_t to_set, const struct tb_snap_values *from, uint16_t from_set)
-{
-    for (const struct tb_snap_block *b = from->blocks; b != tb_blocks_end(from); b++)
-        for (size_t i = 0; i < TB_BLOCK_CELLS; i++)
-            if (b->cells[i])
-                *tb_values_cell(to, to_set, tb_cell_bound(from_set, (uint32_t)b->octave, i)) += b->cells[i];
-}
-
-static void recut(struct tb_snap_values *v, uint16_t from_set, uint16_t to_set)
-{
-    struct tb_snap_values before = {.blocks = v->blocks, .block_count = v->block_count};
-    v->blocks = NULL;
-    v->block_count = 0;
-    add_cells(v, to_set, &before, from_set);
-    tb_values_free(&before);
-}
-
-/* A row has the bounds that all in it have in common. False: there are none in common with @set. */
-static bool fit(struct tb_snap_series *row, uint16_t set)
-{
-    const uint16_t before = row->key.bound_set;
-    int common = before == set ? set : common_set(row->service->user, before, set);
-    if (common >= 0 && common != before) {
-        recut(&row->base, before, (uint16_t)common);
-        recut(&row->total, before, (uint16_t)common);
-        row->key.bound_set = (uint16_t)common;
-    }
-    return common >= 0;
-}
-
-/* What a series and those that differ from it in their bound set only have counted, into a row. Durations under bounds
- * of which the row has none are counted there, but have no place in its histogram. */
-static void add_to_row(struct tb_snap_series *row, const struct tb_snap_series *e)
-{
-    uint64_t untimed = e->whole.count - e->whole.timed, retired = e->whole.timed;
-    uint64_t incomplete = e->whole.incomplete, first_byte_ns = e->whole.first_byte_ns;
-    if (fit(row, e->key.bound_set)) {
-        struct tb_snap_values but_cells = e->total;
-        but_cells.block_count = 0;
-        tb_values_add(&row->total, row->key.bound_set == e->key.bound_set ? &e->total : &but_cells);
-        if (row->key.bound_set != e->key.bound_set)
-            add_cells(&row->total, row->key.bound_set, &e->total, e->key.bound_set);
-        retired -= e->count - e->total.untimed;
-        untimed -= e->total.untimed;
-        incomplete -= e->total.incomplete;
-        first_byte_ns -= e->total.first_byte_ns;
-    }
-    row->total.untimed += untimed;
-    row->total.retired += retired;
-    row->total.incomplete += incomplete;
-    row->total.first_byte_ns += first_byte_ns;
-    if (e->chosen_ns > row->chosen_ns)
-        row->chosen_ns = e->chosen_ns;
-}
-
-/* The sums of rows. One that would fall, since a histogram of it has begun anew, begins at 0 as well. */
+/* The sums of rows. */
 static void add_up(struct tb_shown *shown, const struct tb_snapshot *s)
 {
-    for (size_t i = 0; i < shown->row_count; i++) {
-        tb_values_zero(&shown->rows[i]->total);
-        tb_values_add(&shown->rows[i]->total, &shown->rows[i]->base);
-    }
+    for (size_t i = 0; i < shown->row_count; i++)
+        tb_row_begin(shown->rows[i]);
     for (size_t i = 0; i < s->series_count; i++)
         if (s->series[i]->is_current && s->series[i]->shown && s->series[i]->shown->is_sum)
-            add_to_row(s->series[i]->shown, s->series[i]);
-    for (size_t i = 0; i < shown->row_count; i++) {
-        struct tb_snap_series *row = shown->rows[i];
-        row->count = tb_values_count(&row->total);
-        if (tb_has_fallen(row->count, row->served_count) || tb_has_fallen(row->total.sum_ns, row->served_sum_ns)) {
-            tb_values_subtract(&row->base, &row->total);
-            tb_values_zero(&row->total);
-            row->count = 0;
-            row->created_ns = s->now_ns;
-        }
-        row->served_count = row->count;
-        row->served_sum_ns = row->total.sum_ns;
-        row->is_served = true;
-        tb_series_whole(row);
-    }
+            tb_row_add(s->series[i]->shown, s->series[i]);
+    for (size_t i = 0; i < shown->row_count; i++)
+        tb_row_finish(shown->rows[i], s->now_ns);
 }
 
 static bool is_idle(const struct tb_shown *shown, struct tb_snap_series *e, uint64_t now_ns)

@@ -43,6 +43,9 @@ struct tb_shown_list {
 struct tb_shown;
 struct tb_shown *tb_shown_new(const struct tb_shown_limits *limits);
 void tb_shown_free(struct tb_shown *shown);
+/* tb_shown_set_limits - other ones from the next choice on. What is shown is then decided anew; sums that stay go on.
+ */
+void tb_shown_set_limits(struct tb_shown *shown, const struct tb_shown_limits *limits);
 const struct tb_shown_limits *tb_shown_limits(const struct tb_shown *shown);
 
 /*

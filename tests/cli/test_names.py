@@ -116,6 +116,24 @@ def a_scrape_stays_within_its_limit_and_loses_nothing(s):
 
 
 @test
+def limits_are_read_again_with_the_file(s):
+    server = Server(s)
+    for i in range(6):
+        check(server.get(f"/route{chr(97 + i)}") == 200)
+
+    def routes(found):
+        return {dict(labels)["route"]: v for (name, labels), v in found.items() if name == "http_requests_total" and v}
+    scrape = start_exporter(s, write(s, "exporter: {metrics.max-series: 2}\n"), "--metrics.max-service-series", "4")
+    found = wait_for("requests are counted", lambda: [r for r in (routes(scrape()),) if sum(r.values()) == 6])[0]
+    check(len(found) == 3 and found["_other"] == 4, found)
+    write(s, "exporter: {metrics.max-series: 100, metrics.max-service-series: 1}\n")
+    found = routes(scrape())
+    check(len([r for r in found if r != "_other"]) == 4, found)  # the flag stays
+    write(s, "routes:\n")
+    check(len([r for r in routes(scrape()) if r != "_other"]) == 4)
+
+
+@test
 def where_a_program_runs_is_told_on_request(s):
     server = Server(s, "shop", "--labels", "pod=web-1,service=other")
     check(server.get("/items") == 200)

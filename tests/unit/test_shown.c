@@ -350,6 +350,56 @@ static void samples_are_never_more_than_the_limit(void **state)
     }
 }
 
+/* A sum that has begun anew stays what it is when a reload leaves another family out, and takes it back. */
+static void a_sum_goes_on_through_a_reload(void **state)
+{
+    (void)state;
+    static const char sum[] = "service=\"a\",method=\"GET\",status=\"200\"";
+    struct shop shop = open_shop((struct tb_shown_limits){0});
+    const char *name = shop.names.metrics[TB_M_ABORTED].name;
+    shop.names.labels[TB_LABEL_ROUTE] = NULL;
+    struct tb_snap_series *e = ask(&shop, "a", "/1", 200, 100);
+    ask(&shop, "a", "/2", 200, 50);
+    look(&shop);
+    assert_count(&shop, sum, 150);
+    tb_values_zero(&e->base); /* a histogram that begins anew */
+    e->served_count = e->served_sum_ns = 0;
+    look(&shop);
+    assert_count(&shop, sum, 0);
+    for (unsigned i = 1; i <= 4; i++) {
+        shop.names.metrics[TB_M_ABORTED].name = i % 2 ? NULL : name;
+        ask(&shop, "a", "/2", 200, 1);
+        look(&shop);
+        assert_count(&shop, sum, i);
+    }
+    close_shop(&shop);
+}
+
+static void limits_change_and_nothing_is_lost(void **state)
+{
+    (void)state;
+    struct shop shop = open_shop((struct tb_shown_limits){.series = 2});
+    for (unsigned i = 0; i < 6; i++) {
+        char route[8];
+        snprintf(route, sizeof route, "/%u", i);
+        ask(&shop, "a", route, 200, 10);
+    }
+    look(&shop);
+    assert_int_equal(shop.list.count, 3); /* and the sum of the others */
+    assert_nothing_lost(&shop);
+    tb_shown_set_limits(shop.shown, &(struct tb_shown_limits){.series = 4});
+    look(&shop);
+    assert_int_equal(shop.list.count, 5);
+    assert_count(&shop, "service=\"a\",method=\"_OTHER\",route=\"_other\",status=\"200\"", 0); /* 40 fell to 20: anew */
+    ask(&shop, "a", "/5", 200, 3);
+    look(&shop);
+    assert_count(&shop, "service=\"a\",method=\"_OTHER\",route=\"_other\",status=\"200\"", 3);
+    tb_shown_set_limits(shop.shown, &(struct tb_shown_limits){0});
+    look(&shop);
+    assert_int_equal(shop.list.count, 6);
+    close_shop(&shop);
+}
+
 static void an_idle_series_comes_back_with_its_total(void **state)
 {
     (void)state;
@@ -440,6 +490,8 @@ int main(void)
         cmocka_unit_test(sums_have_the_bounds_that_all_have),
         cmocka_unit_test(a_restarted_service_has_its_rows_at_0),
         cmocka_unit_test(samples_are_never_more_than_the_limit),
+        cmocka_unit_test(a_sum_goes_on_through_a_reload),
+        cmocka_unit_test(limits_change_and_nothing_is_lost),
         cmocka_unit_test(an_idle_series_comes_back_with_its_total),
         cmocka_unit_test(a_strangers_sums_have_no_more_sets_than_the_stranger),
         cmocka_unit_test(idle_errors_do_not_fall_to_0),
