@@ -32,6 +32,8 @@ def build():
         os.rename(os.path.join(run.BIN, new), os.path.join(run.BIN, target))
 
     compile_to("prologues", ["cc", *flags, os.path.join(run.HERE, "prologues.c"), *SHIM[1:3]])
+    compile_to("prologues-sanitized", ["cc", *flags, "-fsanitize=address,undefined", "-fno-sanitize-recover=all",
+                                       os.path.join(run.HERE, "prologues.c"), *SHIM[1:3]])
     for kind, how in KINDS.items():
         compile_to(f"inline-{kind}", ["cc", *flags, *how, "-rdynamic", "-fexceptions", os.path.join(run.HERE, "inline.c"), *SHIM, "-lpthread"])
 
@@ -64,6 +66,14 @@ def lengths_are_those_of_a_disassembler(directory, random_):
         print(f"# {name}: {said}", end="")
         accepted += int(said.split(" functions: ")[1].split()[0])
     assert accepted > 3000, f"of too few functions: {accepted}"
+
+
+@test()
+def random_code_is_read_within_its_bounds(directory, random_):
+    need_this_machine()
+    done = subprocess.run([os.path.join(run.BIN, "prologues-sanitized"), str(random_.randrange(1 << 60))], stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, timeout=200, check=False)
+    assert done.returncode == 0, done.stdout.decode()
 
 
 @test(*[(f"{kind}_{what}", kind, what) for kind in KINDS for what in (

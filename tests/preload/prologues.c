@@ -4,7 +4,8 @@
  * instruction that the decoder claims to know the length must be objdump's, and it must be none that means something
  * else at another place; of every function whose beginning is accepted the cuts must be objdump's, no branch that
  * objdump sees may lead into what is overwritten, and what is moved must lead where the original does. Prints what was
- * seen; exit 0 = fine.
+ * seen; exit 0 = fine. With a number as argument: random bytes, each in memory of its own size, for a build with
+ * sanitizers.
  */
 #include <ctype.h>
 #include <stdio.h>
@@ -215,8 +216,51 @@ static void take_instruction(char *line)
     }
 }
 
-int main(void)
+/* xorshift64 */
+static uint64_t next(uint64_t *state)
 {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return *state;
+}
+
+/* A function of random bytes, most of them such as functions begin with. */
+static void check_random(uint64_t *state)
+{
+    static const uint8_t usual[] = {0x55, 0x48, 0x89, 0xe5, 0x41, 0x54, 0x83, 0xec, 0x0f, 0x85, 0xe8, 0xe9, 0x74, 0xeb,
+                                    0xf3, 0x1e, 0xfa, 0x66, 0xc3, 0xc4, 0xc5, 0x8d, 0x05, 0x25, 0x64, 0xc7, 0xb8, 0xf7};
+    struct tb_instruction in;
+    struct tb_prologue p;
+    enum tb_prologue_kind kind;
+    size_t len = next(state) % 40;
+    uint8_t *bytes = malloc(len ? len : 1);
+    for (size_t i = 0; i < len; i++) {
+        uint64_t x = next(state);
+        bytes[i] = x % 4 ? usual[(x >> 8) % sizeof(usual)] : (uint8_t)(x >> 16);
+    }
+    if (tb_instruction_read(tb_bytes(bytes, len), &in) && (!in.len || in.len > len || in.len > 15))
+        fail("longer than it is", "random");
+    if (tb_prologue_length(tb_bytes(bytes, len), &kind) > len)
+        fail("longer than it is", "random");
+    if (tb_prologue_read(tb_bytes(bytes, len), &p) == TB_PROLOGUE_OK) {
+        uint8_t *out = malloc(TB_PROLOGUE_MOVED);
+        answers[TB_PROLOGUE_OK]++;
+        if (p.end > len || p.end < p.at + TB_PROLOGUE_JUMP ||
+            !tb_prologue_move(&p, bytes, (uintptr_t)bytes + 4096, out))
+            fail("not moved", "random");
+        free(out);
+    }
+    free(bytes);
+}
+
+int main(int argc, char **argv)
+{
+    uint64_t state = argc > 1 ? strtoull(argv[1], NULL, 10) | 1 : 0;
+    for (long n = 0; argc > 1 && n < 500000; n++)
+        check_random(&state);
+    if (argc > 1)
+        return answers[TB_PROLOGUE_OK] < 10000; /* else nothing was tried */
     static char line[4096], name[4096];
     while (fgets(line, sizeof(line), stdin)) {
         line[strcspn(line, "\n")] = 0;
