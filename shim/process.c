@@ -340,18 +340,27 @@ bool tb_process_is_other(void)
     return (uint32_t)TB_RAW0(SYS_getpid) != tb_core.env.pid;
 }
 
+static void after_fork_in_child(void)
+{
+    if (!tb_load_relaxed(&tb_core.base)) {
+        tb_store_relaxed(&region_started, 0); /* it was a thread of the parent, which is not here, that makes it */
+        tb_tls_forked();
+    } else if (tb_fork_word == &always_one) {
+        tb_process_forked();
+    } else {
+        tb_process_check_fork();
+    }
+    tb_tls_look_alone();
+}
+
 void tb_process_after_fork(long ret)
 {
     if (!tb_load_relaxed(&tb_awake))
         return;
-    if (ret == 0 && !tb_load_relaxed(&tb_core.base))
-        tb_store_relaxed(&region_started, 0); /* it was a thread of the parent, which is not here, that makes it */
-    else if (ret > 0)
+    if (ret > 0)
         tb_add_relaxed(&tb_core.fork_generation, 1);
-    else if (ret == 0 && tb_fork_word == &always_one)
-        tb_process_forked();
     else if (ret == 0)
-        tb_process_check_fork();
+        after_fork_in_child();
 }
 
 void tb_process_before_exec(void)

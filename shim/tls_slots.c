@@ -12,7 +12,7 @@
  * objects at any moment. glibc's dl_iterate_phdr keeps the list as it is while its callback runs, so looks are made in
  * one; musl unloads nothing. This is the one lock that is ever waited for, and looks are few: none while each socket
  * that carries TLS belongs to a session that is seen. In the child of a program that had threads the lock may be held
- * for good by one that is not there: it does not look any more, and goes on with what its parent had found.
+ * for good by one that is not there: it looks once, right after the fork, when it is alone, and never again.
  *
  * Fork story: all of it is private memory, copied; tb_tls_forked.
  */
@@ -382,6 +382,12 @@ void tb_tls_covered(void)
     uint32_t seen = tb_load_relaxed(&uncovered);
     while (seen && !tb_cas_relaxed(&uncovered, &seen, seen - 1))
         ;
+}
+
+void tb_tls_look_alone(void)
+{
+    if (iterate && tb_load_relaxed(&is_doubtful))
+        (void)look_at_news();
 }
 
 void tb_tls_forked(void)

@@ -66,6 +66,12 @@ void tb_tls_noticed(void);
 /* tb_tls_covered - a session was seen. */
 void tb_tls_covered(void);
 
+/*
+ * tb_tls_look_alone - in the child, right after a fork: there is no other thread, so where the lock may be held for good
+ * it is not needed. This once.
+ */
+void tb_tls_look_alone(void);
+
 /* tb_tls_forked - in the child: a thread that was looking is not here. */
 void tb_tls_forked(void);
 

@@ -387,28 +387,55 @@ void module_exchange(void)
     sockets();
 }
 #else
+static void (*module_there(void **ret_module, int flags))(void)
+{
+    char path[4096];
+    snprintf(path, sizeof(path), "%s/openssl-module.so", getenv("TP_BIN"));
+    *ret_module = dlopen(path, RTLD_NOW | RTLD_LOCAL | flags);
+    MUST(*ret_module);
+    void (*exchange_there)(void) = (void (*)(void))dlsym(*ret_module, "module_exchange");
+    MUST(exchange_there);
+    return exchange_there;
+}
+
 /*
  * Twice and again in one process: the program's own library, and a module that brings another copy of it by dlopen,
  * calls that copy or the program's, and goes.
  */
 static void modules(void)
 {
-    char path[4096];
     sockets();
     for (int i = 0; i < 4; i++) {
-        snprintf(path, sizeof(path), "%s/openssl-module.so", getenv("TP_BIN"));
-        /* without the flag it would call the program's own */
-        void *module = dlopen(path, RTLD_NOW | RTLD_LOCAL | (i % 2 ? 0 : RTLD_DEEPBIND));
-        MUST(module);
-        void (*exchange_there)(void) = (void (*)(void))dlsym(module, "module_exchange");
-        MUST(exchange_there);
+        void *module; /* without the flag it would call the program's own */
+        void (*exchange_there)(void) = module_there(&module, i % 2 ? 0 : RTLD_DEEPBIND);
         exchange_there();
         say("closed: %d\n", dlclose(module));
     }
     sockets();
 }
 
-TP_MAIN({"modules", modules, ""}, {"sockets", sockets, ""}, {"memory", memory, ""}, {"unclean", unclean, ""},
-        {"again", again, ""}, {"early", early, ""}, {"holders", holders, ""}, {"forked", forked, ""},
-        {"refused", refused, ""})
+static void *idle(void *arg)
+{
+    pause();
+    return arg;
+}
+
+/* A library that came since the last look serves the child of a program that has threads. */
+static void forked_among_threads(void)
+{
+    pthread_t thread;
+    void *module;
+    MUST(!pthread_create(&thread, NULL, idle, NULL));
+    void (*exchange_there)(void) = module_there(&module, RTLD_DEEPBIND);
+    pid_t child = fork();
+    if (!child) {
+        exchange_there();
+        exit(0);
+    }
+    tp_reap("child", child);
+}
+
+TP_MAIN({"modules", modules, ""}, {"forked_among_threads", forked_among_threads, ""}, {"sockets", sockets, ""},
+        {"memory", memory, ""}, {"unclean", unclean, ""}, {"again", again, ""}, {"early", early, ""},
+        {"holders", holders, ""}, {"forked", forked, ""}, {"refused", refused, ""})
 #endif
