@@ -10,6 +10,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "cli"))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+import alarm  # noqa: E402,F401
 import cli_lib  # noqa: E402
 try:
     from endpoint import Endpoint  # noqa: E402,F401
