@@ -15,6 +15,7 @@
 #include "exporter.h"
 #include "log.h"
 #include "privileges.h"
+#include "region_dir.h"
 #include "shared_dir.h"
 
 static void complain(const char *error)
@@ -92,12 +93,21 @@ static int open_ledger(struct tb_exporter *e, char **ret_error)
     return r;
 }
 
-/* A mistyped directory must not look like no traffic. It may be made later, so it is no error. */
-static void warn_of_missing(const char *const *dirs, size_t count)
+/* A directory that is mistyped, or refused by programs, must not look like no traffic. It may become right later, so it
+ * is no error. */
+static void warn_of_unfit(const char *const *dirs, size_t count)
 {
-    for (size_t i = 0; i < count; i++)
-        if (access(dirs[i], F_OK) < 0)
+    static struct tb_region_dir dir;
+    for (size_t i = 0; i < count; i++) {
+        if (access(dirs[i], F_OK) < 0) {
             tb_log(TB_LOG_WARN, "region directory cannot be found", "path", dirs[i], "error", strerror(errno), NULL);
+            continue;
+        }
+        tb_region_dir_of_owner(dirs[i], &dir);
+        if (!dir.is_fit)
+            tb_log(TB_LOG_WARN, "programs do not record in this region directory", "path", dirs[i], "why", dir.why,
+                   "todo", dir.todo, NULL);
+    }
 }
 
 static int open_collector(struct tb_exporter *e, char **ret_error)
@@ -108,7 +118,7 @@ static int open_collector(struct tb_exporter *e, char **ret_error)
         .ledger = e->ledger,
         .keeps_open = true,
     };
-    warn_of_missing(options.dirs, options.dir_count);
+    warn_of_unfit(options.dirs, options.dir_count);
     int r = tb_collector_new(&options, &e->collector);
     if (!r && (r = tb_collect(e->collector)) == -EPROTONOSUPPORT)
         *ret_error =

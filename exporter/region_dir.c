@@ -3,7 +3,7 @@
  * Mirrors the agent's choice of a region directory (agent/region.h) for `run`, which makes it, and for `doctor` and
  * the exporter, which explain it. The agent decides for itself; this only tells beforehand what it will find.
  *
- * Entry points: tb_region_dir_look, tb_region_dir_limit; making it is shared_dir.c.
+ * Entry points: tb_region_dir_look, _of_owner, _limit; making it is shared_dir.c.
  */
 #include "region_dir.h"
 
@@ -114,6 +114,12 @@ void tb_region_dir_look(const char *root, const char *wanted, uid_t uid, bool fo
     ret_dir->free_bytes = parent.free_bytes;
     if (!ret_dir->is_fit && shared.exists)
         *ret_dir = shared;
+}
+
+void tb_region_dir_of_owner(const char *path, struct tb_region_dir *ret_dir)
+{
+    struct stat st;
+    tb_region_dir_look("", path, lstat(path, &st) == 0 ? st.st_uid : geteuid(), false, ret_dir);
 }
 
 void tb_region_dir_limit(struct tb_region_dir *dir, uint32_t quota_mib)

@@ -43,6 +43,10 @@ struct tb_region_dir {
  */
 void tb_region_dir_look(const char *root, const char *wanted, uid_t uid, bool forced, struct tb_region_dir *ret_dir);
 
+/* tb_region_dir_of_owner - the same of the directory @path for programs of the user that it belongs to: what is refused
+ * then is refused by every program. */
+void tb_region_dir_of_owner(const char *path, struct tb_region_dir *ret_dir);
+
 /*
  * tb_region_dir_limit - @dir, as tb_region_dir_look left it, is not fit when it holds as many files as a quota of
  * @quota_mib (agent/place.h) allows. Of a program that has no region: one of an ended program of its name needs no

@@ -7,6 +7,7 @@
 #include "listeners.h"
 #include "output.h"
 #include "exporter/collision.h"
+#include "exporter/region_dir.h"
 #include "exporter/selection.h"
 #include "view.h"
 
@@ -256,6 +257,18 @@ static void json_selection(struct tb_json *json)
     tb_json_close(json, '}');
 }
 
+/* Directories where no program records, whoever starts it. */
+static void print_unfit(const struct tb_view *view)
+{
+    static struct tb_region_dir dir;
+    char path[sizeof(dir.path)];
+    for (size_t i = 0; i < view->dir_count; i++) {
+        tb_region_dir_of_owner(view->dirs[i], &dir);
+        if (!dir.is_fit)
+            printf("\n%s: %s: %s.\n", tb_cli_text(path, sizeof(path), view->dirs[i]), dir.why, dir.todo);
+    }
+}
+
 static void print_text(const struct request *request)
 {
     const struct tb_view *view = &request->view;
@@ -272,6 +285,7 @@ static void print_text(const struct request *request)
             "does not.\n",
             tb_cli_text(clean, sizeof(clean), places));
     }
+    print_unfit(view);
     print_markers(view);
     print_collisions(view);
     print_losses(view);

@@ -74,6 +74,25 @@ def exporter_says_that_its_directory_is_missing(test):
     assert found == record, harness.difference(record, found)
 
 
+def exporter_says_that_its_directory_is_unfit(test):
+    """One line, as status and doctor have it; a directory that is fit is not mentioned."""
+    disk, unsafe = test.dir / "regions", test.region_dir / "unsafe"
+    disk.mkdir(0o700)
+    unsafe.mkdir()
+    unsafe.chmod(0o777)
+    kind = subprocess.run(["stat", "-f", "-c", "%T", disk], capture_output=True, check=False).stdout.strip()
+    for where, why in ((disk, "disk file system"), (unsafe, "no sticky bit"), (test.region_dir, None)):
+        if where == disk and kind in (b"tmpfs", b"ramfs"):
+            continue
+        child = chaos.start_exporter(test, region_dir=where)
+        log = test.log_of(child)
+        said = re.findall(r"level=warn .*%s .*" % where, log)
+        assert len(said) == bool(why) and (not why or why in said[0]), log
+        done = subprocess.run([harness.BUILD / "tickbird", "status"], env=test.env() | {"LD_PRELOAD": "", "TICKBIRD_DIR": str(where)},
+                              capture_output=True, text=True, check=False)
+        assert (f"\n{where}: " in done.stdout) == bool(why) and (not why or why in done.stdout), done
+
+
 def directory_unwritable(test):
     """nginx drops its rights and its packaged user may not write; a program of that user finds no directory either."""
     if os.getuid() != 0:
@@ -344,6 +363,6 @@ def server_in_namespaces_of_its_own(test):
     alive(child)
 
 
-chaos.main([directory_missing, exporter_says_that_its_directory_is_missing, directory_unwritable, directory_on_a_disk, directory_full_from_the_start,
+chaos.main([directory_missing, exporter_says_that_its_directory_is_missing, exporter_says_that_its_directory_is_unfit, directory_unwritable, directory_on_a_disk, directory_full_from_the_start,
             directory_full_while_serving, hostile_files, region_cut_by_its_owner, exporter_in_namespaces_of_its_own,
             server_in_namespaces_of_its_own])
