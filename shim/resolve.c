@@ -102,13 +102,15 @@ static uint32_t find_gnu(const struct tables *t, const char *name)
     for (const char *s = name; *s; s++)
         hash = hash * 33 + (uint8_t)*s;
     const uint32_t *h = t->gnu_hash;
+    if (!h[0] || !h[2])
+        return 0;
     const ElfW(Addr) *bloom = (const void *)(h + 4);
     const unsigned bits = sizeof(*bloom) * 8;
     ElfW(Addr) word = bloom[hash / bits & (h[2] - 1)];
     if (!(word >> (hash % bits) & word >> ((hash >> h[3]) % bits) & 1))
         return 0;
     const uint32_t *buckets = (const void *)(bloom + h[2]), *chain = buckets + h[0];
-    uint32_t i = h[0] ? buckets[hash % h[0]] : 0;
+    uint32_t i = buckets[hash % h[0]];
     if (i < h[1])
         return 0;
     for (;; i++) {

@@ -699,7 +699,7 @@ def service_of_python(directory, random_, argv):
     assert found == ["orders"], found
 
 
-@test(*[(t, t) for t in ("slots", "connections", "scripts", "units", "symbols", "clock")])
+@test(*[(t, t) for t in ("slots", "connections", "scripts", "units", "symbols", "empty_tables", "clock")])
 def parts(directory, random_, what):
     done = subprocess.run([os.path.join(BIN, "parts"), what], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     assert done.returncode == 0, done.stdout.decode()
