@@ -272,8 +272,8 @@ static json_t *dependency(const struct tb_dependency *d)
 {
     json_t *o = json_object(), *unanswered = json_object();
     uint64_t failed = 0;
-    for (uint16_t why = TB_CALL_REFUSED; why <= TB_CALL_PROTOCOL; why++) {
-        const struct tb_snap_key key = {.family = TB_FAMILY_CALL_ERRORS, .status = why};
+    for (unsigned why = TB_CALL_REFUSED; why <= TB_CALL_PROTOCOL; why++) {
+        const struct tb_snap_key key = {.family = TB_FAMILY_CALL_ERRORS, .status = (uint16_t)why};
         failed += d->unanswered[why];
         if (d->unanswered[why])
             json_object_set_new(unanswered, tb_reason_name(&key), number(d->unanswered[why]));
