@@ -202,6 +202,39 @@ static void what_a_request_asked_for_names_its_address(void **state)
     support_drop(core);
 }
 
+/* When the target last had @result, in ns since 1970; 0: never. */
+static uint64_t last(struct tb_core *core, const char *target, enum tb_call_result result)
+{
+    static struct tb_series_sum sum;
+    for (uint32_t slot = 0; slot < tb_series_slots(core->header); slot++) {
+        struct tb_series_key key;
+        if (!tb_series_read(core->base, TB_REGION_BYTES, core->header, slot, &key, &sum) &&
+            key.family == TB_FAMILY_CALL_RESULT && key.status == result &&
+            key.target == tb_string_find(core, tb_bytes_str(target)))
+            return sum.chosen_ns;
+    }
+    return 0;
+}
+
+static void an_answer_below_500_is_a_success(void **state)
+{
+    (void)state;
+    struct tb_core *core = fresh();
+    core->realtime_offset_ns = 1000 * SECOND;
+    uint32_t target = tb_dependency_target(core, tb_bytes_str("pay.example"));
+    tb_dependency_answered(core, target, 500, 1 * SECOND);
+    assert_int_equal(last(core, "pay.example", TB_CALL_ANSWERED), 0);
+    assert_int_equal(last(core, "pay.example", TB_CALL_FAILED), 1001 * SECOND);
+    tb_dependency_answered(core, target, 499, 2 * SECOND);
+    assert_int_equal(last(core, "pay.example", TB_CALL_ANSWERED), 1002 * SECOND);
+    tb_dependency_failed(core, target, TB_CALL_RESET);
+    assert_int_equal(last(core, "pay.example", TB_CALL_FAILED), 1000 * SECOND + clock_ns);
+    /* several servers, of which some may answer and some not */
+    tb_dependency_answered(core, TB_STR_OTHER, 200, 3 * SECOND);
+    assert_int_equal(last(core, "_other", TB_CALL_ANSWERED), 0);
+    support_drop(core);
+}
+
 static void a_full_table_is_no_harm(void **state)
 {
     (void)state;
@@ -232,6 +265,7 @@ int main(void)
         cmocka_unit_test(a_lost_race_is_no_error),
         cmocka_unit_test(each_address_failed_is_one_error),
         cmocka_unit_test(what_a_request_asked_for_names_its_address),
+        cmocka_unit_test(an_answer_below_500_is_a_success),
         cmocka_unit_test(a_full_table_is_no_harm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
