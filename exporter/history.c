@@ -15,11 +15,6 @@
 /* --- packed integers -------------------------------------------------------------------------------------------------
  */
 
-static void put_varint(struct tb_buffer *b, uint64_t n)
-{
-    b->len = (size_t)(tb_varint_write(tb_buffer_room(b, TB_VARINT_MAX), n) - b->data);
-}
-
 /* What comes behind it. The tapes are our own: well-formed, whole records only. */
 static const char *get_varint(const char *at, uint64_t *ret)
 {
@@ -47,19 +42,18 @@ void tb_distribution_add_increase(struct tb_distribution *d, const struct tb_inc
 
 static void put_record(struct tb_buffer *b, uint32_t serial, const struct tb_increase *i)
 {
-    char body[TB_GRID_BUCKETS * 12 + 20];
-    struct tb_buffer packed = {.data = body, .space = sizeof body}; /* never grows: 2 + 10 bytes a bucket at most */
+    char *start = tb_buffer_room(b, (4 + 2 * (size_t)i->used) * TB_VARINT_MAX);
+    char *body = tb_varint_write(start, serial) + TB_VARINT_MAX; /* its length goes before, and is not known yet */
     uint16_t before = 0;
-    put_varint(&packed, i->untimed);
-    put_varint(&packed, i->used);
+    char *to = tb_varint_write(tb_varint_write(body, i->untimed), i->used);
     for (uint32_t k = 0; k < i->used; k++) {
-        put_varint(&packed, (uint64_t)(i->buckets[k] - before));
-        put_varint(&packed, i->counts[k]);
+        to = tb_varint_write(tb_varint_write(to, (uint64_t)(i->buckets[k] - before)), i->counts[k]);
         before = i->buckets[k];
     }
-    put_varint(b, serial);
-    put_varint(b, packed.len);
-    tb_put(b, packed.data, packed.len);
+    size_t len = (size_t)(to - body);
+    to = tb_varint_write(body - TB_VARINT_MAX, len);
+    memmove(to, body, len);
+    b->len = (size_t)(to + len - b->data);
 }
 
 /* Of one tape: the record that comes next. */
@@ -266,6 +260,9 @@ static void add_point(struct tb_history *h, const struct tb_snapshot *s, uint64_
     struct tb_buffer base = {0};
     size_t left_out, old = 0;
     uint32_t *places = find_places(s);
+    tb_buffer_grow(&base, h->base.len + h->base.len / 8); /* as much as before, mostly */
+    if (h->count)
+        tb_buffer_grow(&p.added, h->points[h->count - 1].added.len);
     add_since(h, s, places, &p.added, &base, &left_out);
     h->left_out = left_out;
     free(places);
