@@ -19,7 +19,7 @@ packages() {
         libc6-i386 libjemalloc2 faketime libnss-wrapper bubblewrap python3-yaml python3-botocore python3-jsonschema ;;
     browser) echo chromium ;; # 300 MB: without it, what needs a browser is skipped
     lint) echo clang-format clang-tidy shellcheck binutils git ;;
-    bench) echo libssl-dev valgrind strace nginx-light python3 ;;
+    bench) echo libssl-dev valgrind strace nginx-light python3 nodejs npm ;;
     fuzz) echo clang libclang-rt-14-dev afl++ ;;
     packaging) echo iproute2 dpkg-dev lintian rpm util-linux git python3-venv ;;
     suites) echo debootstrap util-linux iproute2 python3 ;;

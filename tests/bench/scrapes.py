@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """What a scrape costs the exporter, in processor time and memory, beside the Go client library on the same machine in the same
-minutes (promhttp/, built with Go when it is there; modules come from the network once).
+minutes (promhttp/, built with Go when it is there; modules come from the network once) and Node's prom-client (promclient/, with node and npm).
 
 Processor time is the kernel's account of the process (schedstat), user and system, all threads. Scrapes of the two alternate, and the
 least of each counts. A line is one of the text format, whatever the format that is timed: what a histogram costs, over 19.
@@ -24,6 +24,7 @@ import harness  # noqa: E402  pylint: disable=wrong-import-position
 ROUNDS = int(os.environ.get("TB_ROUNDS", "11"))
 PROTOBUF = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
 ENCODED = ("protobuf", "openmetrics2")  # what promhttp/ can also encode without sending it
+PROM_CLIENT = "prom-client@15.1.3"
 OPENMETRICS2 = "application/openmetrics-text;version=2.0.0"
 
 
@@ -112,6 +113,40 @@ def start_promhttp(histograms, folder):
     return child, Scraped(child.pid, int(child.stdout.readline()))
 
 
+def start_promclient(histograms, folder):
+    """The same of Node's client library, in the version that docs/cost.md names."""
+    try:
+        subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", folder, PROM_CLIENT], check=True,
+                       capture_output=True, text=True, timeout=300)
+        child = subprocess.Popen(["node", HERE / "promclient/main.js", folder, str(histograms)], stdout=subprocess.PIPE)
+    except (OSError, subprocess.SubprocessError) as error:
+        print(f"  prom-client is left out: {error}")
+        return None
+    return child, Scraped(child.pid, int(child.stdout.readline()))
+
+
+def bench_against_promclient(measured):
+    """10,000 histograms of 10 services, in text."""
+    folder = tempfile.mkdtemp(prefix="tb-promclient-")
+    node = start_promclient(10000, folder)
+    try:
+        if not node:
+            return
+        with Exporter(10, 1000) as ours:
+            _, text = ours.take(keep=True)
+            own_lines, lines = (sum(not line.startswith((b"#", b"HTTP/")) and b" " in line for line in t.partition(b"\r\n\r\n")[2].splitlines())
+                                for t in (text, node[1].take(keep=True)[1]))
+            assert lines == 190000, f"{lines} lines"
+            pairs = [(ours.cost_ns() / own_lines, node[1].cost_ns() / lines) for _ in range(ROUNDS)]
+            own, other = (min(p[i] for p in pairs) for i in (0, 1))
+            measured("scrape_part_of_promclient_text", own / other, f"prom-client {other:.0f} ns a line: {other / own:.1f} times ours ({own:.0f})")
+    finally:
+        if node:
+            node[0].terminate()
+            node[0].wait(20)
+        shutil.rmtree(folder)
+
+
 def bench_against_promhttp(measured):
     """10,000 histograms of 10 services."""
     folder = tempfile.mkdtemp(prefix="tb-promhttp-")
@@ -161,7 +196,7 @@ def bench_many_regions(measured):
         measured("scrape_ratio_1000_regions", a / b, f"{a / 1e6:.1f} ms against {b / 1e6:.1f} ms")
 
 
-BENCHES = (bench_against_promhttp, bench_idle_machine, bench_many_regions)
+BENCHES = (bench_against_promhttp, bench_against_promclient, bench_idle_machine, bench_many_regions)
 
 
 def main():
