@@ -25,7 +25,7 @@ struct tb_delta *tb_delta_new(struct tb_push_state *state)
     struct tb_delta *d = tb_alloc(sizeof *d);
     uint64_t taken_ns = tb_push_state_taken_ns(state);
     d->state = state;
-    d->since_ns = taken_ns ? taken_ns : tb_push_state_born_ns(state);
+    d->since_ns = taken_ns > LATE_NS ? taken_ns - LATE_NS : tb_push_state_born_ns(state);
     return d;
 }
 
@@ -137,7 +137,7 @@ void tb_delta_take(struct tb_delta *d, const char *family, struct tb_labels labe
         tb_push_state_take(d->state, d->key.data, d->key.len, d->data.data, d->data.len);
     s->bounds = s->buckets = NULL;
     bool is_read = known && read_sample(known, len, &before, d->before);
-    bool is_older = !is_read && d->since_ns && s->created_ns + LATE_NS <= d->since_ns;
+    bool is_older = !is_read && d->since_ns && s->created_ns <= d->since_ns;
     if (is_older)
         before = *s;
     if (is_read || is_older)

@@ -5,7 +5,6 @@ import http.client
 import threading
 import time
 
-
 from push_lib import KEYS, Endpoint, Server, alarm, check, datums, main, read_line, serve, test, wait_for, write
 
 # What the documentation's tables say for 3 of 3 and 2 of 3, with a range of 5: missing, ignore, breaching, notBreaching.

@@ -217,9 +217,11 @@ def a_serving_exporter_counts_from_its_start_and_tells_how_it_is(s):
     server, endpoint = Server(s), Endpoint(KEYS)
     for i in range(50):
         server.get(f"/orders/{i}")  # before: not pushed
-    endpoint.behave = ["throttle", 400]
+    server.settle()
+    endpoint.behave = ["throttle", 200, 400]
     process, scrape = serve(s, mapping(s, endpoint))
-    wait_for("pushes", lambda: endpoint.accepted)
+    wait_for("pushes", lambda: len(endpoint.accepted) >= 2)
+    check(requests(endpoint, 200) == 0, datums(endpoint))
     for i in range(11):
         server.get(f"/orders/{i}")
     wait_for("all of them arrive", lambda: requests(endpoint, 200) == 11)
