@@ -82,6 +82,9 @@ int tb_exporter_text(struct tb_exporter *e, bool without_process, struct tb_buff
  * when it is time again, CLOCK_MONOTONIC. */
 uint64_t tb_exporter_push(struct tb_exporter *e);
 
+/* tb_exporter_push_last - what came since the last push, before the exporter ends: its state may not outlive it. */
+void tb_exporter_push_last(struct tb_exporter *e);
+
 /* tb_exporter_push_once, tb_exporter_push_dry_run - the flags of that name. Both return what the process is to exit
  * with. */
 int tb_exporter_push_once(struct tb_exporter *e, char **ret_error);

@@ -6,9 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "boot.h"
 #include "log.h"
 #include "self.h"
+
+#define ATTEMPTS_ONCE 5u
+#define FINISH_NS UINT64_C(3000000000)
 
 struct tb_push {
     struct tb_push_config *config;
@@ -68,21 +73,34 @@ void tb_push_give(struct tb_push *p, const struct tb_exposition *x, uint64_t tim
     }
 }
 
+static bool push_all(struct tb_push_output *o, const struct tb_exposition *x, uint64_t time_ns, unsigned attempts,
+                     uint64_t deadline_ns)
+{
+    struct tb_push_snapshot s = copy_snapshot(x, time_ns);
+    int r = tb_push_output_snapshot(o, &s);
+    if (!r)
+        r = tb_push_output_drain(o, attempts, deadline_ns);
+    if (r == -EAGAIN)
+        tb_log(TB_LOG_ERROR, "not everything was accepted: it is sent at the next push", "output",
+               tb_push_output_config(o)->name, NULL);
+    tb_exposition_free(&s.exposition);
+    return r == 0;
+}
+
 bool tb_push_once(struct tb_push *p, const struct tb_exposition *x, uint64_t time_ns)
 {
     bool is_done = true;
-    for (size_t i = 0; i < p->count; i++) {
-        struct tb_push_snapshot s = copy_snapshot(x, time_ns);
-        int r = tb_push_output_snapshot(p->outputs[i], &s);
-        if (!r)
-            r = tb_push_output_drain(p->outputs[i]);
-        if (r == -EAGAIN)
-            tb_log(TB_LOG_ERROR, "not everything was accepted: it is sent at the next push", "output",
-                   tb_push_output_config(p->outputs[i])->name, NULL);
-        is_done &= r == 0;
-        tb_exposition_free(&s.exposition);
-    }
+    for (size_t i = 0; i < p->count; i++)
+        is_done &= push_all(p->outputs[i], x, time_ns, ATTEMPTS_ONCE, UINT64_MAX);
     return is_done;
+}
+
+void tb_push_finish(struct tb_push *p, const struct tb_exposition *x, uint64_t time_ns)
+{
+    for (size_t i = 0; i < p->count; i++) {
+        tb_push_output_stop(p->outputs[i]);
+        (void)push_all(p->outputs[i], x, time_ns, 1, tb_clock_ns(CLOCK_MONOTONIC) + FINISH_NS);
+    }
 }
 
 /* --- about themselves ------------------------------------------------------------------------------------------------

@@ -81,6 +81,15 @@ uint64_t tb_exporter_push(struct tb_exporter *e)
     return e->push_due_ns;
 }
 
+void tb_exporter_push_last(struct tb_exporter *e)
+{
+    struct tb_exposition x = {0};
+    uint64_t time_ns;
+    if (e->push && snapshot(e, tb_push_config(e->push), &x, &time_ns) == 0)
+        tb_push_finish(e->push, &x, time_ns);
+    tb_exposition_free(&x);
+}
+
 static struct tb_push_config *need_config(struct tb_exporter *e, char **ret_error)
 {
     struct tb_push_config *c = take_config(e);

@@ -18,7 +18,6 @@
 #define SECOND UINT64_C(1000000000)
 #define WAIT_FIRST (SECOND / 4) /* between attempts: doubled each time, with jitter */
 #define WAIT_MOST (60 * SECOND)
-#define ATTEMPTS_ONCE 5u
 
 struct tb_push_output {
     const struct tb_push_output_config *config;
@@ -219,13 +218,13 @@ static void send_head(struct tb_push_output *o)
         settle(o, &v, r->points);
 }
 
-int tb_push_output_drain(struct tb_push_output *o)
+int tb_push_output_drain(struct tb_push_output *o, unsigned attempts, uint64_t deadline_ns)
 {
     bool was_started;
     while (tb_push_state_head(o->state, &was_started)) {
         uint64_t now = tb_clock_ns(CLOCK_MONOTONIC), wait = o->next_ns > now ? o->next_ns - now : 0;
         struct timespec pause = {(time_t)(wait / SECOND), (long)(wait % SECOND)};
-        if (o->failures >= ATTEMPTS_ONCE)
+        if (o->failures >= attempts || now >= deadline_ns)
             return -EAGAIN;
         nanosleep(&pause, NULL);
         send_head(o);
@@ -286,16 +285,26 @@ int tb_push_output_start(struct tb_push_output *o)
     return r;
 }
 
-void tb_push_output_free(struct tb_push_output *o)
+void tb_push_output_stop(struct tb_push_output *o)
 {
-    if (!o)
+    if (!o->has_thread)
         return;
     pthread_mutex_lock(&o->lock);
     atomic_store(&o->is_stopping, true);
     pthread_cond_signal(&o->changed);
     pthread_mutex_unlock(&o->lock);
-    if (o->has_thread)
-        pthread_join(o->thread, NULL);
+    pthread_join(o->thread, NULL);
+    o->has_thread = false;
+    atomic_store(&o->is_stopping, false);
+    o->failures = 0;
+    o->next_ns = 0;
+}
+
+void tb_push_output_free(struct tb_push_output *o)
+{
+    if (!o)
+        return;
+    tb_push_output_stop(o);
     if (o->has_snapshot)
         tb_exposition_free(&o->snapshot.exposition);
     if (o->sender)

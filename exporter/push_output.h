@@ -41,7 +41,9 @@ int tb_push_output_new(const struct tb_push_output_config *c, const char *dir, b
 /* tb_push_output_start - its thread. Returns 0 or -errno. */
 int tb_push_output_start(struct tb_push_output *o);
 
-/* tb_push_output_free - ends the thread, also amidst a request (which is then uncertain). NULL does nothing. */
+/* tb_push_output_stop - ends the thread, also amidst a request (which is then uncertain). tb_push_output_free does so
+ * too; NULL does nothing. */
+void tb_push_output_stop(struct tb_push_output *o);
 void tb_push_output_free(struct tb_push_output *o);
 
 /* tb_push_output_give - a snapshot for the thread, taken over. One that it has not come to yet is replaced: what it
@@ -53,9 +55,9 @@ void tb_push_output_stats(struct tb_push_output *o, struct tb_push_stats *ret);
 const struct tb_push_output_config *tb_push_output_config(const struct tb_push_output *o);
 
 /* Without a thread: tb_push_output_snapshot turns a snapshot (borrowed) into requests, tb_push_output_drain sends all
- * that wait, each a few times at most. Both return 0; -errno: the state could not be written; drain -EAGAIN: something
- * still waits; -EREMOTEIO: something was refused. */
+ * that wait, each @attempts times at most, none after @deadline_ns (CLOCK_MONOTONIC). Both return 0; -errno: the state
+ * could not be written; drain -EAGAIN: something still waits; -EREMOTEIO: something was refused. */
 int tb_push_output_snapshot(struct tb_push_output *o, const struct tb_push_snapshot *s);
-int tb_push_output_drain(struct tb_push_output *o);
+int tb_push_output_drain(struct tb_push_output *o, unsigned attempts, uint64_t deadline_ns);
 
 #endif

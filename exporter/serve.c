@@ -268,6 +268,7 @@ int tb_exporter_serve(struct tb_exporter *e, char **ret_error)
         loop(e, http, signal_fd);
         tb_notify("STOPPING=1");
         tb_log(TB_LOG_INFO, "stopping", NULL);
+        tb_exporter_push_last(e);
         if (signal_fd >= 0)
             close(signal_fd);
     }

@@ -244,6 +244,21 @@ def a_serving_exporter_counts_from_its_start_and_tells_how_it_is(s):
 
 
 @test
+def an_exporter_that_is_ended_pushes_what_came_since(s):
+    server, endpoint = Server(s), Endpoint(KEYS)
+    config = write(s, MAPPING.format(url=endpoint.url, more="").replace("interval: 1s", "interval: 1h"))
+    process, _ = serve(s, config)
+    wait_for("the first push", lambda: endpoint.accepted)
+    for i in range(5):
+        server.get(f"/orders/{i}")
+    server.settle()
+    check(requests(endpoint, 200) == 0)
+    process.terminate()
+    check(process.wait(20) == 0 and requests(endpoint, 200) == 5, datums(endpoint))
+    check(push_once(s, config).code == 0 and requests(endpoint, 200) == 5, datums(endpoint))
+
+
+@test
 def a_second_exporter_does_not_push(s):
     server, endpoint = Server(s), Endpoint(KEYS)
     config = mapping(s, endpoint)
