@@ -18,6 +18,12 @@ extern struct tb_core tb_core;
 /* Points at a word that the kernel wipes in the child of a fork; 1 while this process is the one that set it. */
 extern uint32_t *tb_fork_word;
 
+/* tb_is_awake - for what is called by other means than a hook. */
+static inline bool tb_is_awake(void)
+{
+    return TB_LIKELY(tb_load_relaxed(&tb_awake) != 0);
+}
+
 /* tb_wake - the process shows a socket. Returns false when inert. At most 1 system call, once. */
 bool tb_wake_slow(void);
 static inline bool tb_wake(void)

@@ -79,7 +79,7 @@ static struct tables find_tables(uintptr_t base, const ElfW(Dyn) * dyn)
     return t;
 }
 
-static bool same_name(const char *a, const char *b)
+bool tb_same_text(const char *a, const char *b)
 {
     while (*a && *a == *b)
         a++, b++;
@@ -91,7 +91,7 @@ static bool is_match(const struct tables *t, uint32_t i, const char *name)
     const ElfW(Sym) *s = &t->symbols[i];
     unsigned type = s->st_info & 15u, bind = s->st_info >> 4;
     return s->st_shndx != SHN_UNDEF && (t->types >> type & 1) && (bind == STB_GLOBAL || bind == STB_WEAK) &&
-           !(t->versions && t->versions[i] & 0x8000) && same_name(t->strings + s->st_name, name);
+           !(t->versions && t->versions[i] & 0x8000) && tb_same_text(t->strings + s->st_name, name);
 }
 
 /* Index of the symbol, 0 = none. Layout: nbuckets, first symbol, words and shift of the Bloom filter; the filter;
@@ -203,7 +203,7 @@ bool tb_elf_needs(uintptr_t base, const ElfW(Dyn) * dyn, const ElfW(Dyn) * libra
 {
     struct tables t = find_tables(base, dyn), l = find_tables(library_base, library);
     for (const ElfW(Dyn) *d = dyn; t.strings && l.strings && l.name && d->d_tag != DT_NULL; d++)
-        if (d->d_tag == DT_NEEDED && same_name(t.strings + d->d_un.d_val, l.strings + l.name))
+        if (d->d_tag == DT_NEEDED && tb_same_text(t.strings + d->d_un.d_val, l.strings + l.name))
             return true;
     return false;
 }
@@ -304,7 +304,7 @@ bool tb_resolve_is_second_copy(void)
     struct link_map *own = own_object();
     for (struct link_map *m = own ? objects : NULL; m && m != own; m = m->l_next) {
         struct tables t = m->l_ld ? find_tables(m->l_addr, m->l_ld) : (struct tables){0};
-        if (t.strings && t.name && same_name(t.strings + t.name, "libtickbird.so"))
+        if (t.strings && t.name && tb_same_text(t.strings + t.name, "libtickbird.so"))
             return true;
     }
     return false;

@@ -18,6 +18,9 @@ extern int *__errno_location(void) __attribute__((weak, const));
 
 #pragma GCC visibility push(hidden)
 
+/* tb_same_text - are two strings equal? */
+bool tb_same_text(const char *a, const char *b);
+
 /* tb_auxval - an entry of the auxiliary vector, by getauxval or from procfs; 0 when there is none. */
 unsigned long tb_auxval(unsigned long type);
 

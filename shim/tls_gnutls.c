@@ -43,11 +43,6 @@ static inline struct tb_tls_at at(const struct gnutls *g, const void *s)
     return (struct tb_tls_at){&g->library, s};
 }
 
-static inline bool is_awake(void)
-{
-    return TB_LIKELY(tb_load_relaxed(&tb_awake) != 0);
-}
-
 /* No function tells a server from a client: that is noted when the session is made. */
 static void ask(const struct tb_tls_library *library, const void *session, struct tb_tls_about *ret)
 {
@@ -70,7 +65,7 @@ static inline bool is_fatal(const struct gnutls *g, ssize_t ret)
 
 static inline ssize_t received(const struct gnutls *g, void *s, const void *buf, size_t len, ssize_t ret)
 {
-    if (!is_awake())
+    if (!tb_is_awake())
         return ret;
     if (TB_LIKELY(ret > 0))
         tb_tls_received(at(g, s), buf, (size_t)ret);
@@ -127,7 +122,7 @@ static void taken(const struct gnutls *g, void *s, const void *buf, size_t len)
 
 static inline ssize_t sent(const struct gnutls *g, void *s, const void *buf, size_t len, ssize_t ret)
 {
-    if (!is_awake())
+    if (!tb_is_awake())
         return ret;
     if (TB_LIKELY(ret > 0)) {
         if (TB_LIKELY(!was_pending(s)))
@@ -161,7 +156,7 @@ static inline ssize_t on_gnutls_record_send_range(const struct gnutls *g, void *
 static inline ssize_t on_gnutls_record_send_early_data(const struct gnutls *g, void *s, const void *buf, size_t len)
 {
     ssize_t ret = g->real.gnutls_record_send_early_data(s, buf, len);
-    if (ret == 0 && len && is_awake()) /* it keeps all of them for the handshake */
+    if (ret == 0 && len && tb_is_awake()) /* it keeps all of them for the handshake */
         tb_tls_sent(at(g, s), buf, len);
     return ret;
 }
@@ -169,7 +164,7 @@ static inline ssize_t on_gnutls_record_send_early_data(const struct gnutls *g, v
 static inline ssize_t on_gnutls_record_send_file(const struct gnutls *g, void *s, int fd, off_t *offset, size_t len)
 {
     ssize_t ret = g->real.gnutls_record_send_file(s, fd, offset, len);
-    if (is_awake() && ret > 0)
+    if (tb_is_awake() && ret > 0)
         tb_tls_io(at(g, s), TB_SENT, NULL, (size_t)ret);
     return ret;
 }
@@ -178,7 +173,7 @@ static inline ssize_t on_gnutls_record_send_file(const struct gnutls *g, void *s
 
 static inline int on_gnutls_handshake(const struct gnutls *g, void *s)
 {
-    if (!is_awake())
+    if (!tb_is_awake())
         return g->real.gnutls_handshake(s);
     tb_tls_shaking(at(g, s));
     int ret = g->real.gnutls_handshake(s);
@@ -190,7 +185,7 @@ static inline int on_gnutls_handshake(const struct gnutls *g, void *s)
 static inline int on_gnutls_init(const struct gnutls *g, void **s, unsigned flags)
 {
     int ret = g->real.gnutls_init(s, flags);
-    if (is_awake() && ret == 0) {
+    if (tb_is_awake() && ret == 0) {
         tb_tls_born(*s);
         tb_tls_note(*s, flags & FLAG_SERVER ? TB_TLS_IS_SERVER : flags & FLAG_CLIENT ? TB_TLS_IS_CLIENT : 0);
     }
@@ -199,7 +194,7 @@ static inline int on_gnutls_init(const struct gnutls *g, void **s, unsigned flag
 
 static inline void on_gnutls_deinit(const struct gnutls *g, void *s)
 {
-    if (is_awake())
+    if (tb_is_awake())
         tb_tls_freed(s);
     g->real.gnutls_deinit(s);
 }
@@ -207,7 +202,7 @@ static inline void on_gnutls_deinit(const struct gnutls *g, void *s)
 static inline int on_gnutls_bye(const struct gnutls *g, void *s, int how)
 {
     int ret = g->real.gnutls_bye(s, how);
-    if (is_awake())
+    if (tb_is_awake())
         tb_tls_shut(at(g, s));
     return ret;
 }
@@ -215,9 +210,9 @@ static inline int on_gnutls_bye(const struct gnutls *g, void *s, int how)
 static inline void on_gnutls_transport_set_int2(const struct gnutls *g, void *s, int from, int to)
 {
     g->real.gnutls_transport_set_int2(s, from, to);
-    if (is_awake())
+    if (tb_is_awake())
         tb_tls_on_fd(s, to);
-    if (is_awake() && from != to)
+    if (tb_is_awake() && from != to)
         tb_tls_on_fd(s, from);
 }
 

@@ -35,11 +35,6 @@ static inline struct tb_tls_at at(const struct mbedtls *m, const void *s)
     return (struct tb_tls_at){&m->library, s};
 }
 
-static inline bool is_awake(void)
-{
-    return TB_LIKELY(tb_load_relaxed(&tb_awake) != 0);
-}
-
 static void ask(const struct tb_tls_library *library, const void *session, struct tb_tls_about *ret)
 {
     const struct functions *f = &((const struct mbedtls *)(const void *)library)->real;
@@ -55,7 +50,7 @@ static inline bool is_fatal(int ret)
 static inline int on_mbedtls_ssl_read(const struct mbedtls *m, void *s, unsigned char *buf, size_t len)
 {
     int ret = m->real.mbedtls_ssl_read(s, buf, len);
-    if (!is_awake())
+    if (!tb_is_awake())
         return ret;
     if (TB_LIKELY(ret > 0))
         tb_tls_received(at(m, s), buf, (size_t)ret);
@@ -67,7 +62,7 @@ static inline int on_mbedtls_ssl_read(const struct mbedtls *m, void *s, unsigned
 static inline int on_mbedtls_ssl_write(const struct mbedtls *m, void *s, const unsigned char *buf, size_t len)
 {
     int ret = m->real.mbedtls_ssl_write(s, buf, len);
-    if (!is_awake())
+    if (!tb_is_awake())
         return ret;
     if (TB_LIKELY(ret > 0))
         tb_tls_sent(at(m, s), buf, (size_t)ret);
@@ -78,7 +73,7 @@ static inline int on_mbedtls_ssl_write(const struct mbedtls *m, void *s, const u
 
 static inline int on_mbedtls_ssl_handshake(const struct mbedtls *m, void *s)
 {
-    if (!is_awake())
+    if (!tb_is_awake())
         return m->real.mbedtls_ssl_handshake(s);
     tb_tls_shaking(at(m, s));
     int ret = m->real.mbedtls_ssl_handshake(s);
@@ -89,21 +84,21 @@ static inline int on_mbedtls_ssl_handshake(const struct mbedtls *m, void *s)
 
 static inline void on_mbedtls_ssl_init(const struct mbedtls *m, void *s)
 {
-    if (is_awake())
+    if (tb_is_awake())
         tb_tls_born(s);
     m->real.mbedtls_ssl_init(s);
 }
 
 static inline void on_mbedtls_ssl_free(const struct mbedtls *m, void *s)
 {
-    if (is_awake())
+    if (tb_is_awake())
         tb_tls_freed(s);
     m->real.mbedtls_ssl_free(s);
 }
 
 static inline int on_mbedtls_ssl_session_reset(const struct mbedtls *m, void *s)
 {
-    if (is_awake())
+    if (tb_is_awake())
         tb_tls_cleared(s);
     return m->real.mbedtls_ssl_session_reset(s);
 }
@@ -111,7 +106,7 @@ static inline int on_mbedtls_ssl_session_reset(const struct mbedtls *m, void *s)
 static inline int on_mbedtls_ssl_close_notify(const struct mbedtls *m, void *s)
 {
     int ret = m->real.mbedtls_ssl_close_notify(s);
-    if (is_awake())
+    if (tb_is_awake())
         tb_tls_shut(at(m, s));
     return ret;
 }

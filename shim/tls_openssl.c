@@ -51,11 +51,6 @@ static inline struct tb_tls_at at(const struct openssl *o, const SSL *s)
     return (struct tb_tls_at){&o->library, s};
 }
 
-static inline bool is_awake(void)
-{
-    return TB_LIKELY(tb_load_relaxed(&tb_awake) != 0);
-}
-
 static void ask(const struct tb_tls_library *library, const void *session, struct tb_tls_about *ret)
 {
     const struct functions *f = &((const struct openssl *)(const void *)library)->real;
@@ -98,7 +93,7 @@ static __attribute__((noinline)) void failed(const struct openssl *o, const SSL 
 
 static inline void received(const struct openssl *o, const SSL *s, const void *buf, bool is_ok, size_t got)
 {
-    if (!is_awake())
+    if (!tb_is_awake())
         return;
     if (TB_LIKELY(is_ok && got))
         tb_tls_received(at(o, s), buf, got);
@@ -108,7 +103,7 @@ static inline void received(const struct openssl *o, const SSL *s, const void *b
 
 static inline void sent(const struct openssl *o, const SSL *s, const void *buf, bool is_ok, size_t put)
 {
-    if (!is_awake())
+    if (!tb_is_awake())
         return;
     if (TB_LIKELY(is_ok && put))
         tb_tls_sent(at(o, s), buf, put);
@@ -132,7 +127,7 @@ static inline int on_SSL_read_ex(const struct openssl *o, SSL *s, void *buf, siz
 
 static inline int on_SSL_read_early_data(const struct openssl *o, SSL *s, void *buf, size_t len, size_t *got)
 {
-    if (is_awake())
+    if (tb_is_awake())
         tb_tls_shaking(at(o, s)); /* it begins the handshake */
     int ret = o->real.SSL_read_early_data(s, buf, len, got);
     if (ret == EARLY_DATA_SUCCESS)
@@ -164,7 +159,7 @@ static inline int on_SSL_write_ex2(const struct openssl *o, SSL *s, const void *
 
 static inline int on_SSL_write_early_data(const struct openssl *o, SSL *s, const void *buf, size_t len, size_t *put)
 {
-    if (is_awake())
+    if (tb_is_awake())
         tb_tls_shaking(at(o, s));
     int ret = o->real.SSL_write_early_data(s, buf, len, put);
     sent(o, s, buf, ret > 0, ret > 0 ? *put : 0);
@@ -175,7 +170,7 @@ static inline int on_SSL_write_early_data(const struct openssl *o, SSL *s, const
 static inline ssize_t on_SSL_sendfile(const struct openssl *o, SSL *s, int fd, off_t offset, size_t len, int flags)
 {
     ssize_t ret = o->real.SSL_sendfile(s, fd, offset, len, flags);
-    if (is_awake() && ret > 0)
+    if (tb_is_awake() && ret > 0)
         tb_tls_io(at(o, s), TB_SENT, NULL, (size_t)ret);
     return ret;
 }
@@ -184,7 +179,7 @@ static inline ssize_t on_SSL_sendfile(const struct openssl *o, SSL *s, int fd, o
 
 static inline int shake(const struct openssl *o, SSL *s, int (*real)(SSL *s))
 {
-    if (!is_awake())
+    if (!tb_is_awake())
         return real(s);
     tb_tls_shaking(at(o, s));
     int ret = real(s);
@@ -213,14 +208,14 @@ static inline int on_SSL_connect(const struct openssl *o, SSL *s)
 static inline SSL *on_SSL_new(const struct openssl *o, void *ctx)
 {
     SSL *s = o->real.SSL_new(ctx);
-    if (is_awake())
+    if (tb_is_awake())
         tb_tls_born(s);
     return s;
 }
 
 static inline void on_SSL_free(const struct openssl *o, SSL *s)
 {
-    if (is_awake())
+    if (tb_is_awake())
         tb_tls_freed(s);
     o->real.SSL_free(s);
 }
@@ -228,14 +223,14 @@ static inline void on_SSL_free(const struct openssl *o, SSL *s)
 static inline int on_SSL_up_ref(const struct openssl *o, SSL *s)
 {
     int ret = o->real.SSL_up_ref(s);
-    if (is_awake() && ret == 1)
+    if (tb_is_awake() && ret == 1)
         tb_tls_held(s);
     return ret;
 }
 
 static inline int on_SSL_clear(const struct openssl *o, SSL *s)
 {
-    if (is_awake())
+    if (tb_is_awake())
         tb_tls_cleared(s);
     return o->real.SSL_clear(s);
 }
@@ -243,7 +238,7 @@ static inline int on_SSL_clear(const struct openssl *o, SSL *s)
 static inline int on_SSL_shutdown(const struct openssl *o, SSL *s)
 {
     int ret = o->real.SSL_shutdown(s);
-    if (is_awake()) /* whatever became of the message: nothing can be written behind it */
+    if (tb_is_awake()) /* whatever became of the message: nothing can be written behind it */
         tb_tls_shut(at(o, s));
     return ret;
 }
@@ -252,7 +247,7 @@ static inline int name_fd(const struct openssl *o, SSL *s, int fd, int (*real)(S
 {
     int ret = real(s, fd);
     (void)o;
-    if (is_awake() && ret == 1)
+    if (tb_is_awake() && ret == 1)
         tb_tls_on_fd(s, fd);
     return ret;
 }

@@ -65,13 +65,6 @@ struct importer {
 
 /* ---- words ---- */
 
-static bool same_text(const char *a, const char *b)
-{
-    while (*a && *a == *b)
-        a++, b++;
-    return *a == *b;
-}
-
 /* 0: can be written; -EFAULT: sealed; else nobody knows. */
 static long try_page(uintptr_t page)
 {
@@ -166,7 +159,7 @@ static void on_import(void *arg, const char *name, void **word)
 {
     for (size_t f = 0; f < FAMILIES; f++)
         for (unsigned call = 0; *name == families[f]->prefix && call < families[f]->wrapped; call++)
-            if (same_text(name, families[f]->names[call]))
+            if (tb_same_text(name, families[f]->names[call]))
                 lead_one(arg, families[f], call, word);
 }
 
@@ -188,7 +181,7 @@ struct wanted {
 static void on_own_import(void *arg, const char *name, void **word)
 {
     struct wanted *w = arg;
-    if (same_text(name, w->name))
+    if (tb_same_text(name, w->name))
         w->found = tb_load_relaxed(word);
 }
 

@@ -67,8 +67,8 @@ void tb_tls_noticed(void);
 void tb_tls_covered(void);
 
 /*
- * tb_tls_look_alone - in the child, right after a fork: there is no other thread, so where the lock may be held for good
- * it is not needed. This once.
+ * tb_tls_look_alone - in the child, right after a fork: there is no other thread, so where the lock may be held for
+ * good it is not needed. This once.
  */
 void tb_tls_look_alone(void);
 
