@@ -27,14 +27,6 @@
 #define PREFIX "forget-"
 #define NAME_MAX_BYTES 512u /* a name made valid UTF-8, with what sets apart another user's */
 
-static struct tb_snap_service *find_service(const struct tb_snapshot *s, const char *name)
-{
-    for (size_t i = 0; i < s->service_count; i++)
-        if (strcmp(s->services[i]->name, name) == 0)
-            return s->services[i];
-    return NULL;
-}
-
 static bool is_live(const struct tb_snapshot *s, const struct tb_snap_service *service)
 {
     for (size_t i = 0; i < s->region_count; i++)
@@ -62,7 +54,7 @@ int tb_forget(struct tb_collector *c, const char *name)
     if (!tb_ledger_is_writer(l))
         return -EROFS;
     int r = tb_collect(c);
-    struct tb_snap_service *service = r ? NULL : find_service(c->snapshot, name);
+    struct tb_snap_service *service = r ? NULL : tb_snapshot_find_service(c->snapshot, name, strlen(name));
     if (r || !service)
         return r ? r : -ENOENT;
     if (is_live(c->snapshot, service))
