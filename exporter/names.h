@@ -43,7 +43,7 @@ struct tb_names {
     unsigned split_by;                  /* the same, on series (split.h) */
     struct tb_metric *custom;           /* owned: the metrics of `rules` (rules_names.c) */
     size_t custom_count, custom_space;
-    char **texts;                       /* owned: names that are not static */
+    char **texts; /* owned: names that are not static */
     size_t text_count, text_space;
 };
 
