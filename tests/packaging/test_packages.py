@@ -70,7 +70,7 @@ dpkg -P tickbird >/dev/null
 @test
 def the_rpm_is_built_and_comes_and_goes(_):
     need("rpmbuild", "rpm")
-    path = package("rpm", VERSION)
+    path, newer = package("rpm", VERSION), package("rpm", VERSION + ".1")
     listed = subprocess.run(["rpm", "-qlp", path], capture_output=True, text=True).stdout.splitlines()
     check("/usr/bin/tickbird-exporter" in listed and f"/usr/lib/tickbird/libtickbird.so.{VERSION}" in listed, listed)
     needs = subprocess.run(["rpm", "-qp", "--requires", path], capture_output=True, text=True).stdout
@@ -80,10 +80,16 @@ rpm --dbpath /tmp/db --initdb
 rpm --dbpath /tmp/db -i --nodeps --force-debian /tmp/{os.path.basename(path)}
 tickbird install --system --everything >/dev/null
 cat /etc/ld.so.preload
+rpm --dbpath /tmp/db -U --nodeps --force-debian /tmp/{os.path.basename(newer)}
+rpm --dbpath /tmp/db -q tickbird
+grep -c libtickbird.so /proc/self/maps | sed s/[1-9].*/mapped/
+ls /usr/lib/tickbird/libtickbird.so.*
 rpm --dbpath /tmp/db -e tickbird --force-debian
 ls /etc/ld.so.preload /usr/lib/tickbird /usr/bin/tickbird 2>/dev/null || echo gone
 """)
-    check(out.startswith(f"/usr/lib/tickbird/system/$LIB/libtickbird.so.{VERSION}\ngone\nLEFT "), (out, err))
+    said, left = out.split("\ngone\nLEFT ")[0].splitlines(), out.partition("\ngone\n")[2]
+    check(left and said == [f"/usr/lib/tickbird/system/$LIB/libtickbird.so.{VERSION}", f"tickbird-{VERSION}.1-1.x86_64", "mapped",
+                            f"/usr/lib/tickbird/libtickbird.so.{VERSION}.1"], (out, err))
     check("ld.so" not in err and "LEFT ./usr" not in out, (out, err))
 
 
