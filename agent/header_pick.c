@@ -121,17 +121,35 @@ static void name_ends(struct tb_header_pick *h, const struct tb_pick_set *set)
         h->state = SKIP;
 }
 
-/* A byte of a value: blanks count when something follows, and then as one. */
-static void value_byte(struct tb_header_pick *h, const struct tb_pick_set *set, uint8_t c)
+/* More of a value: blanks count when something follows, and then as one. */
+static void value_bytes(struct tb_header_pick *h, const struct tb_pick_set *set, struct tb_bytes in)
 {
-    uint8_t two[2] = {' ', c};
-
-    if (is_blank(c) || c == '\r') {
-        h->is_blank = h->picks.open_len != 0;
-        return;
-    }
-    tb_pick_add(&h->picks, set, tb_bytes(two + !h->is_blank, 1u + h->is_blank));
+    if (h->is_blank)
+        tb_pick_add(&h->picks, set, tb_bytes(" ", 1));
     h->is_blank = false;
+    tb_pick_add(&h->picks, set, in);
+}
+
+static bool is_space(uint8_t c)
+{
+    return is_blank(c) || c == '\r';
+}
+
+/* A word of a value, or a blank. Returns its end. */
+static const uint8_t *value_word(struct tb_header_pick *h, const struct tb_pick_set *set, const uint8_t *p,
+                                 const uint8_t *stop)
+{
+    const uint8_t *from = p;
+
+    if (is_space(*p)) {
+        h->is_blank = h->picks.open_len != 0;
+        return p + 1;
+    }
+    bool is_cookies = h->state == COOKIE_VALUE;
+    while (p < stop && !is_space(*p) && !(is_cookies && (*p == ';' || *p == '"')))
+        p++;
+    value_bytes(h, set, tb_bytes(from, (size_t)(p - from)));
+    return p;
 }
 
 static void value_ends(struct tb_header_pick *h, const struct tb_pick_set *set, uint8_t state)
@@ -140,71 +158,126 @@ static void value_ends(struct tb_header_pick *h, const struct tb_pick_set *set, 
     h->state = state;
 }
 
-/* Bytes of a cookie's value: up to ';', or the quote that ends it when it began with one. */
-static void cookie_value_byte(struct tb_header_pick *h, const struct tb_pick_set *set, uint8_t c)
+/* More of a cookie's value: up to ';', or the quote that ends it when it began with one. */
+static const uint8_t *cookie_value(struct tb_header_pick *h, const struct tb_pick_set *set, const uint8_t *p,
+                                   const uint8_t *stop)
 {
-    if (c == ';')
+    if (*p == ';')
         value_ends(h, set, COOKIE);
-    else if (c == '"' && !h->picks.open_len && !h->is_quoted)
+    else if (*p == '"' && !h->picks.open_len && !h->is_quoted)
         h->is_quoted = true;
-    else if (c == '"' && h->is_quoted)
+    else if (*p == '"' && h->is_quoted)
         value_ends(h, set, COOKIE_SKIP);
+    else if (*p == '"')
+        value_bytes(h, set, tb_bytes(p, 1));
     else
-        value_byte(h, set, c);
+        return value_word(h, set, p, stop);
+    return p + 1;
 }
 
-/* One byte of a line of interest, no line feed. */
-static void line_byte(struct tb_header_pick *h, const struct tb_pick_set *set, uint8_t c)
+/* One byte of a name that was cut. */
+static void cut_name_byte(struct tb_header_pick *h, const struct tb_pick_set *set, uint8_t c)
 {
-    switch (h->state) {
-    case RETURN: /* no empty line, but nothing else either */
-        h->state = SKIP;
-        return;
-    case NAME:
-        if (c == ':') {
-            name_ends(h, set);
-            return;
-        }
+    if (h->state == NAME && c == ':') {
+        name_ends(h, set);
+    } else if (h->state == NAME) {
         name_byte(h, set, tb_lower(c));
         h->state = h->pending ? NAME : SKIP;
-        return;
-    case COOKIE:
-        if (is_blank(c) || c == ';')
-            return;
-        h->pending = wanted(h, set, true);
-        h->at = COOKIE_LEN;
-        h->state = COOKIE_NAME;
-        line_byte(h, set, c);
-        return;
-    case COOKIE_NAME:
-        if (c == '=' && ended(h, set)) {
-            value_begins(h, set, COOKIE_VALUE, ended(h, set));
-            return;
-        }
+    } else if (c == '=' && ended(h, set)) {
+        value_begins(h, set, COOKIE_VALUE, ended(h, set));
+    } else {
         name_byte(h, set, c);
         h->state = c == ';' ? COOKIE : h->pending ? COOKIE_NAME : COOKIE_SKIP;
-        return;
-    case COOKIE_SKIP:
-        h->state = c == ';' ? COOKIE : COOKIE_SKIP;
-        return;
-    case COOKIE_VALUE:
-        cookie_value_byte(h, set, c);
-        return;
-    default: /* VALUE */
-        value_byte(h, set, c);
     }
 }
 
-/* The byte that a line begins with. */
-static void first_byte(struct tb_header_pick *h, const struct tb_pick_set *set, uint8_t c)
+/* The first @len bytes at @p are those at @name, in any case. */
+static bool is_name(const uint8_t *p, const uint8_t *name, size_t len)
 {
-    h->pending = wanted(h, set, false);
-    h->at = 0;
-    h->state = NAME;
-    if (c == '\r')
+    while (len && tb_lower(p[len - 1]) == name[len - 1])
+        len--;
+    return len == 0;
+}
+
+/* A line starts at @p and goes on to @stop, perhaps further when @is_cut. Returns where its value starts, or @stop. */
+static const uint8_t *line_starts(struct tb_header_pick *h, const struct tb_pick_set *set, const uint8_t *p,
+                                  const uint8_t *stop, bool is_cut)
+{
+    uint8_t fields = 0, cookies = 0, all = wanted(h, set, false);
+    size_t line = (size_t)(stop - p), len = 0;
+
+    if (*p == '\r' && (line == 1 || is_cut)) {
         h->state = RETURN;
-    else
-        line_byte(h, set, c);
+        return p + 1;
+    }
+    for (uint32_t i = 0; all >> i; i++) {
+        size_t n = is_cookie(set, i) ? COOKIE_LEN - 1 : set->len[i];
+        if (!(all >> i & 1) || line <= n || p[n] != ':' || !is_name(p, set->bytes + set->at[i], n))
+            continue;
+        *(is_cookie(set, i) ? &cookies : &fields) |= (uint8_t)(1u << i);
+        len = n;
+    }
+    if (len) {
+        if (fields)
+            value_begins(h, set, VALUE, fields);
+        h->state = fields ? VALUE : COOKIE;
+        return p + len + 1;
+    }
+    h->pending = all;
+    h->at = 0;
+    h->state = is_cut ? NAME : SKIP;
+    return is_cut ? p : stop;
+}
+
+/* A cookie's name starts at @p. Returns where its value starts, or where to go on. */
+static const uint8_t *cookie_starts(struct tb_header_pick *h, const struct tb_pick_set *set, const uint8_t *p,
+                                    const uint8_t *stop, bool is_cut)
+{
+    uint8_t all = wanted(h, set, true), found = 0;
+    size_t line = (size_t)(stop - p), len = 0;
+
+    for (uint32_t i = 0; all >> i; i++) {
+        size_t n = set->len[i] - COOKIE_LEN;
+        if (!(all >> i & 1) || line <= n || p[n] != '=' || !tb_equal(p, set->bytes + set->at[i] + COOKIE_LEN, n))
+            continue;
+        found |= (uint8_t)(1u << i);
+        len = n;
+    }
+    if (found) {
+        value_begins(h, set, COOKIE_VALUE, found);
+        return p + len + 1;
+    }
+    h->pending = all;
+    h->at = COOKIE_LEN;
+    h->state = is_cut ? COOKIE_NAME : COOKIE_SKIP;
+    return p;
+}
+
+/* A step inside a line that ends at @stop, or is cut there. Returns where the next begins. */
+static const uint8_t *line_step(struct tb_header_pick *h, const struct tb_pick_set *set, const uint8_t *p,
+                                const uint8_t *stop, bool is_cut)
+{
+    switch (h->state) {
+    case LINE:
+        return line_starts(h, set, p, stop, is_cut);
+    case COOKIE:
+        return is_blank(*p) || *p == ';' ? p + 1 : cookie_starts(h, set, p, stop, is_cut);
+    case COOKIE_SKIP:
+        p = tb_find_byte(p, stop, ';');
+        h->state = p < stop ? COOKIE : COOKIE_SKIP;
+        return p;
+    case VALUE:
+        return value_word(h, set, p, stop);
+    case COOKIE_VALUE:
+        return cookie_value(h, set, p, stop);
+    case NAME:
+    case COOKIE_NAME:
+        cut_name_byte(h, set, *p);
+        return p + 1;
+    default: /* SKIP, and a CR at the start of a line that something follows */
+        h->state = SKIP;
+        return stop;
+    }
 }
 
 static void line_ends(struct tb_header_pick *h, const struct tb_pick_set *set)
@@ -220,18 +293,13 @@ enum tb_parse tb_header_feed(struct tb_header_pick *h, const struct tb_pick_set 
     const uint8_t *p = in.ptr, *end = p + in.len;
 
     while (p < end && h->state != OVER && !tb_pick_is_complete(&h->picks, set)) {
-        if (h->state == SKIP) {
-            p = tb_find_lf(p, end);
-            if (p == end)
-                break;
-        }
-        uint8_t c = *p++;
-        if (c == '\n')
-            line_ends(h, set);
-        else if (h->state == LINE)
-            first_byte(h, set, c);
-        else
-            line_byte(h, set, c);
+        const uint8_t *stop = tb_find_lf(p, end);
+        while (p < stop)
+            p = line_step(h, set, p, stop, stop == end);
+        if (stop == end)
+            break;
+        line_ends(h, set);
+        p = stop + 1;
     }
     return h->state == OVER || tb_pick_is_complete(&h->picks, set) ? TB_PARSE_OK : TB_PARSE_PARTIAL;
 }
