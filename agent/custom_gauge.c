@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Custom metrics that are no sums: the last number of a field, and how many different values it had in a window
- * (distinct.h). Both lie in block 0 of their series' records (layout.h, enum tb_gauge_words), one for each shard: the reader
- * takes the latest number, and puts sketches together.
+ * (distinct.h). Both lie in block 0 of their series' records (layout.h, enum tb_gauge_words), one for each shard: the
+ * reader takes the latest number, and puts sketches together.
  *
  * Crash-safety: a sketch is whole pages of zeroes before the compare-and-swap that makes it reachable; whoever is
  * killed before leaks them. A gauge's number comes before its time; between the two it has an older one's.

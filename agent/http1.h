@@ -78,9 +78,9 @@ struct tb_start_line {
                              TB_PATH_MAX */
     struct tb_bytes query; /* only of a request line in pieces, as far as there was room for it behind the path */
     uint16_t status;       /* response */
-    uint8_t method;       /* request: enum tb_method */
-    bool is_cut;          /* the path was longer than TB_PATH_MAX */
-    bool is_http2;        /* request: the connection preface of HTTP/2 */
+    uint8_t method;        /* request: enum tb_method */
+    bool is_cut;           /* the path was longer than TB_PATH_MAX */
+    bool is_http2;         /* request: the connection preface of HTTP/2 */
 };
 
 /*

@@ -182,7 +182,8 @@ enum tb_family {
     TB_FAMILY_CALL_CONNECT = 10, /* time to connect */
     TB_FAMILY_CALL_TLS = 11,     /* time of TLS handshakes */
     TB_FAMILY_CALL_RESULT = 12,  /* status holds enum tb_call_result, chosen_ns when the last one was */
-    /* Gauges and sketches of custom metrics, beside TB_FAMILY_RULE: block 0 of a record is words of tb_gauge_words, no cells. */
+    /* Gauges and sketches of custom metrics, beside TB_FAMILY_RULE: block 0 of a record is words of tb_gauge_words, no
+       cells. */
     TB_FAMILY_RULE_GAUGE = 17,
     TB_FAMILY_RULE_DISTINCT = 18,
     TB_FAMILY_UNREADABLE = 16 /* what custom metrics could not read: ext is the metric's name, status the reason */

@@ -19,7 +19,8 @@ bool tb_route_ruled(struct tb_core *core, uint8_t method, struct tb_bytes host, 
 /* tb_route_declare - the node of a declared route, made when new; 0 = no room. */
 uint32_t tb_route_declare(struct tb_core *core, struct tb_bytes label);
 
-/* tb_route_remember - tb_route_cache_keep, unless rules look into requests for @path: those are to take the long way. */
+/* tb_route_remember - tb_route_cache_keep, unless rules look into requests for @path: those are to take the long way.
+ */
 void tb_route_remember(struct tb_core *core, uint64_t hash, struct tb_bytes path, uint32_t node);
 
 /* tb_route_keep_head - @head for the short way, unless more is wanted of every request's head. */

@@ -172,7 +172,7 @@ struct tb_rules_view {
     struct {
         uint16_t route;
         uint8_t set;
-    } bounds[TB_RULES_BOUNDS_COUNT];               /* of durations, by route */
+    } bounds[TB_RULES_BOUNDS_COUNT]; /* of durations, by route */
     struct tb_custom custom;
     struct tb_rules_part parts[TB_RULES_SECTIONS]; /* inside the set; length in elements, TEXTS in bytes */
     uint32_t made[TB_RULES_ENTRIES_MAX]; /* learner node of each entry; above it, low 16 bits of the generation */

@@ -53,8 +53,8 @@ int tb_series_read(const uint8_t *base, size_t len, const struct tb_region_heade
 int tb_series_exemplars(const uint8_t *base, size_t len, const struct tb_region_header *header, uint32_t slot,
                         struct tb_series_key *ret_key, struct tb_exemplars *ret);
 
-/* tb_series_words - the words (layout.h, enum tb_gauge_words) of a slot of TB_FAMILY_RULE_GAUGE or _DISTINCT, of each shard;
- * -ENOENT: it is another's. */
+/* tb_series_words - the words (layout.h, enum tb_gauge_words) of a slot of TB_FAMILY_RULE_GAUGE or _DISTINCT, of each
+ * shard; -ENOENT: it is another's. */
 int tb_series_words(const uint8_t *base, size_t len, const struct tb_region_header *header, uint32_t slot,
                     struct tb_series_key *ret_key, uint64_t ret[TB_SHARDS][TB_BLOCK_CELLS]);
 
