@@ -32,7 +32,7 @@ static void camel_case(char *to, size_t space, const char *from, size_t len)
     for (size_t i = 0; i < len && used + 1 < space; i++) {
         bool is_letter = isalnum((unsigned char)from[i]);
         if (is_letter)
-            to[used++] = is_start ? (char)toupper((unsigned char)from[i]) : from[i];
+            to[used++] = (char)(is_start ? toupper((unsigned char)from[i]) : (unsigned char)from[i]);
         is_start = !is_letter;
     }
     to[used] = 0;

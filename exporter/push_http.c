@@ -177,5 +177,6 @@ void tb_push_http_judge(const struct tb_push_http_answer *a, struct tb_push_verd
                                                                       : TB_PUSH_REFUSED;
     snprintf(ret->why, sizeof ret->why, "HTTP %ld %.150s", s, a->body ? a->body : "");
     for (char *c = ret->why; *c; c++) /* a stranger's text goes into the log */
-        *c = (unsigned char)*c < 0x20 || (unsigned char)*c > 0x7e ? '?' : *c;
+        if ((unsigned char)*c < 0x20 || (unsigned char)*c > 0x7e)
+            *c = '?';
 }

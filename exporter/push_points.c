@@ -84,7 +84,10 @@ static void read_labels(struct sample_labels *l, struct tb_labels from)
         for (at += 2; *at != '"'; at++) {
             bool is_escaped = *at == '\\';
             at += is_escaped;
-            *to++ = is_escaped && *at == 'n' ? '\n' : *at;
+            *to = *at;
+            if (is_escaped && *at == 'n')
+                *to = '\n';
+            to++;
         }
         *to++ = 0;
         at += 2; /* the quote and a comma */
