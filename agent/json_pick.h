@@ -28,13 +28,13 @@ struct tb_json_pick {
     uint16_t index[TB_JSON_STEPS]; /* element that is being read, of each array on a path */
     uint8_t step_at[TB_PICKS];     /* in its path: the step that comes next */
     uint8_t matched[TB_PICKS];     /* open brackets that the path went through */
-    uint8_t state;                 /* json_pick_impl.h */
+    uint8_t state;                 /* json_pass_impl.h */
     uint8_t depth;                 /* open brackets */
     uint8_t level;                 /* of these, that lie on a path */
     uint8_t live;                  /* bit per path that may go on in the innermost of those */
     uint8_t pending;               /* bit per path that goes on with the next value */
     uint8_t key_at;                /* bytes of a name compared */
-    uint8_t escape;                /* how far inside an escape: json_pick_impl.h */
+    uint8_t escape;                /* how far inside an escape: json_pass_impl.h */
     bool is_escaped;               /* inside a string that is passed over: the next byte means itself */
     uint16_t unit;                 /* of an escape, so far */
     uint16_t high;                 /* first half of a surrogate pair, 0 = none */

@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The part of json_pick_impl.h that passes over what lies on no path: from block to block, in and out of strings. It
+ * stops only for brackets, for commas of an array on a path, and for strings that may be a wanted name: their closing
+ * quote has another quote as many bytes before it as the name is long. Brackets off the path are only counted.
+ *
+ * Here are also the states, and the way of the paths in and out of brackets.
+ */
+#ifndef TB_JSON_PASS_IMPL_H
+#define TB_JSON_PASS_IMPL_H
+
+#include "json_pick.h"
+#include "scan_block.h"
+
+enum {
+    START,  /* before the text */
+    OUT,    /* between strings */
+    PASSED, /* inside a string that is no wanted name */
+    KEY,    /* inside one that may be */
+    COLON,  /* behind one that is, if it is a name at all */
+    VALUE,  /* before the value of pending paths */
+    STRING, /* inside it */
+    SCALAR,
+    OVER,
+    BROKEN
+};
+
+/* struct tb_json_pick.escape: 0, behind a backslash, then hex digits of \u seen + FIRST_DIGIT */
+enum { BACKSLASH = 1, FIRST_DIGIT = 2 };
+
+/* What a byte of a string gives: itself, DECODED + a code point, or one of these. */
+enum { DECODED = 1 << 24, MORE = -1, QUOTE = -2, WRONG = -3 };
+
+static inline bool is_blank(uint8_t c)
+{
+    return c == ' ' || c == '\n' || c == '\r' || c == '\t';
+}
+
+/* The step that path @i takes next. */
+static inline const uint8_t *step_of(const struct tb_json_pick *j, const struct tb_pick_set *set, uint32_t i)
+{
+    return set->bytes + set->at[i] + j->step_at[i];
+}
+
+static inline uint8_t step_bytes(const uint8_t *step)
+{
+    return *step == TB_JSON_INDEX ? 3 : (uint8_t)(*step + 1);
+}
+
+static inline bool is_last_step(const struct tb_json_pick *j, const struct tb_pick_set *set, uint32_t i)
+{
+    return j->step_at[i] + step_bytes(step_of(j, set, i)) == set->len[i];
+}
+
+static inline bool is_same(const uint8_t *a, const uint8_t *b, size_t len)
+{
+    for (; len >= 8; a += 8, b += 8, len -= 8)
+        if (tb_read64(a) != tb_read64(b))
+            return false;
+    return tb_equal(a, b, len);
+}
+
+/* The innermost open bracket on a path is that of an array. */
+static inline bool is_in_array(const struct tb_json_pick *j)
+{
+    return !(j->objects >> (j->depth - j->level) & 1);
+}
+
+/* ---- brackets ---- */
+
+/* Paths of the array on the path whose element is the one that starts now. */
+static uint8_t at_index(const struct tb_json_pick *j, const struct tb_pick_set *set)
+{
+    uint8_t found = 0;
+    for (uint32_t i = 0; j->live >> i; i++) {
+        const uint8_t *step = step_of(j, set, i);
+        if (j->live >> i & 1 && (step[1] | step[2] << 8) == j->index[j->level - 1])
+            found |= (uint8_t)(1u << i);
+    }
+    return found;
+}
+
+/* A bracket where a value is wanted: the paths in pending go on inside, as far as they have a step for it. */
+static void enter(struct tb_json_pick *j, const struct tb_pick_set *set, bool is_array)
+{
+    bool is_root = j->depth == 0;
+    uint8_t inside = 0;
+
+    if (j->depth == TB_JSON_DEPTH) {
+        j->state = BROKEN;
+        return;
+    }
+    j->depth++;
+    j->objects = j->objects << 1 | !is_array;
+    for (uint32_t i = 0; j->pending >> i; i++) {
+        if (!(j->pending >> i & 1))
+            continue;
+        if (!is_root && is_last_step(j, set, i)) {
+            tb_pick_mark(&j->picks, (uint8_t)(1u << i), is_array ? TB_PICK_ARRAY : TB_PICK_OBJECT);
+            continue;
+        }
+        uint8_t at = is_root ? 0 : (uint8_t)(j->step_at[i] + step_bytes(step_of(j, set, i)));
+        if ((set->bytes[set->at[i] + at] == TB_JSON_INDEX) == is_array) {
+            j->step_at[i] = at;
+            j->matched[i] = j->depth;
+            inside |= (uint8_t)(1u << i);
+        }
+    }
+    j->pending = 0;
+    j->state = is_root && !inside ? OVER : OUT;
+    if (!inside)
+        return;
+    j->level = j->depth;
+    j->live = inside;
+    if (is_array) {
+        j->index[j->level - 1] = 0;
+        j->pending = at_index(j, set);
+        j->state = j->pending ? VALUE : OUT;
+    }
+}
+
+/* The bracket on a path that is innermost was closed: back to the one around it. */
+static void leave(struct tb_json_pick *j, const struct tb_pick_set *set)
+{
+    uint8_t live = 0;
+
+    for (uint32_t i = 0; i < set->count; i++) {
+        if (j->matched[i] == j->level) {
+            j->matched[i]--;
+            uint8_t at = 0;
+            for (uint32_t step = 1; step < j->matched[i]; step++)
+                at = (uint8_t)(at + step_bytes(set->bytes + set->at[i] + at));
+            j->step_at[i] = at;
+        }
+        live |= (uint8_t)((j->matched[i] == j->level - 1) << i);
+    }
+    j->level--;
+    j->live = live & (uint8_t)~j->picks.found;
+    if (j->level == 0)
+        j->state = OVER;
+}
+
+/* ---- passing over ---- */
+
+/* What does not change until another state is entered. Never seen by a function that is not inlined, as the next: so
+ * that both stay in registers. */
+struct pass {
+    struct tb_json_pick *j;
+    const struct tb_pick_set *set;
+    const uint8_t *first;   /* where passing over began */
+    uint32_t level;         /* as in j */
+    uint32_t len_count;     /* 0: none, what is innermost on the path is no object */
+    uint32_t first_shift;   /* bytes from quote to quote of the first of these */
+    uint64_t has_names;     /* all ones, or 0: there are none */
+    uint64_t tail;          /* of the only wanted name: the last 8 bytes before its closing quote, in memory's order */
+    uint64_t tail_mask;     /* of these, those that are known; 0: several names */
+    uint8_t lens[TB_PICKS]; /* of wanted names */
+    bool is_array;          /* elements are wanted */
+};
+
+/* What goes from block to block. */
+struct carry {
+    uint64_t inside;   /* all ones: the block starts inside a string */
+    uint64_t previous; /* quotes of the block before */
+    uint64_t seen;     /* quotes of all blocks, put on top of each other */
+    uint64_t objects;  /* this and the next as in j */
+    uint32_t depth;
+    bool is_escaped; /* the block's first byte means itself */
+};
+
+/* A comma of the array on the path. */
+static bool next_element(struct tb_json_pick *j, const struct tb_pick_set *set)
+{
+    uint16_t *index = &j->index[j->level - 1];
+    if (*index < UINT16_MAX)
+        ++*index;
+    j->pending = *index < UINT16_MAX ? at_index(j, set) : 0;
+    if (j->pending)
+        j->state = VALUE;
+    return j->pending != 0;
+}
+
+/* The string that ends before the quote at @quote, and began in this range, is a wanted name. */
+static bool is_wanted(struct tb_json_pick *j, const struct tb_pick_set *set, const uint8_t *first, const uint8_t *quote)
+{
+    for (uint32_t i = 0; j->live >> i; i++) {
+        const uint8_t *step = step_of(j, set, i);
+        if (j->live >> i & 1 && quote - first > *step && quote[-*step - 1] == '"' &&
+            is_same(quote - *step, step + 1, *step))
+            j->pending |= (uint8_t)(1u << i);
+    }
+    if (j->pending)
+        j->state = COLON;
+    return j->pending != 0;
+}
+
+/* The bytes of a block of @len bytes that a backslash makes mean themselves; *is_escaped: the first of them, on return
+ * the first of the next block. */
+static inline uint64_t escaped_bytes(uint64_t backslashes, size_t len, bool *is_escaped)
+{
+    uint64_t escaped = *is_escaped, last = UINT64_C(1) << (len - 1);
+    backslashes &= ~escaped;
+    *is_escaped = false;
+    while (backslashes) {
+        uint64_t first = backslashes & -backslashes;
+        escaped |= first << 1;
+        *is_escaped |= first == last;
+        backslashes &= ~(first | first << 1);
+    }
+    return escaped;
+}
+
+static inline bool is_at_name_level(const struct pass *s, const struct carry *carry)
+{
+    return s->len_count && carry->depth == s->level;
+}
+
+/* A string starts whose name is compared byte by byte. */
+static void compare_from_start(struct tb_json_pick *j)
+{
+    j->state = KEY;
+    j->key_at = 0;
+    j->pending = j->live;
+}
+
+/* The string at a name's level that is open at @p, and has no escapes up to there, may be a wanted name: back to its
+ * start. */
+static const uint8_t *back_to_start(struct tb_json_pick *j, const uint8_t *p)
+{
+    while (p[-1] != '"')
+        p--;
+    compare_from_start(j);
+    return p;
+}
+
+/* A comma, or a quote in a block with backslashes, on the level of the path. Then another state may be entered. */
+static bool is_rare_event(struct tb_json_pick *j, const struct tb_pick_set *set, uint8_t c, bool is_array)
+{
+    if (c == ',')
+        return is_array && next_element(j, set);
+    if (c == '"' && !is_array && j->live)
+        compare_from_start(j);
+    return j->state != OUT;
+}
+
+/* The closing quotes of a block that have another as many bytes before them as a wanted name needs. Most often one name
+ * is wanted: no loop for the first. */
+static inline __attribute__((always_inline)) uint64_t name_ends(const struct pass *s, uint64_t quotes,
+                                                                uint64_t previous, uint64_t closing)
+{
+    uint64_t starts = quotes << s->first_shift | previous >> (64 - s->first_shift);
+    for (uint32_t k = 1; TB_UNLIKELY(k < s->len_count); k++)
+        starts |= quotes << (s->lens[k] + 1) | previous >> (63 - s->lens[k]);
+    return closing & starts & s->has_names;
+}
+
+/* May the string before the quote at @quote be the only name that is wanted? */
+static inline __attribute__((always_inline)) bool has_tail(const struct pass *s, const uint8_t *quote)
+{
+    return quote - s->first < 8 || !((tb_read64(quote - 8) ^ s->tail) & s->tail_mask);
+}
+
+/* The brackets and what else may matter of a block, in their order. Returns where to go on, in another state; NULL:
+ * behind the block. */
+static inline __attribute__((always_inline)) const uint8_t *pass_events(const struct pass *s, struct carry *carry,
+                                                                        const uint8_t *p, uint64_t events, bool is_slow)
+{
+    for (; events; events &= events - 1) {
+        const uint8_t *at = p + __builtin_ctzll(events);
+        uint8_t c = *at, lower = c | 0x20; /* bit 5 tells {} from [] */
+        if (lower == '{' && TB_LIKELY(carry->depth < TB_JSON_DEPTH)) {
+            carry->depth++;
+            carry->objects = carry->objects << 1 | (c >> 5 & 1);
+        } else if (lower == '}' && TB_LIKELY(!((carry->objects ^ c >> 5) & 1))) {
+            carry->objects >>= 1;
+            if (TB_UNLIKELY(carry->depth-- == s->level)) {
+                leave(s->j, s->set);
+                return at + 1;
+            }
+        } else if (lower == '{' || lower == '}' || c == '\\') {
+            s->j->state = BROKEN;
+            return at;
+        } else if (carry->depth == s->level && (is_slow || s->is_array || has_tail(s, at))) {
+            if (c == '"' && !is_slow ? is_wanted(s->j, s->set, s->first, at)
+                                     : is_rare_event(s->j, s->set, c, s->is_array))
+                return at + 1;
+        }
+    }
+    return NULL;
+}
+
+/*
+ * A block of @len bytes at @p. @b holds them, behind @skip others. Returns where to go on, in another state; NULL:
+ * behind the block.
+ */
+static inline __attribute__((always_inline)) const uint8_t *
+pass_block(const struct pass *s, struct carry *carry, const uint8_t *p, size_t len, struct block b, unsigned skip)
+{
+    uint64_t quotes = block_equal(b, '"') >> skip, backslashes = 0;
+    bool is_slow = block_has(b, '\\') | carry->is_escaped;
+
+    if (TB_UNLIKELY(is_slow)) {
+        backslashes = block_equal(b, '\\') >> skip;
+        if (carry->inside && carry->seen && is_at_name_level(s, carry))
+            return back_to_start(s->j, p);
+        quotes &= ~escaped_bytes(backslashes, len, &carry->is_escaped);
+    }
+    if (carry->inside && !quotes) { /* the middle of a long string */
+        carry->previous = 0;
+        return NULL;
+    }
+    uint64_t strings =
+        block_parities(quotes) ^ carry->inside; /* with the quote that opens, without the one that closes */
+    uint64_t events = block_equal_with(b, 0x26, 0x7f) >> skip; /* []{}, and letters that stand in strings */
+    if (TB_UNLIKELY(s->is_array))
+        events |= block_equal(b, ',') >> skip;
+    events = (events | backslashes) & ~strings;
+    if (TB_UNLIKELY(is_slow))
+        events |= quotes & strings;
+    else
+        events |= name_ends(s, quotes, carry->previous, quotes & ~strings);
+    carry->inside = (uint64_t)((int64_t)strings >> 63);
+    carry->previous = quotes;
+    carry->seen |= quotes;
+    return TB_LIKELY(!events) ? NULL : pass_events(s, carry, p, events, is_slow);
+}
+
+/* The rest of a range that began at @first, shorter than a block. */
+static inline __attribute__((always_inline)) const uint8_t *
+pass_tail(const struct pass *s, struct carry *carry, const uint8_t *first, const uint8_t *p, size_t len)
+{
+    uint8_t copy[TB_SCAN_BLOCK];
+
+    if ((size_t)(p - first) >= TB_SCAN_BLOCK - len)
+        return pass_block(s, carry, p, len, block_load(p + len - TB_SCAN_BLOCK), (unsigned)(TB_SCAN_BLOCK - len));
+    for (uint32_t i = 0; i < TB_SCAN_BLOCK; i += 8)
+        __builtin_memset(copy + i, ' ', 8);
+    size_t i = 0;
+    for (; i + 8 <= len; i += 8)
+        __builtin_memcpy(copy + i, p + i, 8);
+    for (; i < len; i++)
+        copy[i] = p[i];
+    return pass_block(s, carry, p, len, block_load(copy), 0);
+}
+
+static inline __attribute__((always_inline)) void look_for_tail(struct pass *s)
+{
+    uint32_t len = s->lens[0];
+
+    s->tail = s->tail_mask = 0;
+    if (s->len_count != 1)
+        return;
+    const uint8_t *name = step_of(s->j, s->set, (uint32_t)__builtin_ctz(s->j->live)) + 1;
+    if (len >= 8) {
+        s->tail = tb_read64(name + len - 8);
+        s->tail_mask = UINT64_MAX;
+        return;
+    }
+    s->tail = (uint64_t)'"' << 56;
+    for (uint32_t i = 0; i < len; i++)
+        s->tail = s->tail >> 8 | (uint64_t)name[i] << 56;
+    s->tail_mask = UINT64_MAX << (56 - 8 * len);
+}
+
+/* What the paths look for while all else is passed over. */
+static inline __attribute__((always_inline)) void look_for(struct pass *s)
+{
+    const struct tb_json_pick *j = s->j;
+    bool is_array = is_in_array(j);
+
+    s->level = j->level;
+    s->lens[0] = 0;
+    s->len_count = 0;
+    s->is_array = is_array && j->live;
+    for (uint32_t i = 0; !is_array && j->live >> i; i++)
+        if (j->live >> i & 1)
+            s->lens[s->len_count++] = *step_of(j, s->set, i);
+    s->first_shift = s->len_count ? s->lens[0] + 1u : 1;
+    s->has_names = s->len_count ? UINT64_MAX : 0;
+    look_for_tail(s);
+}
+
+/* States OUT and PASSED from @p on, in a range that began at @first. Returns where another state goes on, or @end. */
+static const uint8_t *pass_over(struct tb_json_pick *j, const struct tb_pick_set *set, const uint8_t *first,
+                                const uint8_t *p, const uint8_t *end)
+{
+    struct pass s;
+    struct carry carry = {.inside = j->state == PASSED ? UINT64_MAX : 0,
+                          .objects = j->objects,
+                          .depth = j->depth,
+                          .is_escaped = j->is_escaped};
+    const uint8_t *next = NULL;
+
+    s.j = j;
+    s.set = set;
+    s.first = p;
+    look_for(&s);
+    j->state = OUT;
+    j->is_escaped = false;
+    for (; end - p >= (ptrdiff_t)TB_SCAN_BLOCK; p += TB_SCAN_BLOCK) {
+        next = pass_block(&s, &carry, p, TB_SCAN_BLOCK, block_load(p), 0);
+        if (next)
+            goto out;
+    }
+    if (p < end && (next = pass_tail(&s, &carry, first, p, (size_t)(end - p))) != NULL)
+        goto out;
+    next = end;
+    if (carry.inside && carry.seen && is_at_name_level(&s, &carry)) {
+        next = back_to_start(j, end);
+    } else {
+        j->state = carry.inside ? PASSED : OUT;
+        j->is_escaped = carry.is_escaped;
+    }
+out:
+    j->objects = carry.objects;
+    j->depth = (uint8_t)carry.depth;
+    return next;
+}
+
+#endif
