@@ -86,7 +86,7 @@ static void copy_range(struct tb_region_copy *c, const uint8_t *mapped, size_t f
 struct job {
     struct tb_region_copy *copy;
     struct tb_region_view *view;
-    bool knows_extents; /* view->extents answer instead of the kernel */
+    bool knows_extents; /* view->extents are of an earlier collection, and still right */
     uint32_t *ret_version;
     enum tb_unreadable why;
     /* What was last asked: from @asked to @data there is a hole, then data to @hole. Sections lie in rising order and
@@ -120,12 +120,22 @@ static struct tb_region_extent ask(struct tb_region_view *v, size_t from)
     return e;
 }
 
+/* All of them, whatever of the file is used now: what is handed out later may lie in pages that it has already, and
+ * then the file's size does not tell. */
+static void ask_all(struct tb_region_view *v)
+{
+    for (size_t from = 0; from < v->len;) {
+        size_t hole = ask(v, from).hole;
+        from = hole > from ? hole : from + TB_PAGE; /* the file changes under us; always get on */
+    }
+}
+
 /* The first part of [from, to) that holds data, as far as it goes: the last answer may say it already.
  * Returns false when there is none. */
 static bool find_data(struct job *j, size_t from, size_t to, size_t *ret_start, size_t *ret_end)
 {
     if (from < j->asked || from >= j->hole) {
-        struct tb_region_extent e = j->knows_extents ? recall(j->view, from) : ask(j->view, from);
+        struct tb_region_extent e = recall(j->view, from);
         j->asked = from;
         j->data = e.data;
         j->hole = e.hole;
@@ -319,6 +329,8 @@ static enum tb_unreadable run(struct job *j)
     if (!make_room(j->copy))
         return TB_UNREADABLE_ERROR;
     j->copy->len = j->view->len;
+    if (!j->knows_extents)
+        ask_all(j->view);
     return tb_guarded(copy_mapped, j) ? j->why : TB_UNREADABLE_TRUNCATED;
 }
 
