@@ -11,7 +11,7 @@ packages() {
         libcmocka-dev libdw-dev libelf-dev python3 ;;
     demo) echo nginx-light python3 prometheus curl procps ;;
     check) echo nginx-light apache2 lighttpd haproxy php-cli php-fpm nodejs gunicorn uvicorn python3-uvloop \
-        puma ruby-webrick default-jdk-headless prometheus curl binutils musl-tools procps g++ strace \
+        puma ruby-webrick default-jdk-headless prometheus prometheus-alertmanager curl binutils musl-tools procps g++ strace \
         python3-prometheus-client openssl python3-httptools golang-go groff \
         mini-httpd lighttpd-mod-openssl lighttpd-mod-gnutls lighttpd-mod-mbedtls libssl-dev \
         micro-httpd xinetd ipsvd busybox gawk systemd erlang-inets liburing-dev checkpolicy semodule-utils apparmor \
