@@ -33,8 +33,8 @@ static bool value_of(struct tb_core *core, const struct tb_custom *c, const stru
     case TB_CUSTOM_STATUS:
     case TB_CUSTOM_STATUS_CLASS:
         room[0] = (char)('0' + status / 100 % 10);
-        room[1] = l->source == TB_CUSTOM_STATUS ? (char)('0' + status / 10 % 10) : 'x';
-        room[2] = l->source == TB_CUSTOM_STATUS ? (char)('0' + status % 10) : 'x';
+        room[1] = (char)(l->source == TB_CUSTOM_STATUS ? '0' + status / 10 % 10 : 'x');
+        room[2] = (char)(l->source == TB_CUSTOM_STATUS ? '0' + status % 10 : 'x');
         *ret = tb_bytes(room, 3);
         return true;
     case TB_CUSTOM_PRESENCE:

@@ -216,7 +216,7 @@ static void keep_query(struct tb_message *m, uint8_t c, uint8_t *block)
 static struct tb_bytes kept_query(const struct tb_message *m, const uint8_t *block)
 {
     uint64_t len = m->number >> QUERY_SHIFT;
-    if (!len || block[m->extra] != '?')
+    if (!len || !block || block[m->extra] != '?')
         return tb_bytes(block, 0);
     return tb_bytes(block + m->extra + 1, len - 1);
 }

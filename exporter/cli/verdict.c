@@ -114,7 +114,8 @@ static void add_notes(struct tb_verdict *v)
     if (v->file.needs_libssl || v->file.needs_gnutls)
         note(v, "it links a TLS library that is followed: requests inside TLS count as those in clear");
     else if (v->file.has_own_tls)
-        note(v, "it brings a TLS library along: requests inside TLS count where its code is of a known form (docs/limits.md)");
+        note(v, "it brings a TLS library along: requests inside TLS count where its code is of a known form "
+                "(docs/limits.md)");
     if (v->file.needs_liburing)
         note(v, "it links liburing: what goes through io_uring is not seen");
     const char *shell = strrchr(v->binary, '/');
