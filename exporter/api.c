@@ -268,13 +268,26 @@ static json_t *status(const struct tb_look *look)
     return o;
 }
 
-static json_t *dependency(const struct tb_dependency *d)
+/* null while there is no window. */
+static json_t *dependency_window(const struct tb_dependency *d, double over_seconds)
+{
+    if (!(over_seconds > 0))
+        return json_null();
+    json_t *o = json_object();
+    json_object_set_new(o, "calls", number(d->window.calls));
+    json_object_set_new(o, "failed", number(d->window.failed));
+    json_object_set_new(o, "calls_per_second", per_second(d->window.calls, over_seconds));
+    json_object_set_new(o, "error_ratio",
+                        d->window.calls ? json_real((double)d->window.failed / (double)d->window.calls) : json_null());
+    json_object_set_new(o, "p95_seconds", seconds(d->window.p95_ns));
+    return o;
+}
+
+static json_t *dependency(const struct tb_dependency *d, double over_seconds)
 {
     json_t *o = json_object(), *unanswered = json_object();
-    uint64_t failed = 0;
     for (unsigned why = TB_CALL_REFUSED; why <= TB_CALL_PROTOCOL; why++) {
         const struct tb_snap_key key = {.family = TB_FAMILY_CALL_ERRORS, .status = (uint16_t)why};
-        failed += d->unanswered[why];
         if (d->unanswered[why])
             json_object_set_new(unanswered, tb_reason_name(&key), number(d->unanswered[why]));
     }
@@ -287,10 +300,25 @@ static json_t *dependency(const struct tb_dependency *d)
                         d->answered_ns ? json_real((double)d->answered_ns / 1e9) : json_null());
     json_object_set_new(o, "answered", number(d->answered));
     json_object_set_new(o, "server_errors", number(d->server_errors));
-    json_object_set_new(o, "unanswered", number(failed));
+    json_object_set_new(o, "unanswered", number(tb_dependency_unanswered(d)));
     json_object_set_new(o, "unanswered_by_reason", unanswered);
     json_object_set_new(o, "mean_seconds", d->timed ? seconds((double)d->sum_ns / (double)d->timed) : json_null());
+    json_object_set_new(o, "p95_seconds", seconds(d->p95_ns));
+    json_object_set_new(o, "window", dependency_window(d, over_seconds));
     return o;
+}
+
+static json_t *dependencies(const struct tb_look *look, const struct tb_overview_query *query)
+{
+    struct tb_dependency *list;
+    size_t count = tb_dependencies(look->snapshot, &list);
+    double over_seconds = tb_dependencies_window(list, count, look->snapshot, look->history, look->now_ns);
+    json_t *a = json_array();
+    for (size_t i = 0; i < count; i++)
+        if (!query->service || !*query->service || strcmp(query->service, list[i].service->name) == 0)
+            json_array_append_new(a, dependency(&list[i], over_seconds));
+    free(list);
+    return a;
 }
 
 /* --- addresses -------------------------------------------------------------------------------------------------------
@@ -365,14 +393,8 @@ static void render_unobservable(const struct tb_look *look, const struct tb_over
 static void render_dependencies(const struct tb_look *look, const struct tb_overview_query *query,
                                 struct tb_buffer *out)
 {
-    struct tb_dependency *list;
-    size_t count = tb_dependencies(look->snapshot, &list);
-    json_t *o = json_object(), *a = json_array();
-    for (size_t i = 0; i < count; i++)
-        if (!query->service || !*query->service || strcmp(query->service, list[i].service->name) == 0)
-            json_array_append_new(a, dependency(&list[i]));
-    json_object_set_new(o, "dependencies", a);
-    free(list);
+    json_t *o = json_object();
+    json_object_set_new(o, "dependencies", dependencies(look, query));
     write_json(o, out);
 }
 
@@ -386,6 +408,7 @@ static void render_overview(const struct tb_look *look, const struct tb_overview
     put_routes(o, v, query);
     json_object_set_new(o, "heatmap", heatmap(v));
     json_object_set_new(o, "unobservable", unobservable(look->snapshot));
+    json_object_set_new(o, "dependencies", dependencies(look, query));
     tb_overview_free(v);
     write_json(o, out);
 }

@@ -12,6 +12,10 @@
 #include "buffer.h"
 #include "varint.h"
 
+#define WINDOW_NS UINT64_C(60000000000)
+#define WINDOW_LATE_NS UINT64_C(2500000000)  /* half of what lies between two points */
+#define WINDOW_LEAST_NS UINT64_C(1000000000) /* less says nothing */
+
 /* --- packed integers -------------------------------------------------------------------------------------------------
  */
 
@@ -88,10 +92,11 @@ static void get_body(const char *at, struct tb_increase *ret)
 /* --- series ----------------------------------------------------------------------------------------------------------
  */
 
-/* Requests that were served, answered or not: sizes, streams and requests to others have no history. */
+/* Requests that were served, and calls of others, answered or not: sizes and streams have no history. */
 static bool has_history(const struct tb_snap_series *e)
 {
-    return e->key.role == TB_ROLE_SERVER && (e->key.family == TB_FAMILY_REQUESTS || e->key.family == TB_FAMILY_ABORTED);
+    const uint8_t unanswered = e->key.role == TB_ROLE_SERVER ? TB_FAMILY_ABORTED : TB_FAMILY_CALL_ERRORS;
+    return e->key.family == TB_FAMILY_REQUESTS || e->key.family == unanswered;
 }
 
 static void total_of(const struct tb_snap_series *e, struct tb_increase *ret)
@@ -361,6 +366,21 @@ void tb_history_interval(const struct tb_history_walk *w, size_t interval, uint6
 {
     *ret_start_ns = w->ends_ns[interval];
     *ret_end_ns = w->ends_ns[interval + 1];
+}
+
+size_t tb_history_window(const struct tb_history_walk *w, uint64_t now_ns, double *ret_seconds)
+{
+    size_t from = w->count;
+    uint64_t window_ns = 0;
+    for (size_t k = w->count; k-- > 0;) {
+        uint64_t age_ns = w->ends_ns[k] < now_ns ? now_ns - w->ends_ns[k] : 0;
+        if (from < w->count && age_ns > WINDOW_NS + WINDOW_LATE_NS)
+            break;
+        from = k;
+        window_ns = age_ns;
+    }
+    *ret_seconds = window_ns < WINDOW_LEAST_NS ? 0 : (double)window_ns / 1e9;
+    return window_ns < WINDOW_LEAST_NS ? w->count : from;
 }
 
 bool tb_history_increase(struct tb_history_walk *w, size_t interval, const struct tb_snap_series *e,

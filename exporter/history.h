@@ -71,6 +71,12 @@ size_t tb_history_intervals(const struct tb_history_walk *w);
 void tb_history_interval(const struct tb_history_walk *w, size_t interval, uint64_t *ret_start_ns,
                          uint64_t *ret_end_ns);
 
+/*
+ * tb_history_window - the first interval of the last minute, or of what there is; the number of all when that says
+ * nothing yet. *ret_seconds: how long it is, 0 then.
+ */
+size_t tb_history_window(const struct tb_history_walk *w, uint64_t now_ns, double *ret_seconds);
+
 /* tb_history_increase - what @e counted in @interval. False, with *ret untouched, when nothing. */
 bool tb_history_increase(struct tb_history_walk *w, size_t interval, const struct tb_snap_series *e,
                          struct tb_increase *ret);

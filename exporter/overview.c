@@ -13,10 +13,6 @@
 #include "agent/methods.h"
 #include "buffer.h"
 
-#define WINDOW_NS UINT64_C(60000000000)
-#define WINDOW_LATE_NS UINT64_C(2500000000)  /* half of what lies between two points */
-#define WINDOW_LEAST_NS UINT64_C(1000000000) /* less says nothing */
-
 /* --- orders ----------------------------------------------------------------------------------------------------------
  */
 
@@ -417,19 +413,10 @@ static void find_window(struct making *m)
     uint64_t start = v->now_ns, end;
     v->interval_count = tb_history_intervals(m->walk);
     v->ends = tb_alloc((v->interval_count + 1) * sizeof *v->ends);
-    m->window_from = v->interval_count;
-    for (size_t k = v->interval_count; k-- > 0;) {
+    m->window_from = tb_history_window(m->walk, v->now_ns, &v->window_seconds);
+    for (size_t k = 0; k < v->interval_count; k++) {
         tb_history_interval(m->walk, k, &start, &end);
-        uint64_t age_ns = start < v->now_ns ? v->now_ns - start : 0;
-        v->ends[k] = (double)age_ns / 1e9;
-        if (k + 1 == v->interval_count || age_ns <= WINDOW_NS + WINDOW_LATE_NS) {
-            m->window_from = k;
-            v->window_seconds = v->ends[k];
-        }
-    }
-    if (v->window_seconds * 1e9 < (double)WINDOW_LEAST_NS) {
-        m->window_from = v->interval_count;
-        v->window_seconds = 0;
+        v->ends[k] = start < v->now_ns ? (double)(v->now_ns - start) / 1e9 : 0;
     }
 }
 

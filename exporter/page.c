@@ -339,6 +339,7 @@ static const struct {
     {"slowest", put_slowest},
     {"failing", put_failing},
     {"services", tb_page_services},
+    {"dependencies", tb_page_dependencies},
     {"shown", put_shown},
     {"form", tb_page_form},
     {"routes", tb_page_routes},

@@ -27,6 +27,7 @@ const char *tb_page_error_class(double ratio);
 
 /* Parts of page.html. */
 void tb_page_services(struct tb_buffer *b, const struct tb_page *p);
+void tb_page_dependencies(struct tb_buffer *b, const struct tb_page *p);
 void tb_page_form(struct tb_buffer *b, const struct tb_page *p);
 void tb_page_routes_head(struct tb_buffer *b, const struct tb_page *p);
 void tb_page_routes(struct tb_buffer *b, const struct tb_page *p);

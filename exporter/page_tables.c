@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The tables of the page: services, routes with the form that chooses among them, what is not observable. */
+/* The tables of the page: services, what they call, routes with the form that chooses among them, what is not
+ * observable. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "dependencies.h"
 #include "health.h"
 #include "html.h"
 #include "page_parts.h"
@@ -91,6 +93,46 @@ void tb_page_services(struct tb_buffer *b, const struct tb_page *p)
         put_state(b, e);
         tb_puts(b, "</tr>");
     }
+}
+
+/* --- what services call -------------------------------------------------------------------------------------------
+ */
+
+static void dependency_row(struct tb_buffer *b, const struct tb_page *p, const struct tb_dependency *d, double seconds)
+{
+    const char *state = tb_dependency_state(d);
+    const bool has_window = seconds > 0;
+    tb_puts(b, "<tr><td class=\"service\">");
+    tb_page_service_link(b, p, d->service->name);
+    tb_puts(b, "</td><th scope=\"row\" class=\"name\"><bdi>");
+    tb_html_text(b, d->target);
+    tb_puts(b, "</bdi></th>");
+    cell_rate(b, has_window ? (double)d->window.calls / seconds : NAN);
+    cell_errors(b, has_window && d->window.calls ? (double)d->window.failed / (double)d->window.calls : NAN);
+    cell_duration(b, has_window ? d->window.p95_ns : NAN);
+    cell_count(b, tb_dependency_failed(d));
+    cell_count(b, tb_dependency_calls(d));
+    tb_puts(b, strcmp(state, "up") == 0     ? "<td class=\"good\">"
+               : strcmp(state, "down") == 0 ? "<td class=\"bad\">"
+                                            : "<td class=\"faint\">");
+    tb_puts(b, state);
+    tb_puts(b, "</td></tr>");
+}
+
+void tb_page_dependencies(struct tb_buffer *b, const struct tb_page *p)
+{
+    struct tb_dependency *list;
+    size_t count = tb_dependencies(p->look->snapshot, &list), shown = 0;
+    double seconds = tb_dependencies_window(list, count, p->look->snapshot, p->look->history, p->look->now_ns);
+    for (size_t i = 0; i < count; i++) {
+        if (tb_page_is_given(p->query->service) && strcmp(p->query->service, list[i].service->name) != 0)
+            continue;
+        dependency_row(b, p, &list[i], seconds);
+        shown++;
+    }
+    if (!shown)
+        tb_puts(b, "<tr><td colspan=\"8\" class=\"quiet\">No call of another server was seen.</td></tr>");
+    free(list);
 }
 
 /* --- routes -------------------------------------------------------------------------------------------------------

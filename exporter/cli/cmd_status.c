@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `tickbird status`: which programs record here, what they have counted, what could not be observed and why, and which
- * regions cannot be read. It reads; it changes nothing.
+ * `tickbird status`: which programs record here, what they have counted, which servers they call, what could not be
+ * observed and why, and which regions cannot be read. It reads; it changes nothing.
  */
+#include "called.h"
 #include "exporter/health.h"
 #include "listeners.h"
 #include "output.h"
@@ -285,6 +286,7 @@ static void print_text(const struct request *request)
             "does not.\n",
             tb_cli_text(clean, sizeof(clean), places));
     }
+    tb_called_print(view);
     print_unfit(view);
     print_markers(view);
     print_collisions(view);
@@ -407,6 +409,7 @@ static void print_json(const struct request *request)
             json_program(&json, &s->regions[i]);
     tb_json_close(&json, ']');
     json_services(&json, view);
+    tb_called_json(&json, view);
     tb_json_open(&json, "not_observed", '[');
     for (size_t i = 0; i < s->service_count; i++)
         if (tb_view_wants(view, s->services[i]))
@@ -470,8 +473,10 @@ static int run(int argc, char **argv)
 const struct tb_verb tb_verb_status = {
     "status", "which programs record, and what could not be observed",
     "Usage: tickbird status [OPTIONS]\n"
-    "Lists the programs that record, with their requests, those in flight and the oldest of them; then what could not\n"
-    "be observed and why, regions that cannot be read, and programs that listen on TCP and do not record.\n"
+    "Lists the programs that record, with their requests, those in flight and the oldest of them; then the servers "
+    "that\n"
+    "they call, with failures, p95 and how the last call ended; then what could not be observed and why, regions that\n"
+    "cannot be read, and programs that listen on TCP and do not record.\n"
     "\n"
     "  --json               as one JSON object\n"
     "  --hooks              the functions that the preloaded object interposes, instead\n" TB_VIEW_HELP,

@@ -184,6 +184,13 @@
         count(r.total.aborted), count(r.total.server_errors), count(r.total.requests)];
     const reasonRow = (u) => [make("th", {scope: "row", class: "name"}, make("bdi", {}, u.service)), make("td", {}, u.reason),
         make("td", {class: "name"}, u.help)];
+    function dependencyRow(d) {
+        const w = d.window, failed = d.server_errors + d.unanswered;
+        const [text, name] = d.up === null ? ["unknown", "faint"] : d.up ? ["up", "good"] : ["down", "bad"];
+        return [make("td", {class: "service"}, serviceLink(d.service)), make("th", {scope: "row", class: "name"}, make("bdi", {}, d.target)),
+            cell(rate(w ? w.calls_per_second : null)), cell(percent(w ? w.error_ratio : null), w ? shade(w.error_ratio) : ""),
+            cell(duration(w ? w.p95_seconds : null)), count(failed), count(d.answered + d.unanswered), make("td", {class: name}, text)];
+    }
     const routeKey = (r) => JSON.stringify([r.service, r.method, r.host || "", r.route]);
 
     // --- the parts of the page
@@ -241,6 +248,8 @@
         showTop(byId("failing"), o.failing, (r) => [rate(r.window.server_errors_per_second) + "/s ",
             make("small", {}, percent(r.window.error_ratio))], "No server error in this time.");
         setRows(byId("services"), o.services, (s) => s.service, serviceRow(o), 13, "No service yet.");
+        setRows(byId("dependencies"), o.dependencies, (d) => JSON.stringify([d.service, d.target]), dependencyRow, 8,
+            "No call of another server was seen.");
         setText(byId("shown"), group(o.routes.length) + " of " + group(o.matching));
         setRows(byId("route-rows"), o.routes, routeKey, routeRow(o), 12, "No route matches.");
         setRows(byId("unobservable"), o.unobservable, (u) => u.service + "\n" + u.reason, reasonRow, 3,

@@ -75,6 +75,23 @@ def status_shows_a_program_and_series_equal_what_the_client_saw(s):
 
 
 @test
+def what_a_service_calls_is_shown_with_its_state(s):
+    server = Server(s)
+    target = f"127.0.0.1:{server.port}"
+    caller = run_python(s, "import http.client\nc = http.client.HTTPConnection('%s', timeout=60)\n"
+                        "for path in ('/broken', '/a', '/b', '/c'):\n    c.request('GET', path)\n    c.getresponse().read()\n"
+                        "print('done', flush=True)\ninput()\n" % target, service="caller")
+    check(read_line(caller.stdout) == "done")
+    wait_for("four calls", lambda: [d["calls"] for d in status(s)["dependencies"]] == [4])
+    called = status(s)["dependencies"][0]
+    check(called.pop("p95_seconds") > 0, called)
+    check(called == {"service": "caller", "target": target, "calls": 4, "failed": 1, "state": "up"}, called)
+    line = next(l for l in s.run("status").out.splitlines() if l.startswith("caller") and target in l)
+    check(line.split()[2:6] == ["4", "1", "25.0", "%"] and line.endswith("up"), line)
+    check(status(s, "--service", "shop")["dependencies"] == [])
+
+
+@test
 def a_service_can_be_asked_for_alone(s):
     one, two = Server(s, "one"), Server(s, "two")
     one.get("/a")

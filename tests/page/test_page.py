@@ -138,6 +138,22 @@ def check_live(page, address):
     harness.report(True, "the_page_follows_by_itself")
 
 
+def check_dependencies(page, failing, fine):
+    """What a program calls is on the page, with and without scripts: who answered last with a 5xx is down."""
+    test, name = page.test, "caller"
+    script = test.write(name + ".py", "import sys, urllib.request\n"
+                        "for url in sys.argv[1:]:\n    try:\n        urllib.request.urlopen(url, timeout=60).read()\n    except OSError:\n        pass\n")
+    urls = ["http://%s:%d%s" % (*failing, path) for path in ("/hello", "/error")] + ["http://%s:%d/hello" % fine]
+    child = test.start([sites.PYTHON, script, *urls], service=name)
+    child.wait(timeout=120)
+    rows = f"{ROWS % 'dependencies'}.filter(r => r[0] === '{name}').map(r => [r[1], ...r.slice(5)])"
+    expected = sorted([["%s:%d" % failing, "1", "2", "down"], ["%s:%d" % fine, "0", "1", "up"]])
+    page.chromium.until(f"JSON.stringify({rows}.sort()) === {json.dumps(json.dumps(expected, separators=(',', ':')))}", "what is called is shown")
+    page.open(scripts=False)
+    shown = sorted(page.chromium.value(rows))
+    harness.report(shown == expected, "what_services_call_is_shown", f"{shown} {expected}" if shown != expected else "")
+
+
 def check_switched_off(page):
     """`tickbird off` shows at once, with what it means."""
     subprocess.run([harness.BUILD / "tickbird", "off", "--dir", page.test.region_dir, "shop"], check=True, capture_output=True, timeout=60)
@@ -275,6 +291,8 @@ def run(test, chromium):
     check_looks(page)
     check_without_scripts(page)
     check_without_scripts_numbers(page)
+    page.open()
+    check_dependencies(page, *addresses[:2])
     page.open()
     check_switched_off(page)
     harness.report(not chromium.complaints, "the_browser_has_nothing_to_complain_of", "\n".join(chromium.complaints))

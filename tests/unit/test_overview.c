@@ -316,18 +316,32 @@ static void the_json_has_what_is_called(void **state)
     struct tb_snap_series *answered = tb_snapshot_series(s, shop, &key);
     answered->base.untimed = 200;
     answered->base_chosen_ns = 5 * SECOND;
+    key.family = TB_FAMILY_REQUESTS;
+    key.status = 204;
+    *tb_values_cell(&tb_snapshot_series(s, shop, &key)->base, 0, 250 * MS) = 4;
     pass(60);
     json_t *o = ask("/api/v1/dependencies", (struct tb_overview_query){.service = "shop"});
     json_t *list = json_object_get(o, "dependencies"), *pay = json_array_get(list, 0);
     assert_int_equal(json_array_size(list), 1);
     assert_string_equal(json_string_value(json_object_get(pay, "target")), "pay.example");
     assert_true(json_is_true(json_object_get(pay, "up")));
-    assert_true(number_at(pay, "answered", NULL) == 700 && number_at(pay, "server_errors", NULL) == 500);
+    assert_true(number_at(pay, "answered", NULL) == 704 && number_at(pay, "server_errors", NULL) == 500);
     assert_true(number_at(pay, "unanswered_by_reason", "reset") == 3 && number_at(pay, "unanswered", NULL) == 3);
     assert_true(number_at(pay, "last_success_seconds", NULL) == 5);
+    assert_true(number_at(pay, "window", "calls") == 707 && number_at(pay, "window", "failed") == 503);
+    assert_true(fabs(number_at(pay, "window", "calls_per_second") - 707 / 60.0) < 0.01);
+    assert_true(fabs(number_at(pay, "window", "error_ratio") - 503 / 707.0) < 1e-6);
+    assert_true(fabs(number_at(pay, "window", "p95_seconds") / 0.25 - 1) < 0.1);
+    assert_true(fabs(number_at(pay, "p95_seconds", NULL) / 0.25 - 1) < 0.1);
     json_decref(o);
     o = ask("/api/v1/dependencies", (struct tb_overview_query){.service = "other"});
     assert_int_equal(json_array_size(json_object_get(o, "dependencies")), 0);
+    json_decref(o);
+    pass(120);
+    o = ask("/api/v1/overview", (struct tb_overview_query){0});
+    pay = json_array_get(json_object_get(o, "dependencies"), 0);
+    assert_true(number_at(pay, "window", "calls") == 0 && number_at(pay, "answered", NULL) == 704);
+    assert_true(json_is_null(json_object_get(json_object_get(pay, "window"), "p95_seconds")));
     json_decref(o);
 }
 

@@ -52,6 +52,8 @@ static char *page_of_names(void (*name)(unsigned i, char ret[24]))
             struct tb_snap_key key = {TB_FAMILY_REQUESTS, TB_ROLE_SERVER, TB_METHOD_GET, 0, 503, route, route, ""};
             struct tb_snap_series *e = tb_snapshot_series(s, tb_snapshot_service(s, service, strlen(service)), &key);
             *tb_values_cell(&e->base, 0, 1000000 * (i + 1)) += i + 1;
+            key.role = TB_ROLE_CLIENT;
+            tb_snapshot_series(s, e->service, &key)->base.untimed += i + 1;
         }
         tb_snapshot_unobserved_begin(s);
         tb_snapshot_unobserved(s, service, "go");
