@@ -86,75 +86,77 @@ static void copy_range(struct tb_region_copy *c, const uint8_t *mapped, size_t f
 struct job {
     struct tb_region_copy *copy;
     struct tb_region_view *view;
-    bool knows_extents; /* view->extents are of an earlier collection, and still right */
     uint32_t *ret_version;
     enum tb_unreadable why;
-    /* What was last asked: from @asked to @data there is a hole, then data to @hole. Sections lie in rising order and
-     * are mostly empty, so that one answer tells about several. */
-    size_t asked, data, hole;
 };
 
-/* The first extent that ends behind @from; behind the last one there is a hole. */
-static struct tb_region_extent recall(const struct tb_region_view *v, size_t from)
+/* Asks the kernel where the whole file has data. Returns of how many bytes it said so. */
+static size_t ask_extents(struct tb_region_view *v)
 {
-    for (size_t i = 0; i < v->extent_count; i++)
-        if (v->extents[i].hole > from)
-            return v->extents[i];
-    return (struct tb_region_extent){SIZE_MAX, SIZE_MAX};
-}
-
-/* The same, of the kernel, and remembered. */
-static struct tb_region_extent ask(struct tb_region_view *v, size_t from)
-{
-    off_t data = lseek(v->fd, (off_t)from, SEEK_DATA);
-    bool is_hole = data < 0 && errno == ENXIO; /* up to the end */
-    off_t hole = data < 0 ? -1 : lseek(v->fd, data, SEEK_HOLE);
-    struct tb_region_extent e = {
-        .data = is_hole    ? SIZE_MAX
-                : data < 0 ? from
-                           : (size_t)data & ~(size_t)7,
-        .hole = is_hole || hole < 0 ? SIZE_MAX : (size_t)hole & ~(size_t)7,
-    };
-    v->extents = tb_grow(v->extents, v->extent_count, &v->extent_space, sizeof *v->extents);
-    v->extents[v->extent_count++] = e;
-    return e;
-}
-
-/* All of them, whatever of the file is used now: what is handed out later may lie in pages that it has already, and
- * then the file's size does not tell. */
-static void ask_all(struct tb_region_view *v)
-{
-    for (size_t from = 0; from < v->len;) {
-        size_t hole = ask(v, from).hole;
-        from = hole > from ? hole : from + TB_PAGE; /* the file changes under us; always get on */
+    size_t sum = 0;
+    v->extent_count = 0;
+    for (size_t at = 0; at < v->len;) {
+        off_t data = lseek(v->fd, (off_t)at, SEEK_DATA);
+        if (data < 0 && errno == ENXIO) /* a hole up to the end */
+            break;
+        size_t start = data < 0 ? at : (size_t)data & ~(size_t)7; /* a file system that cannot tell: all of it */
+        off_t hole = lseek(v->fd, (off_t)start, SEEK_HOLE);
+        size_t end = hole < 0 || (size_t)hole > v->len ? v->len & ~(size_t)7 : (size_t)hole & ~(size_t)7;
+        at = end > start ? end : start + TB_PAGE; /* the file changes under us: always get on */
+        if (end <= start)
+            continue;
+        v->extents = tb_grow(v->extents, v->extent_count, &v->extent_space, sizeof *v->extents);
+        v->extents[v->extent_count++] = (struct tb_region_extent){start, end};
+        sum += end - start;
     }
+    return sum;
 }
 
-/* The first part of [from, to) that holds data, as far as it goes: the last answer may say it already.
- * Returns false when there is none. */
-static bool find_data(struct job *j, size_t from, size_t to, size_t *ret_start, size_t *ret_end)
+/*
+ * Finds the pages that may be looked at, @h having been copied before: the file holds a page before anything refers to
+ * it. A life only adds pages, so that what was remembered of one still holds if the file has as many now. Remembered is
+ * only what accounts for all that the file held before: of a page that is being added it may be said that it is there
+ * and that it is a hole, and nothing tells when it is none any more. Never a part of the file alone, either: what is
+ * handed out next may lie in a page that is there already.
+ */
+static void find_extents(struct tb_region_view *v, const struct tb_region_header *h)
 {
-    if (from < j->asked || from >= j->hole) {
-        struct tb_region_extent e = recall(j->view, from);
-        j->asked = from;
-        j->data = e.data;
-        j->hole = e.hole;
+    struct stat st;
+    bool is_told = fstat(v->fd, &st) == 0;
+    if (is_told && v->extents_are_all && v->blocks == st.st_blocks && v->region_id == h->region_id &&
+        v->generation == h->generation)
+        return;
+    size_t bytes = ask_extents(v);
+    v->extents_are_all = is_told && bytes == (size_t)st.st_blocks * 512u;
+    v->blocks = is_told ? st.st_blocks : 0;
+    v->region_id = h->region_id;
+    v->generation = h->generation;
+}
+
+/* The first extent that ends behind @from. */
+static size_t first_extent(const struct tb_region_view *v, size_t from)
+{
+    size_t low = 0, high = v->extent_count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (v->extents[middle].hole > from)
+            high = middle;
+        else
+            low = middle + 1;
     }
-    *ret_start = from > j->data ? from : j->data;
-    *ret_end = j->hole < to ? j->hole : to;
-    return *ret_start < to;
+    return low;
 }
 
 /* The parts of [from, to) that hold data. Offsets are multiples of 8; what lies past the last whole word is left out.
  */
 static void copy_data(struct job *j, size_t from, size_t to)
 {
-    size_t start, end;
-    while (from < to && find_data(j, from, to, &start, &end)) {
-        if (end <= start) /* the file changes under us; always get on */
-            end = start + 8 > to ? to : start + 8;
-        copy_range(j->copy, j->view->mapped, start, end);
-        from = end;
+    const struct tb_region_view *v = j->view;
+    for (size_t i = first_extent(v, from); i < v->extent_count && v->extents[i].data < to; i++) {
+        size_t start = from > v->extents[i].data ? from : v->extents[i].data;
+        size_t end = to < v->extents[i].hole ? to : v->extents[i].hole;
+        if (start < end)
+            copy_range(j->copy, v->mapped, start, end);
     }
 }
 
@@ -274,6 +276,8 @@ static void copy_mapped(void *arg)
     uint32_t done = 0; /* bit per type: only the first section of a type is ever read */
     copy_range(c, j->view->mapped, 0, sizeof *h & ~(size_t)7);
     j->why = check_header(c, j->ret_version);
+    if (!j->why)
+        find_extents(j->view, h);
     for (uint32_t i = 0; !j->why && i < h->section_count; i++) {
         size_t from = h->sections[i].offset, len = h->sections[i].reserved;
         if (!is_wanted(h->sections[i].type) || done >> h->sections[i].type & 1)
@@ -320,31 +324,8 @@ static bool map(struct tb_region_view *v, size_t len)
     void *p = mmap(NULL, len, PROT_READ, MAP_SHARED, v->fd, 0);
     v->mapped = p == MAP_FAILED ? NULL : p;
     v->len = len;
-    v->extent_count = 0;
+    v->extents_are_all = false;
     return v->mapped;
-}
-
-static enum tb_unreadable run(struct job *j)
-{
-    if (!make_room(j->copy))
-        return TB_UNREADABLE_ERROR;
-    j->copy->len = j->view->len;
-    if (!j->knows_extents)
-        ask_all(j->view);
-    return tb_guarded(copy_mapped, j) ? j->why : TB_UNREADABLE_TRUNCATED;
-}
-
-/* As the extents say; false when they were not, or may not have been, those of the file all the while. A life only adds
- * pages, and the file holds them before anything refers to them: as many before and after are the same ones. */
-static bool copy_known(struct tb_region_copy *c, struct tb_region_view *v, const struct stat *st, uint32_t *ret_version)
-{
-    struct job job = {.copy = c, .view = v, .knows_extents = true, .ret_version = ret_version};
-    struct stat after;
-    if (!v->extent_count || v->blocks != st->st_blocks || run(&job) != TB_READABLE)
-        return false;
-    const struct tb_region_header *h = tb_region_copy_header(c);
-    return h->region_id == v->region_id && h->generation == v->generation && fstat(v->fd, &after) == 0 &&
-           after.st_blocks == v->blocks;
 }
 
 enum tb_unreadable tb_region_copy_view(struct tb_region_copy *c, struct tb_region_view *v, const struct stat *st,
@@ -353,21 +334,11 @@ enum tb_unreadable tb_region_copy_view(struct tb_region_copy *c, struct tb_regio
     enum tb_unreadable why = check_file(st);
     if (why)
         return why;
-    if (!map(v, (size_t)st->st_size))
+    if (!map(v, (size_t)st->st_size) || !make_room(c))
         return TB_UNREADABLE_ERROR;
-    if (copy_known(c, v, st, ret_version))
-        return TB_READABLE;
+    c->len = v->len;
     struct job job = {.copy = c, .view = v, .ret_version = ret_version};
-    v->extent_count = 0;
-    why = run(&job);
-    if (why) {
-        v->extent_count = 0;
-        return why;
-    }
-    v->blocks = st->st_blocks; /* of before: pages that came meanwhile are asked for next time */
-    v->region_id = tb_region_copy_header(c)->region_id;
-    v->generation = tb_region_copy_header(c)->generation;
-    return TB_READABLE;
+    return tb_guarded(copy_mapped, &job) ? job.why : TB_UNREADABLE_TRUNCATED;
 }
 
 void tb_region_view_close(struct tb_region_view *v)

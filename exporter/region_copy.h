@@ -44,17 +44,18 @@ struct tb_region_view {
     const uint8_t *mapped; /* NULL = not yet */
     size_t len;            /* of the mapping */
     struct stat seen;      /* of the file, when it was last looked at; its owner's (files.c) */
-    /* Where the file has data, as lseek said when it held @blocks, in that life. Empty = not known. */
+    /* Where the whole file has data, rising, as lseek said when it held @blocks, in that life. */
     struct tb_region_extent {
         size_t data, hole;
     } * extents;
     size_t extent_count, extent_space;
+    bool extents_are_all; /* they account for @blocks: they hold as long as these do */
     blkcnt_t blocks;
     uint64_t region_id, generation;
 };
 
 /*
- * tb_region_copy_view - tb_region_copy_take of a file that stays open. @st is what fstat has just said of it.
+ * tb_region_copy_view - tb_region_copy_take of a file that stays open. @st is what fstat said of it lately.
  * The kernel is asked again where there is data as soon as the file holds more or less than before.
  */
 enum tb_unreadable tb_region_copy_view(struct tb_region_copy *c, struct tb_region_view *v, const struct stat *st,

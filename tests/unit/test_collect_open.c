@@ -18,6 +18,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
+#include "agent/series_read.h"
 #include "collecting.h"
 #include "exporter/boot.h"
 #include "exporter/processes.h"
@@ -212,6 +213,59 @@ static void only_what_was_handed_out_is_copied(void **state)
     maker_kill(core);
 }
 
+/* The pages that a first series takes beside those of every region. */
+static const struct {
+    uint64_t offset, len;
+} of_a_first_series[] = {
+    {TB_OFF_INDEX, TB_LEN_INDEX}, {TB_OFF_SERIES, TB_PAGE}, {TB_OFF_CELLS + TB_CHUNK_BYTES, TB_CHUNK_BYTES}};
+#define FIRST_SERIES_PARTS (sizeof of_a_first_series / sizeof *of_a_first_series)
+
+/* The file holds a page before anything of it is handed out: a collection in between sees as many pages as the next. */
+static void what_is_handed_out_of_a_page_that_was_there_is_read(void **state)
+{
+    struct fixture *f = *state;
+    struct tb_core *core = maker_start(f->dir, "shop");
+    struct tb_series_key key = maker_key(core, TB_METHOD_GET, "/", 200);
+    for (size_t i = 0; i < FIRST_SERIES_PARTS; i++)
+        assert_true(tb_region_reserve(core, of_a_first_series[i].offset, of_a_first_series[i].len));
+    collect(f);
+    maker_observe(core, &key, 3000000, 3);
+    assert_int_equal(count_of(collect(f), "shop", TB_METHOD_GET, "/", 200), 3);
+    maker_kill(core);
+}
+
+/* Nor does it say that it has a page at the moment at which it counts it; and on kernels whose clock of files is coarse
+ * its time may stay the same. */
+static void a_page_that_is_counted_before_it_is_told_is_read(void **state)
+{
+    struct fixture *f = *state;
+    struct tb_core *core = maker_start(f->dir, "shop");
+    struct tb_series_key key = maker_key(core, TB_METHOD_GET, "/", 200), read_key;
+    char *path = maker_only_file(f->dir);
+    struct tb_region_view view = {.fd = open(path, O_RDWR)};
+    struct tb_region_copy copy = {0};
+    struct tb_series_sum sum;
+    struct stat before, after;
+    uint32_t version;
+    for (size_t i = 0; i < FIRST_SERIES_PARTS; i++) {
+        off_t offset = (off_t)of_a_first_series[i].offset;
+        assert_int_equal(fallocate(view.fd, FALLOC_FL_KEEP_SIZE, offset, (off_t)of_a_first_series[i].len), 0);
+        assert_int_not_equal(lseek(view.fd, offset, SEEK_DATA), offset);
+    }
+    assert_int_equal(fstat(view.fd, &before), 0);
+    assert_int_equal(tb_region_copy_view(&copy, &view, &before, &version), TB_READABLE);
+    maker_observe(core, &key, 3000000, 3);
+    assert_int_equal(fstat(view.fd, &after), 0);
+    assert_int_equal(before.st_blocks, after.st_blocks);
+    assert_int_equal(tb_region_copy_view(&copy, &view, &after, &version), TB_READABLE);
+    assert_int_equal(tb_series_read(copy.base, copy.len, tb_region_copy_header(&copy), 1, &read_key, &sum), 0);
+    assert_int_equal(sum.count, 3);
+    tb_region_view_close(&view);
+    tb_region_copy_free(&copy);
+    free(path);
+    maker_kill(core);
+}
+
 static void few_descriptors_are_shared(void **state)
 {
     struct fixture *f = *state;
@@ -307,6 +361,8 @@ int main(void)
         OPEN(an_open_region_that_is_cut_or_closed_to_us_says_so),
         OPEN(an_emptied_and_adopted_region_starts_at_nothing),
         OPEN(only_what_was_handed_out_is_copied),
+        OPEN(what_is_handed_out_of_a_page_that_was_there_is_read),
+        OPEN(a_page_that_is_counted_before_it_is_told_is_read),
         OPEN(few_descriptors_are_shared),
         cmocka_unit_test(a_known_process_is_alive_until_it_ends),
     };
