@@ -14,7 +14,7 @@ for program in curl "$python"; do
     command -v "$program" >/dev/null || { echo "shop: $program is not installed" >&2; exit 1; }
 done
 
-tmp=$(mktemp -d /tmp/tickbird-shop-XXXXXX)
+tmp=$(mktemp -d -t tickbird-shop-XXXXXX)
 regions=$(mktemp -d /dev/shm/tickbird-shop-XXXXXX)
 if [ "$(id -u)" = 0 ]; then chmod 3773 "$regions"; fi
 pids=()

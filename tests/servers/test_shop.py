@@ -1,7 +1,15 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """The shop of examples/shop, in both languages, under its own tickbird.yml: a test for each thing that people otherwise write metrics
-code for. The truth is the tally of the visitors, who know nothing of Tickbird either."""
+code for, by the rows of such a list. The truth is the tally of the visitors, who know nothing of Tickbird either. Elsewhere are: row 12,
+programs that measure themselves (test_own_metrics.py), row 16, routes of Alertmanager (tests/prometheus/test_alerts.py), and what needs a
+stand-in for AWS: rows 18 and 20, the alarm applied and its notifications."""
+import collections
+import glob
+import json
+import os
+import re
+import subprocess
 import sys
 
 import harness
@@ -127,4 +135,140 @@ def shop(language):
     return run
 
 
-harness.main_special({language: shop(language) for language in LANGUAGES})
+def exporter(test, *options):
+    """What one run of the exporter prints; it changes nothing of the totals."""
+    done = subprocess.run([harness.BUILD / "tickbird-exporter", "--region.dir", test.region_dir, "--storage.path", test.dir / "other", *options],
+                          capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def prom_client(test):
+    """The names, unit, label and buckets of Node's client library, beside the shop's own rules."""
+    config = test.write("config.yml", (SHOP / "tickbird.yml").read_text() + "metrics: {preset: prom-client}\n")
+    visitors = start_shop(test, "node", config)
+    visitors.run()
+    scrape, _ = counted(test, visitors)
+    expected = collections.Counter()
+    for (method, path, status), count in visitors.requests.items():
+        route = "_unmatched" if status == "404" else re.sub(r"\d+$", ":id", path)
+        expected[method, route, status] += count
+    found = {(labels["method"], labels["route"], labels["code"]): value for labels, value in scrape.values("http_request_duration_ms_count") if value}
+    harness.report(found == expected, "row_13_names_of_prom_client", f"{found}\nvisitors {dict(expected)}" if found != expected else "")
+    buckets = {float(labels["le"]): value for labels, value in scrape.values("http_request_duration_ms_bucket", route="/checkout")}
+    wrong = [f"le {bound}: {value}" for bound, value in buckets.items()
+             if not sum(1000 * most <= bound for _, _, most in visitors.checkouts) <= value
+             <= sum(1000 * least < bound for _, least, _ in visitors.checkouts)]
+    harness.report(sorted(buckets) == [1, 5, 15, 50, 100, 200, 500, 1000, 2000, float("inf")] and not wrong,
+                   "row_13_buckets_of_prom_client", f"{sorted(buckets)} {wrong}")
+
+
+def rate_test(test, series, asked):
+    """promtool: @series rise by their value each minute for ten; @asked: expression -> value that it then has."""
+    path = test.write("tests.json", json.dumps({
+        "rule_files": [str(SHOP / "rules.yml")], "evaluation_interval": "1m",
+        "tests": [{"interval": "1m", "input_series": [{"series": name, "values": f"0+{rise:g}x10"} for name, rise in series.items()],
+                   "promql_expr_test": [{"expr": f"count(abs({expression} - {value!r}) < 1e-9)", "eval_time": "10m",
+                                         "exp_samples": [{"labels": "{}", "value": 1}]} for expression, value in asked.items()]}]}))
+    done = subprocess.run([harness.which("promtool"), "test", "rules", path], capture_output=True, text=True, check=False)
+    return done.returncode == 0, done.stdout + done.stderr
+
+
+def as_series(scrape, service, *families):
+    """Counters of a scrape as promtool writes series."""
+    return {f"{name}{{{','.join(f'{k}={json.dumps(v)}' for k, v in labels.items())}}}": value
+            for name, labels, value in scrape.samples if name in families and labels.get("service") == service and value}
+
+
+def rules(test):
+    """The ratios that Prometheus makes of what the exporter has shown, against the tally."""
+    files = [SHOP / "rules.yml", *sorted((ROOT / "examples/prometheus").glob("re*ing.yml")), ROOT / "examples/prometheus/recipe.yml",
+             ROOT / "examples/prometheus/alerts.yml"]
+    for path in files:
+        done = subprocess.run([harness.which("promtool"), "check", "rules", path], capture_output=True, text=True, check=False)
+        row = 15 if path.stem == "alerts" else 14
+        harness.report(done.returncode == 0, f"row_{row}_rules_of_{path.parent.name}_{path.stem}_load", done.stdout + done.stderr if done.returncode else "")
+    visitors = start_shop(test, "python")
+    visitors.run()
+    scrape, _ = counted(test, visitors)
+    families = ("orders_created_total", "funnel_steps_total", "cache_requests_total", "http_client_requests_total", "http_client_errors_total")
+    answered = sum(n for (_, status), n in visitors.gateway.items() if status == "200")
+    is_right, said = rate_test(test, as_series(scrape, test.service, *families), {
+        "service:orders_created:per_minute": float(sum(visitors.orders.values())),
+        "service:funnel_conversion:ratio5m": visitors.funnel["/orders"] / visitors.funnel["/products/:id"],
+        "service:cache_hits:ratio5m": visitors.cache["HIT"] / sum(visitors.cache.values()),
+        "service_target:availability:ratio5m": answered / (sum(visitors.gateway.values()) + visitors.hangups)})
+    harness.report(is_right, "row_14_conversion_hit_rate_and_availability_as_rules", "" if is_right else said)
+    quiet = {name: 0 for name in as_series(scrape, test.service, *families)}
+    is_right, said = rate_test(test, quiet, {"service:orders_created:per_minute": 0.0})
+    harness.report(is_right, "row_14_a_quiet_shop_has_orders_of_zero", "" if is_right else said)
+
+
+def pushed(test):
+    """The same numbers for CloudWatch and as embedded metric format; who signs and who takes them is tests/push's concern."""
+    visitors = start_shop(test, "node")
+    visitors.run()
+    counted(test, visitors)
+    said = exporter(test, "--config.file", SHOP / "cloudwatch.yml", "--push.dry-run")
+    request = json.loads(said.splitlines()[-1])
+    datums = [(d["MetricName"], {x["Name"]: x["Value"] for x in d.get("Dimensions", [])}, d) for d in request["MetricData"]]
+    production = {"Environment": "production"}
+    single = {(name, tuple(dims)): (d["Value"], d["Unit"]) for name, dims, d in datums if "Value" in d}
+    methods = collections.Counter(method for method, _, _ in visitors.checkouts)
+    timed = {dims["PaymentMethod"]: sum(d["Counts"]) for name, dims, d in datums if name == "CheckoutDuration" and d["Unit"] == "Seconds"}
+    harness.report(request["Namespace"] == "MyApp/Business" and timed == methods and single == {
+        ("OrdersCreated", ("Environment",)): (sum(visitors.orders.values()), "Count"),
+        ("QueueDepth", ()): (visitors.waiting, "Count"), ("QueueDepth", ("Environment",)): (visitors.waiting, "Count")},
+        "row_17_put_metric_data", f"{single} {timed}\nvisitors {visitors.orders} {methods} {visitors.waiting}")
+    harness.report("7 metrics in 1 requests, 2.10 a month" in said, "row_17_the_dry_run_tells_the_price", said.splitlines()[0])
+
+    alarm = dict(re.findall(r'^  (\w+) += (.+)$', (ROOT / "examples/terraform/main.tf").read_text().split('"queue_depth"')[1], re.M))
+    found = [d for name, dims, d in datums if json.dumps(name) == alarm["metric_name"] and dims == production]
+    harness.report(alarm["namespace"] == '"MyApp/Business"' and alarm["dimensions"] == "{ Environment = var.environment }" and len(found) == 1,
+                   "row_18_the_alarm_asks_for_what_is_sent", "" if found else f"{alarm}")
+
+    values = collections.defaultdict(list)
+    for line in exporter(test, "--config.file", SHOP / "emf.yml", "--push.once").splitlines():
+        document = json.loads(line)
+        for directive in document["_aws"]["CloudWatchMetrics"]:
+            for metric in directive["Metrics"]:
+                got = document[metric["Name"]]
+                key = (directive["Namespace"], document["FunctionName"], str(directive["Dimensions"]), metric["Name"], metric["Unit"])
+                values[key] += got if isinstance(got, list) else [got]
+    where = ("MyApp/Lambda", "orders", "[['FunctionName']]")
+    orders = sum(n for (_, path, _), n in visitors.requests.items() if path == "/orders")
+    harness.report(set(values) == {(*where, "ProcessingTime", "Milliseconds"), (*where, "ItemsProcessed", "Count")}
+                   and len(values[*where, "ProcessingTime", "Milliseconds"]) == orders
+                   and sum(values[*where, "ItemsProcessed", "Count"]) == visitors.items, "row_19_embedded_metric_format",
+                   f"{[(k, len(v), sum(v)) for k, v in values.items()]}, visitors {orders} {visitors.items}")
+
+
+def in_session(leader):
+    """Processes that are left of the session of a program."""
+    found = []
+    for path in glob.glob("/proc/[0-9]*/stat"):
+        try:
+            with open(path, encoding="latin-1") as f:
+                fields = f.read().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if fields[3] == str(leader) and fields[0] != "Z":
+            found.append(path)
+    return found
+
+
+def one_command(test):
+    """run.sh: its own comparison holds, nothing of it goes on."""
+    folder = test.dir / "tmp"
+    folder.mkdir()
+    env = {**os.environ, "B": str(harness.BUILD), "TMPDIR": str(folder)}
+    child = subprocess.Popen([SHOP / "run.sh"], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+    test.processes.append(child)
+    said, _ = child.communicate(timeout=200)
+    harness.report(child.returncode == 0 and "every number is the tally's" in said, "one_command_shows_it", "" if child.returncode == 0 else said[-3000:])
+    left = in_session(child.pid) + os.listdir(folder)
+    harness.report(not left, "one_command_leaves_nothing", str(left) if left else "")
+
+
+harness.main_special({**{language: shop(language) for language in LANGUAGES}, "prom_client": prom_client, "rules": rules, "pushed": pushed,
+                      "one_command": one_command})
