@@ -206,4 +206,5 @@ void tb_core_forked(struct tb_core *core, uint32_t pid)
     core->owner = NULL;
     core->ready_index = NULL;
     core->rules_adopting = 0; /* by a thread that is not here */
+    tb_names_forked(&core->names);
 }

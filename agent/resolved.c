@@ -236,6 +236,13 @@ void tb_name_held(struct tb_core *core, uint32_t number, struct tb_name_errors *
     leave(k);
 }
 
+void tb_names_forked(struct tb_names_known *k)
+{
+    for (size_t i = 0; i < TB_NAMES; i++)
+        k->names[i].pending = 0;
+    leave(k);
+}
+
 size_t tb_name_text(struct tb_core *core, const struct tb_name_ref *ref, uint8_t *ret)
 {
     struct tb_names_known *k = &core->names;

@@ -82,6 +82,9 @@ void tb_name_ended(struct tb_core *core, const struct tb_name_ref *ref, uint8_t 
 /* tb_name_held - the failures of name @number (below TB_NAMES) that are still held: at the process's end. */
 void tb_name_held(struct tb_core *core, uint32_t number, struct tb_name_errors *ret);
 
+/* tb_names_forked - in a child: whoever was in the table is not here, and pending attempts are the parent's. */
+void tb_names_forked(struct tb_names_known *k);
+
 /* tb_name_text - the name; @ret has TB_NAME_BYTES. Returns its length, 0 = it is known no more. */
 size_t tb_name_text(struct tb_core *core, const struct tb_name_ref *ref, uint8_t *ret);
 

@@ -100,12 +100,12 @@ void tb_calls_connect(int fd, const struct sockaddr *to, socklen_t to_len, int r
         tb_attempt_ended(&tb_core, key, why);
 }
 
-void tb_calls_option(int fd, int level, int name, const void *value, int ret)
+void tb_calls_option(int fd, int level, int name, const void *value, const socklen_t *len, int ret)
 {
     uint64_t word = tb_fd_word(fd);
     int error;
-    if (ret || level != SOL_SOCKET || name != SO_ERROR || !is_fresh(word))
-        return;
+    if (ret || level != SOL_SOCKET || name != SO_ERROR || !is_fresh(word) || *len < sizeof error)
+        return; /* of a shorter value the kernel wrote no more than asked */
     __builtin_memcpy(&error, value, sizeof error);
     if (error)
         failed(fd, word, error);

@@ -21,7 +21,7 @@ uint64_t tb_calls_start(void);
 /* tb_calls_connect - after it. */
 void tb_calls_connect(int fd, const struct sockaddr *to, socklen_t to_len, int ret, uint64_t start_ns);
 /* tb_calls_option - after getsockopt(): SO_ERROR is how programs learn what became of a connect that was pending. */
-void tb_calls_option(int fd, int level, int name, const void *value, int ret);
+void tb_calls_option(int fd, int level, int name, const void *value, const socklen_t *len, int ret);
 /* tb_calls_failed - a call on @fd, which stands for no connection yet, failed with @error. */
 void tb_calls_failed(int fd, uint64_t word, int error);
 /* tb_calls_carries - its first bytes crossed: those of @conn, or (NULL) of TLS or of no interest. */

@@ -47,6 +47,18 @@ long tb_filter_fstat(int fd, struct stat *ret)
     return TB_RAW2(SYS_fstat, fd, ret);
 }
 
+/* The number of threads is told by the links of their directory (proc(5)). */
+bool tb_filter_is_alone(void)
+{
+    struct stat st = {0};
+    long fd = TB_RAW4(SYS_openat, AT_FDCWD, "/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    if (fd < 0)
+        return false;
+    bool is_known = tb_filter_fstat((int)fd, &st) == 0;
+    (void)TB_RAW1(SYS_close, fd);
+    return is_known && st.st_nlink == 3; /* itself, its parent, one thread */
+}
+
 /* Is a filter in force for this thread? Yes when procfs does not say. */
 static bool is_filtered(void)
 {
@@ -87,6 +99,7 @@ static void try_all(void)
     TB_RAW1(SYS_uname, buf);
     TB_RAW4(SYS_openat, -1, "", O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0600);
     TB_RAW4(SYS_openat, -1, "", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+    TB_RAW4(SYS_openat, -1, "", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
     TB_RAW2(SYS_fstat, -1, buf);
     TB_RAW4(SYS_newfstatat, -1, "", buf, AT_EMPTY_PATH);
     TB_RAW2(SYS_fstatfs, -1, buf);

@@ -21,5 +21,11 @@ bool tb_filter_permits_code(void);
 struct stat;
 long tb_filter_fstat(int fd, struct stat *ret);
 
+/*
+ * tb_filter_is_alone - has this process one thread? False also when that cannot be told. Three system calls of kinds
+ * that the loader has just made and, in between, a descriptor: with signals blocked, or in the constructor.
+ */
+bool tb_filter_is_alone(void);
+
 #pragma GCC visibility pop
 #endif

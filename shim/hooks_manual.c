@@ -264,7 +264,7 @@ static void after_io(long number, const struct args *args, uint64_t word, uint64
     }
 }
 
-/* Calls that matter asleep too: the first sockets, and what takes our system calls away. */
+/* Calls that matter asleep too: the first sockets, forks, and what takes our system calls away. */
 static void after_any(long number, const struct args *args, long ret)
 {
     switch (number) {
@@ -277,6 +277,14 @@ static void after_any(long number, const struct args *args, long ret)
         break;
     case SYS_listen:
         tb_on_listen(ARG_FD(a), (int)ret);
+        break;
+#ifdef SYS_fork
+    case SYS_fork:
+#endif
+    case SYS_clone:
+        /* a thread or a vfork child by number never returns here with 0 in a memory of its own */
+        if (number != SYS_clone || !(args->a & CLONE_VM))
+            tb_process_after_fork(ret);
         break;
     case SYS_prctl:
         after_prctl((int)args->a, ret);
@@ -304,7 +312,7 @@ static void after_awake(long number, const struct args *args, long ret)
         tb_calls_connect(ARG_FD(a), ARG_PTR(b), (socklen_t)args->c, (int)ret, 0);
         break;
     case SYS_getsockopt:
-        tb_calls_option(ARG_FD(a), (int)args->b, (int)args->c, ARG_PTR(d), (int)ret);
+        tb_calls_option(ARG_FD(a), (int)args->b, (int)args->c, ARG_PTR(d), ARG_PTR(e), (int)ret);
         break;
     case SYS_dup:
         tb_on_dup(ARG_FD(a), (int)ret);
@@ -321,14 +329,6 @@ static void after_awake(long number, const struct args *args, long ret)
         break;
     case SYS_shutdown:
         tb_on_shutdown(ARG_FD(a), (int)args->b, (int)ret);
-        break;
-#ifdef SYS_fork
-    case SYS_fork:
-#endif
-    case SYS_clone:
-        /* a thread or a vfork child by number never returns here with 0 in a memory of its own */
-        if (number != SYS_clone || !(args->a & CLONE_VM))
-            tb_process_after_fork(ret);
         break;
     default:
         break;

@@ -20,7 +20,6 @@
 #include "inline.h"
 
 #include <sys/mman.h>
-#include <sys/stat.h>
 
 #include "filter.h"
 #include "prologue.h"
@@ -76,18 +75,6 @@ static void unmap(void *at, size_t len)
 static bool make_code(void *at, size_t len)
 {
     return TB_RAW3(SYS_mprotect, at, len, PROT_READ | PROT_EXEC) == 0;
-}
-
-/* The number of threads is told by the links of their directory (proc(5)); calls that the loader has just made. */
-static bool is_alone(void)
-{
-    long fd = TB_RAW4(SYS_openat, AT_FDCWD, "/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-    struct stat st = {0};
-    if (fd < 0)
-        return false;
-    bool is_known = tb_filter_fstat((int)fd, &st) == 0;
-    (void)TB_RAW1(SYS_close, fd);
-    return is_known && st.st_nlink == 3; /* itself, its parent, one thread */
 }
 
 static uintptr_t distance(uintptr_t a, uintptr_t b)
@@ -236,7 +223,7 @@ enum tb_inline_answer tb_inline_place(const struct tb_inline_function *functions
     enum tb_inline_answer answer = read_all(functions, count, prologues);
     if (answer != TB_INLINE_OK)
         return answer;
-    if (!is_alone())
+    if (!tb_filter_is_alone())
         return TB_INLINE_THREADS;
     if (!tb_filter_permits_code())
         return TB_INLINE_REFUSED;
@@ -250,7 +237,7 @@ enum tb_inline_answer tb_inline_place(const struct tb_inline_function *functions
 
 bool tb_inline_remove(void)
 {
-    if (!change_count || !is_alone() || replace(false) != TB_INLINE_OK || !is_there(false))
+    if (!change_count || !tb_filter_is_alone() || replace(false) != TB_INLINE_OK || !is_there(false))
         return false;
     change_count = 0;
     return true;

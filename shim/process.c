@@ -355,8 +355,11 @@ static void after_fork_in_child(void)
 
 void tb_process_after_fork(long ret)
 {
-    if (!tb_load_relaxed(&tb_awake))
+    if (!tb_load_relaxed(&tb_awake)) {
+        if (ret == 0)
+            tb_tls_forked(); /* it may wake up later */
         return;
+    }
     if (ret > 0)
         tb_add_relaxed(&tb_core.fork_generation, 1);
     else if (ret == 0)

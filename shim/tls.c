@@ -20,8 +20,8 @@ struct tb_stream_table tb_tls_streams = {.levels = {first_level}};
 
 static struct tb_stream *enter(const void *session)
 {
-    struct tb_stream *s = tb_tls_find(session);
-    if (s)
+    struct tb_stream *s = session ? tb_tls_find(session) : NULL;
+    if (s || !session) /* mbed TLS refuses those itself */
         return s;
     tb_tls_covered();
     return tb_stream_enter(&tb_tls_streams, (uintptr_t)session, tb_map_once);
@@ -178,7 +178,7 @@ void tb_tls_freed(const void *session)
 
 void tb_tls_cleared(const void *session)
 {
-    struct tb_stream *s = tb_tls_find(session);
+    struct tb_stream *s = session ? tb_tls_find(session) : NULL;
     if (!s)
         return;
     tb_process_check_fork();

@@ -12,7 +12,10 @@
  * objects at any moment. glibc's dl_iterate_phdr keeps the list as it is while its callback runs, so looks are made in
  * one; musl unloads nothing. This is the one lock that is ever waited for, and looks are few: none while each socket
  * that carries TLS belongs to a session that is seen. In the child of a program that had threads the lock may be held
- * for good by one that is not there: it looks once, right after the fork, when it is alone, and never again.
+ * for good by one that is not there: it is looked without it then, and only while there is no other thread.
+ *
+ * Signals: none is let in during a look. Its handler might look too, and one that jumps away, or a cancellation, would
+ * leave the lock held and a page open.
  *
  * Fork story: all of it is private memory, copied; tb_tls_forked.
  */
@@ -20,8 +23,10 @@
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <signal.h>
 #include <sys/mman.h>
 
+#include "filter.h"
 #include "process.h"
 #include "raw.h"
 #include "resolve.h"
@@ -230,9 +235,10 @@ struct tb_tls_set *tb_tls_claim(struct tb_tls_family *family, const ElfW(Dyn) * 
     set->dynamic = dynamic;
     set->base = base;
     for (unsigned i = 0; i < family->count; i++) {
-        set->real[i] = tb_elf_symbol(base, dynamic, family->names[i]);
-        if (!set->real[i] && i >= family->wrapped)
-            set->real[i] = called_by(base, dynamic, family->names[i]);
+        void *found = tb_elf_symbol(base, dynamic, family->names[i]);
+        if (!found && i >= family->wrapped)
+            found = called_by(base, dynamic, family->names[i]);
+        tb_store_relaxed(&set->real[i], found); /* in one: it may be in use since an earlier look */
     }
     return set;
 }
@@ -344,16 +350,31 @@ void tb_tls_start(void)
     is_doubtful = !iterate;
 }
 
-bool tb_tls_look(void)
+static bool look_safely(void)
 {
     bool is_news = false;
-    if (tb_load_relaxed(&is_doubtful) || tb_swap_acq_rel(&is_looking, 1))
-        return false;
+    if (tb_load_relaxed(&is_doubtful))
+        return tb_filter_is_alone() && look_at_news();
     if (iterate)
         iterate(look_in_callback, &is_news);
     else
         is_news = look_at_news();
-    tb_store_release(&is_looking, 0);
+    return is_news;
+}
+
+bool tb_tls_look(void)
+{
+    const uint64_t all = UINT64_MAX;
+    uint64_t before;
+    bool is_news = false;
+    tb_process_check_fork();
+    if (tb_core.env.syscall(SYS_rt_sigprocmask, SIG_BLOCK, (long)&all, (long)&before, sizeof(all), 0, 0))
+        return false; /* behind a filter nothing could be changed */
+    if (!tb_swap_acq_rel(&is_looking, 1)) {
+        is_news = look_safely();
+        tb_store_release(&is_looking, 0);
+    }
+    tb_core.env.syscall(SYS_rt_sigprocmask, SIG_SETMASK, (long)&before, 0, sizeof(before), 0, 0);
     return is_news;
 }
 

@@ -54,8 +54,9 @@ void tb_tls_start(void);
 
 /*
  * tb_tls_look - finds libraries and leads calls here, if the loader's list is not what it was at the last look. That is
- * told in some instructions for each object; a look takes about 4 system calls for each object that calls a library.
- * Waits for another thread that is just adding or removing an object. Returns true when the list was another.
+ * told in some instructions for each object; a look takes about 4 system calls for each object that calls a library,
+ * and two that keep signals out. Waits for another thread that is just adding or removing an object, but not where that
+ * may never end: in a child whose parent had threads. Returns true when the list was another.
  */
 bool tb_tls_look(void);
 

@@ -62,12 +62,26 @@ def check_loading():
         subprocess.run(["rm", "-rf", regions], check=True)
 
 
+def check_forked(how):
+    """A child must not wait for a lock of the loader that a thread of its parent held."""
+    source = os.path.join(harness.ROOT, "tests/preload/forked.c")
+    program = harness.compile_to("forked", ["cc", *harness.FLAGS, source, "-lpthread"], [source])
+    regions = tempfile.mkdtemp(prefix="tb-tls-", dir="/dev/shm")
+    try:
+        seen = harness.run(harness.Case("forked", [program, how]), harness.OBJECT, regions, seconds=200)
+        assert (seen.parts["exit"], seen.parts["output"]) == (0, b"done\n"), seen.parts
+    finally:
+        subprocess.run(["rm", "-rf", regions], check=True)
+
+
 def main():
     status = 0
     programs = [p for p in harness.build() if os.path.basename(p) in harness.LIBRARIES]
     if len(programs) < len(harness.LIBRARIES):
         print("skip tls libssl-dev or libgnutls28-dev is not installed")
     checks = {"objects_come_and_go_under_a_look": check_loading}
+    for how in ("asleep", "awake", "number", "raw"):
+        checks[f"a_child_does_not_wait_for_the_loader_{how}"] = lambda how=how: check_forked(how)
     for case in (c for p in programs for c in harness.cases_of(p) if c.name.endswith("_awake")):
         checks[f"{case.name[:-len('_awake')]}_is_counted_exactly"] = lambda case=case: check(case)
     for name, function in checks.items():

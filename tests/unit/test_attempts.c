@@ -257,6 +257,23 @@ static void a_full_table_is_no_harm(void **state)
     support_drop(core);
 }
 
+/* A thread that is not in the child was in the table, another one was connecting. */
+static void a_child_goes_on_with_the_names(void **state)
+{
+    (void)state;
+    struct tb_core *core = fresh();
+    resolved(core, "a.example", "192.0.2.1", NULL);
+    begin(core, 3, "192.0.2.1", 80);
+    core->names.busy = 1;
+    tb_core_forked(core, core->env.pid);
+    for (uint32_t i = 0; i < TB_NAMES; i++)
+        assert_int_equal(core->names.names[i].pending, 0);
+    begin(core, 4, "192.0.2.1", 80);
+    ended(core, 4, TB_CALL_REFUSED);
+    assert_string_equal(errors(core), "a.example refused 1\n");
+    support_drop(core);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -267,6 +284,7 @@ int main(void)
         cmocka_unit_test(what_a_request_asked_for_names_its_address),
         cmocka_unit_test(an_answer_below_500_is_a_success),
         cmocka_unit_test(a_full_table_is_no_harm),
+        cmocka_unit_test(a_child_goes_on_with_the_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -148,6 +148,8 @@ static void births_and_ends(void)
     socklen_t error_len = sizeof(error);
     OK(getsockopt, c1, SOL_SOCKET, SO_ERROR, &error, &error_len);
     OK(getsockopt, c1, SOL_SOCKET, SO_TYPE, &error, &error_len);
+    socklen_t no_len = 0;
+    OK(getsockopt, c1, SOL_SOCKET, SO_ERROR, NULL, &no_len);
     FAILS(getsockopt, null, SOL_SOCKET, SO_ERROR, &error, &error_len);
     FAILS(getsockopt, c1, SOL_SOCKET, SO_ERROR, NULL, &error_len);
     FAILS(getsockopt, -1, SOL_SOCKET, SO_ERROR, &error, &error_len);
