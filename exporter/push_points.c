@@ -133,7 +133,16 @@ static void add_label(struct point_key *key, const char *name, const char *value
         key->labels[key->count++] = (struct tb_point_label){name, value};
 }
 
-/* @set NULL: every label, and the constants. */
+static bool has_label(const struct point_key *key, const char *name)
+{
+    for (uint32_t i = 0; i < key->count; i++)
+        if (strcmp(key->labels[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+/* @set NULL: every label, and the constants. Of a label and a constant of one name the constant counts: receivers take
+ * no name twice. */
 static void make_key(struct point_key *key, const struct tb_push_output_config *c, const struct tb_push_set *set,
                      const struct sample_labels *l)
 {
@@ -144,9 +153,11 @@ static void make_key(struct point_key *key, const struct tb_push_output_config *
         add_label(key, *d->name ? d->name : d->value, constant ? constant : find_label(l, d->value));
     }
     for (size_t i = 0; !set && i < l->count; i++)
-        add_label(key, l->items[i].name, l->items[i].value);
+        if (!find_constant(c, l->items[i].name))
+            add_label(key, l->items[i].name, l->items[i].value);
     for (size_t i = 0; (!set || c->kind->has_label_names) && i < c->constants.count; i++)
-        add_label(key, c->constants.items[i].name, c->constants.items[i].value);
+        if (!has_label(key, c->constants.items[i].name))
+            add_label(key, c->constants.items[i].name, c->constants.items[i].value);
 }
 
 static uint64_t hash_text(uint64_t h, const char *text)

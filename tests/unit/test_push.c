@@ -177,6 +177,34 @@ static void series_meet_in_points_as_the_rules_say(void **state)
 }
 
 /* @count series of a counter with 30 labels, and a histogram with @cells cells. */
+/* Receivers refuse a request that has a label twice. */
+static void a_constant_stands_for_the_label_of_its_name(void **state)
+{
+    (void)state;
+    static const char *const outputs[] = {
+        "{type: remote_write, endpoint: 'http://h', constants: {zone: c, job: j}, metrics: [orders_total]}",
+        "{type: remote_write, endpoint: 'http://h', constants: {zone: c, job: j}, labels: [zone], "
+        "metrics: [orders_total]}"};
+    for (size_t i = 0; i < 2; i++) {
+        const struct tb_push_output_config *o;
+        struct tb_config *c = read_config(outputs[i], &o);
+        struct tb_exposition x = {0};
+        struct tb_points p = {0};
+        expose_one(&x, &counter, "zone=\"own\"", 3, 1);
+        tb_points_make(o, &x, NULL, &p);
+        assert_int_equal(p.count, 1);
+        assert_int_equal(p.items[0]->label_count, 2);
+        for (size_t k = 0; k < 2; k++) {
+            const char *name = p.items[0]->labels[k].name, *value = p.items[0]->labels[k].value;
+            assert_string_equal(value, strcmp(name, "zone") == 0 ? "c" : "j");
+        }
+        assert_string_not_equal(p.items[0]->labels[0].name, p.items[0]->labels[1].name);
+        tb_points_free(&p);
+        tb_exposition_free(&x);
+        tb_config_free(c);
+    }
+}
+
 static void expose_many(struct tb_exposition *x, unsigned count, unsigned cells)
 {
     static struct tb_exposed_cell list[TB_EXPOSED_CELLS_MAX];
@@ -438,6 +466,7 @@ int main(void)
         TEST(differences_through_restarts_of_totals),
         TEST(a_series_that_came_while_nobody_looked_counts_whole),
         TEST(series_meet_in_points_as_the_rules_say),
+        TEST(a_constant_stands_for_the_label_of_its_name),
         TEST(requests_keep_the_limits_of_cloudwatch),
         TEST(values_add_up_to_the_sum),
         TEST(a_file_cut_anywhere_is_one_of_its_states),
