@@ -79,9 +79,26 @@ void tb_push_series_set(struct tb_push_series *t, const char *key, size_t key_le
     t->bytes += size_of(e);
 }
 
-const struct tb_push_known *tb_push_series_find(const struct tb_push_series *t, const char *key, size_t key_len)
+struct tb_push_known *tb_push_series_find(const struct tb_push_series *t, const char *key, size_t key_len)
 {
     return find(t, key, key_len, hash_key(key, key_len));
+}
+
+void tb_push_series_drop(struct tb_push_series *t, uint64_t when_ns)
+{
+    for (size_t i = 0; i < t->size; i++) {
+        for (struct tb_push_known **at = &t->table[i], *e; (e = *at);) {
+            if (e->when_ns >= when_ns) {
+                at = &e->next;
+                continue;
+            }
+            *at = e->next;
+            t->bytes -= size_of(e);
+            t->count--;
+            free(e->data);
+            free(e);
+        }
+    }
 }
 
 const struct tb_push_known *tb_push_series_next(const struct tb_push_series *t, const struct tb_push_known *e)

@@ -19,8 +19,8 @@
 
 #define MAGIC UINT64_C(0x31687375706274) /* "tbpush1" */
 #define FILE_MAX ((size_t)2 << 30)
-#define SLACK ((uint64_t)256 << 10) /* so much may be out of date before the file is written anew */
-#define KEEP_NS (UINT64_C(30) * 24 * 3600 * 1000000000)
+#define SLACK ((uint64_t)256 << 10)                     /* so much may be out of date before the file is written anew */
+#define KEEP_NS (UINT64_C(30) * 24 * 3600 * 1000000000) /* a series that no snapshot has any more */
 
 struct record_head {
     uint64_t magic, checksum;
@@ -233,15 +233,13 @@ static void seal(struct tb_buffer *b)
     memcpy(b->data, &head, sizeof head);
 }
 
-/* All that counts, as one record. Series that were not seen for long are left out. */
+/* All that counts, as one record. */
 static void put_all(const struct tb_push_state *s, struct tb_buffer *b)
 {
     begin_record(b);
     put_item(b, ITEM_BORN);
     put_number(b, s->born_ns);
     for (const struct tb_push_known *e = NULL; (e = tb_push_series_next(&s->series, e));) {
-        if (s->taken_ns - e->when_ns > KEEP_NS)
-            continue;
         put_item(b, ITEM_SNAPSHOT); /* so that each keeps its time */
         put_number(b, e->when_ns);
         put_entry(b, e->key, e->key_len, e->data, e->len);
@@ -325,17 +323,21 @@ static int append(struct tb_push_state *s, const struct tb_buffer *b)
     return 0;
 }
 
+/* There is no file yet that this process may add to, or most of it is out of date. */
+static bool needs_anew(const struct tb_push_state *s)
+{
+    return s->is_lasting && (s->fd < 0 || s->file_bytes > 2 * (s->series.bytes + s->body_bytes) + SLACK);
+}
+
 /* The staged record into the file, then applied. Where the file cannot be written nothing is. */
 static int commit(struct tb_push_state *s)
 {
     int r = 0;
     seal(&s->staged);
-    if (s->is_lasting) {
-        if (s->fd < 0 || s->file_bytes > 2 * (s->series.bytes + s->body_bytes) + SLACK)
-            r = write_anew(s);
-        if (!r || s->fd >= 0)
-            r = append(s, &s->staged);
-    }
+    if (needs_anew(s))
+        r = write_anew(s);
+    if (s->is_lasting && (!r || s->fd >= 0))
+        r = append(s, &s->staged);
     if (!r)
         (void)apply(s, s->staged.data + sizeof(struct record_head), s->staged.len - sizeof(struct record_head));
     return r;
@@ -399,7 +401,9 @@ uint64_t tb_push_state_taken_ns(const struct tb_push_state *s)
 
 const char *tb_push_state_find(struct tb_push_state *s, const char *key, size_t key_len, size_t *ret_len)
 {
-    const struct tb_push_known *e = tb_push_series_find(&s->series, key, key_len);
+    struct tb_push_known *e = tb_push_series_find(&s->series, key, key_len);
+    if (e)
+        e->when_ns = s->taken_ns;
     *ret_len = e ? e->len : 0;
     return e ? e->data : NULL;
 }
@@ -411,6 +415,8 @@ void tb_push_state_take(struct tb_push_state *s, const char *key, size_t key_len
 
 int tb_push_state_commit(struct tb_push_state *s, uint64_t time_ns, const struct tb_push_requests *requests)
 {
+    if (needs_anew(s) && s->taken_ns > KEEP_NS) /* those of this snapshot were just found, and count as of the last */
+        tb_push_series_drop(&s->series, s->taken_ns - KEEP_NS);
     begin_record(&s->staged);
     put_item(&s->staged, ITEM_SNAPSHOT);
     put_number(&s->staged, time_ns);

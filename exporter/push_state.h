@@ -37,7 +37,8 @@ void tb_push_state_set_born(struct tb_push_state *s, uint64_t born_ns);
 /* tb_push_state_taken_ns - time of the last snapshot; 0 = none yet. */
 uint64_t tb_push_state_taken_ns(const struct tb_push_state *s);
 
-/* tb_push_state_find - what was noted of a series last; NULL: nothing. @ret_len bytes, valid until the next commit. */
+/* tb_push_state_find - what was noted of a series last; NULL: nothing. @ret_len bytes, valid until the next commit.
+ * Each series of a snapshot is to be looked for: what nobody has looked for in a month is forgotten. */
 const char *tb_push_state_find(struct tb_push_state *s, const char *key, size_t key_len, size_t *ret_len);
 
 /* tb_push_state_take - note @data of a series, from the next commit on. Both are copied. */

@@ -403,6 +403,47 @@ static void a_file_cut_anywhere_is_one_of_its_states(void **state)
     free(path);
 }
 
+/* A snapshot of series that are what they were, each of one letter, in a file that is written anew. */
+static void see_again(const char *keys, uint64_t time_ns)
+{
+    struct tb_push_requests none = {0};
+    struct tb_push_state *s;
+    size_t len;
+    assert_int_equal(tb_push_state_open(dir, "a", true, NOW, &s), 0);
+    for (const char *key = keys; *key; key++)
+        if (!tb_push_state_find(s, key, 1, &len))
+            tb_push_state_take(s, key, 1, "data", 4);
+    assert_int_equal(tb_push_state_commit(s, time_ns, &none), 0);
+    tb_push_state_close(s);
+}
+
+static bool is_remembered(const char *key)
+{
+    struct tb_push_state *s;
+    size_t len;
+    assert_int_equal(tb_push_state_open(dir, "a", false, NOW, &s), 0);
+    bool is_there = tb_push_state_find(s, key, 1, &len);
+    tb_push_state_close(s);
+    return is_there;
+}
+
+/* Forgotten is only what is gone for long: not what lives and stands still, nor what a clock that was set back shows as
+ * of the future. */
+static void series_are_forgotten_a_month_after_their_end(void **state)
+{
+    const uint64_t day = 24 * 3600 * SECOND;
+    (void)state;
+    see_again("ab", NOW);
+    see_again("ac", NOW - day);
+    see_again("ac", NOW - day + 1);
+    assert_true(is_remembered("b"));
+    for (unsigned days = 1; days < 40; days++)
+        see_again("a", NOW + days * day);
+    assert_true(is_remembered("a"));
+    assert_false(is_remembered("b"));
+    assert_false(is_remembered("c"));
+}
+
 static void a_file_is_written_anew_before_it_grows_without_end(void **state)
 {
     (void)state;
@@ -470,6 +511,7 @@ int main(void)
         TEST(requests_keep_the_limits_of_cloudwatch),
         TEST(values_add_up_to_the_sum),
         TEST(a_file_cut_anywhere_is_one_of_its_states),
+        TEST(series_are_forgotten_a_month_after_their_end),
         TEST(a_file_is_written_anew_before_it_grows_without_end),
         TEST(credentials_out_of_answers),
     };
