@@ -336,9 +336,9 @@ void tb_attempt_carries(struct tb_core *core, uint64_t key, const struct tb_conn
         end(core, a, (enum tb_call_error)0, false);
     struct tb_attempt *next = c ? claim(core, key_of_conn(c)) : NULL;
     if (next) {
-        uint64_t own = next->key;
-        *next = *a;
-        next->key = own;
+        struct tb_attempt moved = *a;
+        moved.key = next->key; /* never another's, not for a moment */
+        *next = moved;
     }
     if (!is_tls)
         release(a);

@@ -114,15 +114,17 @@ static uint32_t route_at(struct call *call, const struct tb_start_line *line, st
     return tb_route_begin_at(call->core, line->method, tb_host_text(host), path_of(line), line->is_cut);
 }
 
-/* The query of a target that lies whole in memory: what is behind the path up to the blank. */
-static struct tb_bytes query_of(const struct tb_start_line *line)
+/* The query of a target that lies whole in memory: what is behind the path up to the blank. Always before @end: the
+ * memory is the program's, which may be writing to it by now. */
+static struct tb_bytes query_of(const struct tb_start_line *line, const uint8_t *end)
 {
-    const uint8_t *p = line->path.ptr + line->path.len, *start;
-    while (*p != '?' && *p != ' ' && *p != '#' && *p != '\n')
+    const uint8_t *p = line->path.ptr + line->path.len;
+    while (p < end && *p != '?' && *p != ' ' && *p != '#' && *p != '\n')
         p++; /* a path that was longer than is looked at */
-    if (*p != '?')
+    if (p >= end || *p != '?')
         return tb_bytes(p, 0);
-    for (start = ++p; *p != ' ' && *p != '#' && *p != '\n';)
+    const uint8_t *start = ++p;
+    while (p < end && *p != ' ' && *p != '#' && *p != '\n')
         p++;
     return tb_bytes(start, (size_t)(p - start));
 }
@@ -142,7 +144,7 @@ static void looked_into_head(struct call *call, const struct tb_start_line *line
 {
     static const uint64_t no_trace[2];
     call->c->route = route_of(call->core, line);
-    tb_exchange_caught_line(call, line, query_of(line), call->c->route);
+    tb_exchange_caught_line(call, line, query_of(line, head.ptr + head.len), call->c->route);
     if (tb_load_relaxed(&call->core->captures_used))
         tb_exchange_caught_fields(call, fields_of(head));
     request_head(call, 0, no_trace);
@@ -170,7 +172,7 @@ static void wanted_head(struct call *call, const struct tb_start_line *line, str
     if (wants & TB_HEAD_HOST)
         target = target_of(call, &host);
     if (wants & TB_HEAD_CUSTOM) {
-        tb_exchange_caught_line(call, line, query_of(line), call->c->route);
+        tb_exchange_caught_line(call, line, query_of(line, head.ptr + head.len), call->c->route);
         tb_exchange_caught_fields(call, fields_of(head));
     }
     request_head(call, target, trace);
@@ -272,7 +274,8 @@ static enum tb_parse request_line(struct call *call, struct tb_bytes *b)
             r = TB_PARSE_BAD;
         } else {
             if (wanted_of_head(call) & TB_HEAD_CUSTOM)
-                tb_exchange_caught_line(call, &line, line.query.ptr || !line.path.len ? line.query : query_of(&line),
+                tb_exchange_caught_line(call, &line,
+                                        line.query.ptr || !line.path.len ? line.query : query_of(&line, b->ptr),
                                         TB_ROUTE_UNKNOWN);
             is_waiting =
                 wanted_of_head(call) & (TB_HEAD_HOST | TB_HEAD_TRACE | TB_HEAD_PROBE) && wait_for_head(call, &line);

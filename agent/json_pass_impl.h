@@ -224,10 +224,10 @@ static void compare_from_start(struct tb_json_pick *j)
 }
 
 /* The string at a name's level that is open at @p, and has no escapes up to there, may be a wanted name: back to its
- * start. */
-static const uint8_t *back_to_start(struct tb_json_pick *j, const uint8_t *p)
+ * start, never before @first: the memory is the program's, which may be writing to it by now. */
+static const uint8_t *back_to_start(struct tb_json_pick *j, const uint8_t *first, const uint8_t *p)
 {
-    while (p[-1] != '"')
+    while (p > first && p[-1] != '"')
         p--;
     compare_from_start(j);
     return p;
@@ -302,7 +302,7 @@ pass_block(const struct pass *s, struct carry *carry, const uint8_t *p, size_t l
     if (TB_UNLIKELY(is_slow)) {
         backslashes = block_equal(b, '\\') >> skip;
         if (carry->inside && carry->seen && is_at_name_level(s, carry))
-            return back_to_start(s->j, p);
+            return back_to_start(s->j, s->first, p);
         quotes &= ~escaped_bytes(backslashes, len, &carry->is_escaped);
     }
     if (carry->inside && !quotes) { /* the middle of a long string */
@@ -406,7 +406,7 @@ static const uint8_t *pass_over(struct tb_json_pick *j, const struct tb_pick_set
         goto out;
     next = end;
     if (carry.inside && carry.seen && is_at_name_level(&s, &carry)) {
-        next = back_to_start(j, end);
+        next = back_to_start(j, s.first, end);
     } else {
         j->state = carry.inside ? PASSED : OUT;
         j->is_escaped = carry.is_escaped;
