@@ -42,21 +42,27 @@ static bool may_show(const struct shown_families *shown, const struct tb_expose_
     return true;
 }
 
-/* Has it a label that is on every sample anyway? */
-static bool is_ambiguous(const struct tb_exposition *x, const struct tb_snapshot *s, const struct tb_ext *ext)
+/* Has it one of these labels, or may it have: they are not read to their end? */
+static bool has_any(const struct tb_ext *ext, const char *labels)
 {
     const char *end;
-    if (tb_ext_has_label(ext->labels, s->label_names[TB_LABEL_SERVICE]))
-        return true;
-    for (const char *p = x->constant.text; p && *p; p = end + (*end == ',')) {
+    for (const char *p = labels; p && *p; p = end + (*end == ',')) {
         size_t len = tb_ext_label(p, &end);
         char *name = tb_strndup(p, len);
-        bool has = len && tb_ext_has_label(ext->labels, name);
+        bool has = !len || tb_ext_has_label(ext->labels, name);
         free(name);
-        if (has || !len)
-            return has;
+        if (has)
+            return true;
     }
     return false;
+}
+
+/* Has it a label that its samples have anyway? */
+static bool is_ambiguous(const struct tb_exposition *x, const struct tb_snapshot *s, const struct tb_snap_series *e,
+                         const struct tb_ext *ext)
+{
+    return tb_ext_has_label(ext->labels, s->label_names[TB_LABEL_SERVICE]) || has_any(ext, x->constant.text) ||
+           has_any(ext, e->service->instance);
 }
 
 /* Series from @from on that are of one family. */
@@ -117,7 +123,7 @@ static void expose_family(struct tb_exposition *x, const struct tb_snapshot *s, 
         return;
     for (size_t i = 0; i < count; i++)
         if (is_shown(from[i]) && has_unit(&m, from[i]) && tb_ext_read(from[i]->key.ext, &ext) &&
-            !is_ambiguous(x, s, &ext))
+            !is_ambiguous(x, s, from[i], &ext))
             expose_one(x, from[i], &ext, options);
 }
 

@@ -9,6 +9,8 @@
 
 #include "collecting.h"
 #include "exporter/buffer.h"
+#include "exporter/families.h"
+#include "exporter/render.h"
 #include "exporter/split.h"
 
 /* What the series of @route under these labels of the service counts; UINT64_MAX: there is none. */
@@ -89,10 +91,42 @@ static void a_sum_that_would_fall_begins_anew(void **state)
     maker_kill(b);
 }
 
+static void count_custom(struct tb_core *core, const char *name, unsigned times)
+{
+    struct tb_series_key key = {.family = TB_FAMILY_RULE, .role = TB_ROLE_SERVER};
+    key.ext = tb_string_intern(core, tb_bytes_str(name));
+    maker_observe(core, &key, 3000000, times);
+}
+
+/* A scrape in which a sample has a label twice is refused as a whole. */
+static void no_sample_has_a_label_twice(void **state)
+{
+    struct fixture *f = *state;
+    struct tb_names names = *tb_names_default();
+    struct tb_exposition x = {0};
+    struct tb_expose_options options = {.metrics = names.metrics};
+    struct tb_buffer out = {0};
+    names.split_by = 1u << TB_INSTANCE_POD;
+    struct tb_core *a = start(f, "a");
+    count_custom(a, "corders_total{kind=\"k\"}", 3);
+    count_custom(a, "corders_total{pod=\"p\"}", 5);
+    tb_split_choose(tb_collector_split(f->collector), &names);
+    collect(f);
+    tb_expose_custom(&x, tb_split_snapshot(tb_collector_split(f->collector)), &options);
+    tb_render(&tb_encoding_text, &x, &out);
+    tb_put(&out, "", 1);
+    assert_non_null(strstr(out.data, "\norders_total{service=\"shop\",pod=\"a\",kind=\"k\"} 3\n"));
+    assert_null(strstr(out.data, "pod=\"p\""));
+    tb_buffer_free(&out);
+    tb_exposition_free(&x);
+    maker_kill(a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(regions_count_under_their_labels_until_they_are_gone, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(no_sample_has_a_label_twice, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_sum_that_would_fall_begins_anew, set_up_open, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
