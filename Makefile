@@ -238,7 +238,7 @@ check-own-metrics: all ## programs with client libraries of their own, Node's am
 	$(Q)packaging/setup.sh build check bench
 	$(Q)TB_FETCH=1 $(RUN) --only own_metrics servers
 .PHONY: check-push
-check-push: all ## what is pushed, to real receivers (downloads Go modules)
+check-push: all ## what is pushed, to real receivers (downloads Go modules; TB_TF_PLUGINS: folder of Terraform's providers)
 	$(Q)packaging/setup.sh build check
 	$(Q)TB_FETCH=1 $(RUN) push
 .PHONY: check-packaging

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # An alarm on the queue's depth that Tickbird pushes to CloudWatch. CloudWatch compares the set of dimensions as a whole: the
-# alarm must name exactly those that push.yml sends, or it stays without data for ever.
+# alarm must name exactly those that ../shop/cloudwatch.yml sends, or it stays without data for ever.
 terraform {
   required_providers {
     aws = { source = "hashicorp/aws", version = ">= 5.0" }

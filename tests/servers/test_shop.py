@@ -3,7 +3,7 @@
 """The shop of examples/shop, in both languages, under its own tickbird.yml: a test for each thing that people otherwise write metrics
 code for, by the rows of such a list. The truth is the tally of the visitors, who know nothing of Tickbird either. Elsewhere are: row 12,
 programs that measure themselves (test_own_metrics.py), row 16, routes of Alertmanager (tests/prometheus/test_alerts.py), and what needs a
-stand-in for AWS: rows 18 and 20, the alarm applied and its notifications."""
+stand-in for AWS: rows 18 and 20, the alarm applied and a notification (tests/push/test_alarm_applied.py)."""
 import collections
 import glob
 import json
