@@ -420,12 +420,19 @@ static void *idle(void *arg)
     return arg;
 }
 
-/* A library that came since the last look serves the child of a program that has threads. */
+/* A library that came since the last look serves the child of a program that has threads: one that comes in the child,
+ * then one that came before. */
 static void forked_among_threads(void)
 {
     pthread_t thread;
     void *module;
     MUST(!pthread_create(&thread, NULL, idle, NULL));
+    pid_t loads = fork();
+    if (!loads) {
+        module_there(&module, RTLD_DEEPBIND)();
+        exit(0);
+    }
+    tp_reap("loads", loads);
     void (*exchange_there)(void) = module_there(&module, RTLD_DEEPBIND);
     pid_t child = fork();
     if (!child) {
