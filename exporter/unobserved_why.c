@@ -80,6 +80,12 @@ static bool raises_rights(pid_t pid)
            getxattr(path, "security.capability", NULL, 0) > 0;
 }
 
+/*
+ * The start of a process is known by the time since boot, the change of a file by the time of day, and that may have
+ * been set in between: whoever seems to have started so shortly after the change may have started before.
+ */
+#define CLOCK_STEP_NS UINT64_C(2000000000)
+
 /* The loader's file as the process sees it: does it name the object, and since when? musl does not read it. */
 static enum tb_unobserved judge_machine_wide(const struct tb_process *p, const struct tb_elf_file *file)
 {
@@ -92,7 +98,8 @@ static enum tb_unobserved judge_machine_wide(const struct tb_process *p, const s
     if (!strstr(text, TB_OBJECT_NAME) || stat(path, &st) != 0)
         return TB_UNOBSERVED_NOT_PRELOADED;
     uint64_t changed_ns = (uint64_t)st.st_ctim.tv_sec * 1000000000u + (uint64_t)st.st_ctim.tv_nsec;
-    return p->start_ns && p->start_ns < changed_ns ? TB_UNOBSERVED_STARTED_BEFORE : TB_UNOBSERVED_NOT_LOADED;
+    return p->start_ns && p->start_ns < changed_ns + CLOCK_STEP_NS ? TB_UNOBSERVED_STARTED_BEFORE
+                                                                   : TB_UNOBSERVED_NOT_LOADED;
 }
 
 /* It has the object and no region: what did the agent find? In the order in which it looks. */

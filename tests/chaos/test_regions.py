@@ -65,7 +65,7 @@ def directory_missing(test):
 def exporter_says_that_its_directory_is_missing(test):
     where = test.region_dir / "mistyped"
     child = chaos.start_exporter(test, region_dir=where)
-    assert re.search(r"level=warn .*%s" % where, test.log_of(child)), test.log_of(child)
+    harness.until(lambda: re.search(r"level=warn .*%s" % where, test.log_of(child)), "the exporter says so")
     where.mkdir(0o700)
     _, at = chaos.start_small(test, "read", "single", env={"TICKBIRD_DIR": str(where)})
     record = collections.Counter()
@@ -85,9 +85,12 @@ def exporter_says_that_its_directory_is_unfit(test):
         if where == disk and kind in (b"tmpfs", b"ramfs"):
             continue
         child = chaos.start_exporter(test, region_dir=where)
-        log = test.log_of(child)
-        said = re.findall(r"level=warn .*%s .*" % where, log)
-        assert len(said) == bool(why) and (not why or why in said[0]), log
+        warnings = re.compile(r"level=warn .*%s .*" % where)
+        if why:
+            harness.until(lambda: warnings.search(test.log_of(child)), f"the exporter says: {why}")
+        test.scrape()  # by then it has looked
+        said = warnings.findall(test.log_of(child))
+        assert len(said) == bool(why) and (not why or why in said[0]), test.log_of(child)
         done = subprocess.run([harness.BUILD / "tickbird", "status"], env=test.env() | {"LD_PRELOAD": "", "TICKBIRD_DIR": str(where)},
                               capture_output=True, text=True, check=False)
         assert (f"\n{where}: " in done.stdout) == bool(why) and (not why or why in done.stdout), done
