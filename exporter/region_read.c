@@ -227,7 +227,7 @@ uint64_t tb_region_read_series(struct tb_snapshot *s, struct tb_snap_service *se
                                uint32_t *ret_skipped)
 {
     const struct tb_region_header *h = tb_region_copy_header(copy);
-    uint32_t slots = tb_series_slots(h), skipped = 0;
+    uint32_t slots = tb_series_slots(h), skipped = 0, sketches_left = TB_GAUGE_SKETCHES;
     uint64_t requests = 0;
     prepare_cache(cache, h, slots);
     for (uint32_t i = 0; i < slots; i++) {
@@ -237,7 +237,7 @@ uint64_t tb_region_read_series(struct tb_snapshot *s, struct tb_snap_service *se
         if (r == -ENOENT && into == TB_READ_TOTAL) {
             struct reading in = {s, service, copy, &cache->slots[i]};
             read_exemplars(s, service, copy, &cache->slots[i], i);
-            (void)tb_gauge_read(s, copy, i, look_up_gauge, &in);
+            tb_gauge_read(s, copy, i, look_up_gauge, &in, &sketches_left);
         }
         struct tb_snap_series *e = r ? NULL : series_of(s, service, copy, &cache->slots[i], &key);
         if (!e) {

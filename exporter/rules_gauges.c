@@ -39,15 +39,16 @@ static void put_together(struct tb_distinct *to, const struct tb_distinct *from,
 }
 
 static uint64_t count_distinct(const struct tb_region_copy *copy, uint64_t words[TB_SHARDS][TB_BLOCK_CELLS],
-                               uint64_t now_ns)
+                               uint64_t now_ns, uint32_t *left)
 {
     struct tb_distinct *all = tb_alloc(sizeof *all);
     uint64_t slice_ns = 0;
     for (unsigned i = 0; i < TB_SHARDS; i++) {
         const struct tb_distinct *sketch = sketch_at(copy, words[i][TB_GAUGE_SKETCH]);
         uint64_t slice = words[i][TB_GAUGE_WINDOW] / TB_SKETCH_SLICES;
-        if (!sketch || !slice || (slice_ns && slice != slice_ns))
-            continue; /* of a window that was replaced */
+        if (!sketch || !sketch->slice || !slice || (slice_ns && slice != slice_ns) || !*left)
+            continue; /* none, empty, or of a window that was replaced */
+        --*left;
         slice_ns = slice;
         all->slice = sketch->slice > all->slice ? sketch->slice : all->slice;
         put_together(all, sketch, tb_distinct_tag(now_ns / slice));
@@ -57,22 +58,22 @@ static uint64_t count_distinct(const struct tb_region_copy *copy, uint64_t words
     return count > 0 ? (uint64_t)llround(count) : 0;
 }
 
-struct tb_snap_series *tb_gauge_read(struct tb_snapshot *s, const struct tb_region_copy *copy, uint32_t number,
-                                     struct tb_snap_series *(*look_up)(void *to, const struct tb_series_key *key),
-                                     void *to)
+void tb_gauge_read(struct tb_snapshot *s, const struct tb_region_copy *copy, uint32_t number,
+                   struct tb_snap_series *(*look_up)(void *to, const struct tb_series_key *key), void *to,
+                   uint32_t *sketches_left)
 {
     uint64_t words[TB_SHARDS][TB_BLOCK_CELLS];
     struct tb_series_key key;
     if (tb_series_words(copy->base, copy->len, tb_region_copy_header(copy), number, &key, words) != 0)
-        return NULL;
+        return;
     struct tb_snap_series *e = look_up(to, &key);
     if (!e)
-        return NULL;
+        return;
     tb_snapshot_refresh(e);
     if (key.family == TB_FAMILY_RULE_DISTINCT) {
-        e->total.rx_bytes += count_distinct(copy, words, s->now_ns);
+        e->total.rx_bytes += count_distinct(copy, words, s->now_ns, sketches_left);
         e->total.first_byte_ns = s->now_ns;
-        return e;
+        return;
     }
     for (unsigned i = 0; i < TB_SHARDS; i++) {
         uint64_t at = words[i][TB_GAUGE_AT], value = words[i][TB_GAUGE_VALUE];
@@ -81,5 +82,4 @@ struct tb_snap_series *tb_gauge_read(struct tb_snapshot *s, const struct tb_regi
             e->total.first_byte_ns = at;
         }
     }
-    return e;
 }

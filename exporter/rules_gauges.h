@@ -3,20 +3,23 @@
 #ifndef TB_RULES_GAUGES_H
 #define TB_RULES_GAUGES_H
 
+#include "agent/distinct.h"
 #include "region_copy.h"
 #include "snapshot.h"
 
+/* Sketches read of one region: an agent has no room for more, and one that is named again and again costs as often. */
+#define TB_GAUGE_SKETCHES (TB_LEN_CELLS / (uint32_t)sizeof(struct tb_distinct))
+
 /*
- * tb_gauge_read - adds what slot @number of the copy says, if it is one of them: the latest number of all shards and
- * regions, the sum of the estimates of all regions.
+ * tb_gauge_read - adds what slot @number of the copy says, if it is one of them and makes sense: the latest number of
+ * all shards and regions, the sum of the estimates of all regions.
  *
- * @slot_series  looks its series up; NULL: it makes no sense
- *
- * Returns the series, NULL when the slot is another's or makes no sense.
+ * @look_up        the series of a key; NULL: it makes no sense
+ * @sketches_left  of this region; TB_GAUGE_SKETCHES at first, counted down
  */
-struct tb_snap_series *tb_gauge_read(struct tb_snapshot *s, const struct tb_region_copy *copy, uint32_t number,
-                                     struct tb_snap_series *(*look_up)(void *to, const struct tb_series_key *key),
-                                     void *to);
+void tb_gauge_read(struct tb_snapshot *s, const struct tb_region_copy *copy, uint32_t number,
+                   struct tb_snap_series *(*look_up)(void *to, const struct tb_series_key *key), void *to,
+                   uint32_t *sketches_left);
 
 /* tb_gauge_is - is it of a family that is no sum? Its numbers rise and fall, and are in no ledger. */
 static inline bool tb_gauge_is(const struct tb_snap_key *key)

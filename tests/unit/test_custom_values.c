@@ -308,6 +308,40 @@ static void different_values_are_counted_but_not_kept(void **state)
     support_drop(core);
 }
 
+/* A region's owner could make the exporter busy with one sketch that thousands of series name. */
+static void a_sketch_is_not_read_as_often_as_it_is_named(void **state)
+{
+    (void)state;
+    struct tb_core *core = new_core(NULL);
+    struct tb_series_key key = {.family = TB_FAMILY_RULE_DISTINCT, .role = TB_ROLE_SERVER};
+    uint64_t *first = NULL;
+    for (unsigned i = 0; i < 300; i++) {
+        char *name = tb_format("dusers{n=\"%u\"}", i);
+        key.ext = tb_string_intern(core, tb_bytes_str(name));
+        if (!first)
+            tb_custom_add_distinct(core, &key, 60 * SECOND, 1234567);
+        uint64_t *words = tb_series_block(core, &key, 0);
+        assert_non_null(words);
+        if (first)
+            memcpy(words, first, 2 * sizeof *words);
+        else
+            first = words;
+        free(name);
+    }
+    struct view v = {0};
+    unsigned counted = 0, series = 0;
+    look(&v, core);
+    for (size_t i = 0; i < v.s->series_count; i++) {
+        series += v.s->series[i]->key.family == TB_FAMILY_RULE_DISTINCT;
+        counted += v.s->series[i]->total.rx_bytes != 0;
+    }
+    assert_int_equal(series, 300);
+    assert_in_range(counted, 1, TB_GAUGE_SKETCHES);
+    assert_int_equal(find_gauge(&v, "dusers{n=\"0\"}")->total.rx_bytes, 1);
+    drop(&v);
+    support_drop(core);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -318,6 +352,7 @@ int main(void)
         cmocka_unit_test(many_exchanges_share_the_captures),
         cmocka_unit_test(a_gauge_is_the_last_number),
         cmocka_unit_test(different_values_are_counted_but_not_kept),
+        cmocka_unit_test(a_sketch_is_not_read_as_often_as_it_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
