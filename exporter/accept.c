@@ -81,17 +81,22 @@ static unsigned read_q(struct span s)
 /* --- Accept ----------------------------------------------------------------------------------------------------------
  */
 
-static const struct tb_media text_004 = {&tb_encoding_text, "text/plain; version=0.0.4; charset=utf-8", "underscores"};
-static const struct tb_media text_100 = {&tb_encoding_text, "text/plain; version=1.0.0; charset=utf-8", "underscores"};
-static const struct tb_media openmetrics_001 = {
-    &tb_encoding_openmetrics, "application/openmetrics-text; version=0.0.1; charset=utf-8", "underscores"};
-static const struct tb_media openmetrics_100 = {
-    &tb_encoding_openmetrics, "application/openmetrics-text; version=1.0.0; charset=utf-8", "underscores"};
+static const struct tb_media text_004 = {&tb_encoding_text, "text/plain; version=0.0.4; charset=utf-8",
+                                         TB_ESCAPE_UNDERSCORES, false};
+static const struct tb_media text_100 = {&tb_encoding_text, "text/plain; version=1.0.0; charset=utf-8",
+                                         TB_ESCAPE_UNDERSCORES, true};
+static const struct tb_media openmetrics_001 = {&tb_encoding_openmetrics,
+                                                "application/openmetrics-text; version=0.0.1; charset=utf-8",
+                                                TB_ESCAPE_UNDERSCORES, false};
+static const struct tb_media openmetrics_100 = {&tb_encoding_openmetrics,
+                                                "application/openmetrics-text; version=1.0.0; charset=utf-8",
+                                                TB_ESCAPE_UNDERSCORES, true};
 static const struct tb_media openmetrics_200 = {
-    &tb_encoding_openmetrics2, "application/openmetrics-text; version=2.0.0; charset=utf-8", "allow-utf-8"};
+    &tb_encoding_openmetrics2, "application/openmetrics-text; version=2.0.0; charset=utf-8", TB_ESCAPE_NONE, true};
 static const struct tb_media protobuf = {
     &tb_encoding_protobuf,
-    "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited", "underscores"};
+    "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited",
+    TB_ESCAPE_UNDERSCORES, true};
 
 const struct tb_media *const tb_media_default = &text_004;
 
@@ -146,12 +151,11 @@ static unsigned generality(const struct clause *c)
                                                                                        : 0;
 }
 
-static const char *find_escaping(const struct clause *c, const struct tb_media *media)
+static enum tb_escaping find_escaping(const struct clause *c, const struct tb_media *media)
 {
-    static const char *const known[] = {"allow-utf-8", "underscores", "dots", "values"};
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (is_word(c->escaping, known[i]))
-            return known[i];
+    for (enum tb_escaping i = TB_ESCAPE_NONE; i < TB_ESCAPE_COUNT; i++)
+        if (is_word(c->escaping, tb_escaping_name(i)))
+            return i == TB_ESCAPE_NONE && !media->has_quotes ? media->escape : i;
     return media->escape;
 }
 
@@ -174,7 +178,7 @@ struct tb_accepted tb_accept(const char *header)
 
 char *tb_accepted_type(struct tb_accepted a)
 {
-    return tb_format("%s; escaping=%s", a.media->type, a.escaping);
+    return tb_format("%s; escaping=%s", a.media->type, tb_escaping_name(a.escaping));
 }
 
 /* --- Accept-Encoding -------------------------------------------------------------------------------------------------

@@ -4,12 +4,14 @@
 #ifndef TB_ACCEPT_H
 #define TB_ACCEPT_H
 
+#include "escape.h"
 #include "render.h"
 
 struct tb_media {
     const struct tb_encoding *encoding;
-    const char *type;   /* of the Content-Type, with its parameters but for escaping= */
-    const char *escape; /* escaping= for whoever asks for none */
+    const char *type;        /* of the Content-Type, with its parameters but for escaping= */
+    enum tb_escaping escape; /* for whoever asks for none */
+    bool has_quotes;         /* it has a place for names that are no identifiers */
 };
 
 /* The format without any wish: Prometheus text 0.0.4. */
@@ -17,7 +19,7 @@ extern const struct tb_media *const tb_media_default;
 
 struct tb_accepted {
     const struct tb_media *media;
-    const char *escaping; /* static: what the answer says of escaping names; ours never need any */
+    enum tb_escaping escaping; /* of names, which the answer says */
 };
 
 /*

@@ -18,7 +18,8 @@ struct names_reader {
     yaml_node_t *preset, *unit, *labels, *constant, *families;
     yaml_node_t *label_at[TB_LABEL_COUNT], *family_at[TB_FAMILIES];
     size_t constant_count;
-    unsigned instances, split_by; /* of tb_names */
+    const char *constants[TB_CONSTANT_LABELS]; /* in the file */
+    unsigned instances, split_by;              /* of tb_names */
     yaml_node_t *split_at;
     struct tb_buffer constant_text;
 };
@@ -110,36 +111,39 @@ static void read_label(struct tb_yaml *y, yaml_node_t *key, yaml_node_t *value, 
         return;
     }
     text = tb_yaml_text(y, value, name);
-    const char *why = text ? tb_label_name_complaint(text) : NULL;
+    const char *why = text ? tb_label_name_complaint(text, true) : NULL;
     if (why)
         tb_yaml_error(y, value, "%s: \"%s\": %s", name, text, why);
     else if (text)
-        r->names->labels[id] = tb_names_keep(r->names, tb_strndup(text, strlen(text)));
+        r->names->labels[id] = tb_names_label(r->names, text);
 }
 
 static void read_constant(struct tb_yaml *y, yaml_node_t *key, yaml_node_t *value, struct names_reader *r)
 {
     const char *name = (const char *)key->data.scalar.value, *text = tb_yaml_text(y, value, name);
-    const char *why = tb_label_name_complaint(name);
+    const char *why = tb_label_name_complaint(name, true);
     if (!why && tb_label_is_fixed(name))
         why = "this exporter has a label of that name: write another one";
     for (unsigned i = 0; !why && i < TB_INSTANCE_COUNT; i++)
-        if (r->split_by >> i & 1 && strcmp(instance_name(i), name) == 0)
+        if (r->split_by >> i & 1 && tb_escape_meet(instance_name(i), name, true))
             why = "split_by has a label of that name: write another one";
+    for (size_t i = 0; !why && i < r->constant_count; i++)
+        if (tb_escape_meet(r->constants[i], name, true))
+            why = "escaped, it is the name of one above: write another name";
     if (!why && r->constant_count == TB_CONSTANT_LABELS)
         why = "more than 32 constant labels: remove some";
     if (why)
         tb_yaml_error(y, key, "constant_labels: \"%s\": %s", name, why);
     for (unsigned id = 0; id < TB_LABEL_COUNT; id++)
-        if (!why && r->names->labels[id] && strcmp(r->names->labels[id], name) == 0)
+        if (!why && r->names->labels[id] && tb_escape_meet(r->names->labels[id], name, true))
             tb_yaml_error(y, key, "constant_labels: \"%s\" is what the label %s is called: write another name", name,
                           tb_label_key((enum tb_label_id)id));
     if (why || !text)
         return;
-    r->constant_count++;
+    r->constants[r->constant_count++] = name;
     char *clean = tb_label_clean(text, strlen(text));
     tb_puts(&r->constant_text, r->constant_text.len ? "," : "");
-    tb_puts(&r->constant_text, name);
+    tb_puts(&r->constant_text, tb_names_label(r->names, name));
     tb_puts(&r->constant_text, "=\"");
     tb_put_escaped(&r->constant_text, clean, strlen(clean));
     tb_puts(&r->constant_text, "\"");
@@ -150,9 +154,15 @@ static void read_constant(struct tb_yaml *y, yaml_node_t *key, yaml_node_t *valu
 static void keep_apart(struct tb_yaml *y, const struct names_reader *r, enum tb_label_id id, const char *family,
                        const char *fixed)
 {
-    if (r->label_at[id] && r->names->labels[id] && strcmp(r->names->labels[id], fixed) == 0)
+    if (r->label_at[id] && r->names->labels[id] && tb_escape_meet(r->names->labels[id], fixed, true))
         tb_yaml_error(y, r->label_at[id], "%s: %s has a label \"%s\": write another name", tb_label_key(id), family,
                       fixed);
+}
+
+/* What stands around a label's name in a message: one that is no identifier has its quotes already. */
+static const char *quote_of(const char *label)
+{
+    return *label == '"' ? "" : "\"";
 }
 
 static void check_labels(struct tb_yaml *y, struct names_reader *r)
@@ -162,14 +172,15 @@ static void check_labels(struct tb_yaml *y, struct names_reader *r)
             const char *left = r->names->labels[a], *right = r->names->labels[b];
             /* told at the one that was set; of two that were set, at the second */
             bool is_here = r->label_at[a] && (!r->label_at[b] || a > b);
-            if (a != b && is_here && left && right && strcmp(left, right) == 0 &&
+            if (a != b && is_here && left && right && tb_escape_meet(left, right, true) &&
                 tb_labels_meet((enum tb_label_id)a, (enum tb_label_id)b))
-                tb_yaml_error(y, r->label_at[a], "%s: the label %s is called \"%s\" too: write another name",
-                              tb_label_key((enum tb_label_id)a), tb_label_key((enum tb_label_id)b), left);
+                tb_yaml_error(y, r->label_at[a], "%s: the label %s is called %s%s%s too: write another name",
+                              tb_label_key((enum tb_label_id)a), tb_label_key((enum tb_label_id)b), quote_of(right),
+                              right, quote_of(right));
         }
     for (unsigned i = 0; i < TB_INSTANCE_COUNT; i++)
         for (unsigned id = 0; r->split_by >> i & 1 && id < TB_LABEL_COUNT; id++)
-            if (r->names->labels[id] && strcmp(r->names->labels[id], instance_name(i)) == 0)
+            if (r->names->labels[id] && tb_escape_meet(r->names->labels[id], instance_name(i), true))
                 tb_yaml_error(y, r->split_at,
                               "split_by: the label %s is called \"%s\", too: give it another name in labels",
                               tb_label_key((enum tb_label_id)id), instance_name(i));

@@ -30,6 +30,7 @@ static char *write_text(char *to, const char *text, size_t len)
 /* Labels of so many bytes of text, in the form that the exposition has them. */
 static size_t form_room(const struct tb_exposition *x, size_t len)
 {
+    len = x->label_escaping ? tb_escape_max(len) : len;
     return x->has_pairs ? tb_label_pairs_max(len) : len;
 }
 
@@ -44,6 +45,18 @@ static char *write_form(const struct tb_exposition *x, char *to, const char *tex
     return to + pairs_len;
 }
 
+/* The same with names that may need escaping: seldom, so it may allocate. */
+static char *write_escaped(const struct tb_exposition *x, char *to, const char *text, size_t len)
+{
+    struct tb_buffer escaped = {0};
+    if (!x->label_escaping)
+        return write_form(x, to, text, len);
+    char *start = tb_buffer_room(&escaped, tb_escape_max(len));
+    to = write_form(x, to, start, (size_t)(tb_escape_labels(start, text, len, x->label_escaping) - start));
+    tb_buffer_free(&escaped);
+    return to;
+}
+
 /* What write_labels takes: with constant labels the text is put together behind the place of the result. */
 static size_t labels_room(const struct tb_exposition *x, struct tb_labels labels)
 {
@@ -56,7 +69,7 @@ static char *write_labels(const struct tb_exposition *x, char *to, struct tb_lab
     if (labels.is_pairs)
         return write_text(to, labels.text, labels.len);
     if (!x->constant.len)
-        return write_form(x, to, labels.text, labels.len);
+        return write_escaped(x, to, labels.text, labels.len);
     size_t len = labels.len + (labels.len != 0) + x->constant.len;
     char *text = to + TB_VARINT_MAX + form_room(x, len), *end = text;
     if (labels.len) {
@@ -64,7 +77,7 @@ static char *write_labels(const struct tb_exposition *x, char *to, struct tb_lab
         *end++ = ',';
     }
     memcpy(end, x->constant.text, x->constant.len);
-    return write_form(x, to, text, len);
+    return write_escaped(x, to, text, len);
 }
 
 /* Room for a record of @texts bytes of text and @numbers numbers, its kind written. */
@@ -80,13 +93,24 @@ static void finish(struct tb_exposition *x, const char *end)
     x->records.len = (size_t)(end - x->records.data);
 }
 
+/* Whoever filters knows a name as it is configured, or as it is shown. */
+static bool is_wanted(const struct tb_exposition *x, const char *name, const char *shown)
+{
+    return tb_filter_has_family(x->filter, name) ||
+           (strcmp(name, shown) != 0 && tb_filter_has_family(x->filter, shown));
+}
+
 bool tb_expose_family(struct tb_exposition *x, const struct tb_metric *m)
 {
-    if (!m->name || !tb_filter_has_family(x->filter, m->name))
+    char shown[TB_ESCAPED_MEET + 1];
+    if (!m->name || strlen(m->name) > TB_ESCAPE_MEET)
         return false;
-    size_t name = strlen(m->name), unit = strlen(m->unit), help = strlen(m->help);
+    *tb_escape_name(shown, m->name, strlen(m->name), x->escaping, false) = 0;
+    if (!is_wanted(x, m->name, shown))
+        return false;
+    size_t name = strlen(shown), unit = strlen(m->unit), help = strlen(m->help);
     char *to = begin(x, TB_EXPOSED_FAMILY, name + unit + help + 3, 5);
-    to = write_text(to, m->name, name + 1);
+    to = write_text(to, shown, name + 1);
     to = write_text(to, m->unit, unit + 1);
     to = write_text(to, m->help, help + 1);
     to = tb_varint_write(to, m->type);
@@ -195,7 +219,9 @@ static struct tb_labels read_text(struct tb_reader *r)
 
 static void read_family(struct tb_reader *r)
 {
-    r->metric.name = read_text(r).text;
+    struct tb_labels name = read_text(r);
+    r->metric.name = name.text;
+    r->is_quoted = !tb_is_identifier(name.text, name.len - 1, true);
     r->metric.unit = read_text(r).text;
     r->metric.help = read_text(r).text;
     r->metric.type = (enum tb_metric_type)read_number(r);

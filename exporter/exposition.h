@@ -6,6 +6,7 @@
  *
  * Writers call tb_expose_family, then one call for each sample of it; readers take the same records in order. Label
  * text is as the text format has it between the braces: `service="a",method="GET"`, valid UTF-8, escaped; "" = none.
+ * Names that are no identifiers stand in quotes, `"service.name"="a"`, in labels without any other escaping.
  *
  * One thread at a time for writing; once written, any number of readers.
  */
@@ -18,6 +19,7 @@
 
 #include "agent/histogram.h"
 #include "buffer.h"
+#include "escape.h"
 #include "filter.h"
 #include "metrics.h"
 
@@ -32,6 +34,8 @@ struct tb_labels {
 /* Zero-initialise. */
 struct tb_exposition {
     bool has_pairs; /* set before anything is written: labels are kept as pairs (label_pairs.h), not as text */
+    /* set before anything is written: what becomes of names that are no identifiers, of families and of labels */
+    enum tb_escaping escaping, label_escaping;
     struct tb_buffer records;
     const uint64_t *bounds; /* of the last histogram written: they are recorded when they change */
     size_t families, samples;
@@ -120,6 +124,7 @@ enum tb_exposed_kind {
 struct tb_reader {
     const unsigned char *at, *end;
     struct tb_metric metric; /* of the family that the samples belong to */
+    bool is_quoted;          /* its name is no identifier */
     struct tb_labels labels;
     uint64_t value; /* or the count of a summary or histogram */
     uint64_t sum;   /* of a summary */

@@ -18,7 +18,7 @@
 
 struct tb_labels tb_families_labels(const struct tb_exposition *x, struct tb_snap_series *e)
 {
-    if (!x->has_pairs || x->constant.len)
+    if (!x->has_pairs || x->constant.len || x->label_escaping)
         return (struct tb_labels){e->labels, e->labels_len, false};
     tb_labels_pairs(e);
     return (struct tb_labels){e->pairs, e->pairs_len, true};

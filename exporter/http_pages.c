@@ -78,7 +78,7 @@ static void respond(struct tb_pages *p, struct tb_http_request *r, struct tb_acc
 static void answer(struct tb_pages *p, struct tb_http_request *r, struct tb_accepted accepted,
                    const struct tb_scrape_ask *ask)
 {
-    struct tb_exposition x = {.has_pairs = accepted.media->encoding->has_pairs};
+    struct tb_exposition x = {.has_pairs = accepted.media->encoding->has_pairs, .escaping = accepted.escaping};
     int error = p->options.scrape(p->options.arg, ask, &x);
     if (!error && tb_clock_ns(CLOCK_MONOTONIC) > ask->deadline_ns)
         error = -ETIME;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "agent/service_name.h"
+#include "rules_ext.h"
 #include "snapshot_labels.h"
 
 #define CONTAINER_DIGITS 64u
@@ -79,16 +80,6 @@ static void read_cgroup(uint32_t pid, struct tb_cgroup *ret)
     tb_cgroup_read(text, len > 0 ? (size_t)len : 0, ret);
 }
 
-/* Does the text of labels have one of that name already? In a value a quote stands behind a backslash. */
-static bool has_label(const char *text, const char *name)
-{
-    size_t len = strlen(name);
-    for (const char *at = text; (at = strstr(at, name)); at += len)
-        if ((at == text || at[-1] == ',') && at[len] == '=' && at[len + 1] == '"')
-            return true;
-    return false;
-}
-
 /* Labels being put together. */
 struct labels {
     struct tb_buffer text;
@@ -101,10 +92,10 @@ static bool put_once(struct labels *out, const char *name, const char *value)
 {
     tb_put(&out->text, "", 1);
     out->text.len--;
-    if (has_label(out->text.data, name) || has_label(out->names->constant, name))
+    if (tb_ext_has_label(out->text.data, name) || tb_ext_has_label(out->names->constant, name))
         return false;
     for (size_t i = 0; out->is_of_series && i < TB_LABEL_COUNT; i++)
-        if (out->names->labels[i] && strcmp(out->names->labels[i], name) == 0)
+        if (out->names->labels[i] && tb_escape_meet(out->names->labels[i], name, true))
             return false;
     char *clean = tb_label_clean(value, strlen(value));
     tb_put_label(&out->text, name, clean);
@@ -145,7 +136,7 @@ static bool put_own(void *to, char *key, const char *value)
 {
     struct own_labels *own = to;
     spell_label(key);
-    own->count += !tb_label_name_complaint(key) && put_once(own->out, key, value);
+    own->count += !tb_label_name_complaint(key, false) && put_once(own->out, key, value);
     return own->count < OWN_LABELS;
 }
 

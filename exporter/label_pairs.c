@@ -47,6 +47,8 @@ static size_t split(const char *at, const char *end, struct label *ret)
         while (*at != '=')
             at++;
         l.name.len = (size_t)(at - l.name.text);
+        if (*l.name.text == '"') /* no identifier: the quotes are the text's */
+            l.name = (struct piece){l.name.text + 1, l.name.len - 2};
         read_value(at + 2, &l);
         at = l.value.text + l.value.len + 2; /* the quote and a comma */
         size_t place = count++;

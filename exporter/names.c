@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "agent/pick.h"
 #include "buffer.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
@@ -167,39 +168,45 @@ void tb_names_rename(struct tb_names *names, size_t family, const char *name)
 /* --- what names may be -----------------------------------------------------------------------------------------------
  */
 
-static bool is_identifier(const char *name, bool has_colon)
+/* No bytes that would have to be escaped in quotes, or would end a name where text of labels is read. */
+static bool is_quotable(const char *name)
 {
     for (const char *c = name; *c; c++)
-        if (!(*c == '_' || (*c == ':' && has_colon) || (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') ||
-              (*c >= '0' && *c <= '9' && c > name)))
+        if ((unsigned char)*c < 0x20 || strchr("\"\\={}\x7f", *c))
             return false;
-    return *name;
+    return *name && tb_utf8_is_valid(tb_bytes_str(name));
 }
 
 const char *tb_metric_name_complaint(const char *name, enum tb_metric_type type)
 {
     static const char *const taken[] = {"bucket", "count", "sum", "created", "info"};
-    if (!is_identifier(name, true))
-        return "it is no metric name: write letters, digits, _ and :, no digit first";
+    char shown[TB_ESCAPED_MEET + 1]; /* no other escaping ends otherwise */
+    if (!is_quotable(name))
+        return "it is no metric name: write UTF-8 without controls, quotes, \\, =, { and }";
     if (strlen(name) > TB_NAME_MAX)
         return "it is longer than 200 bytes: shorten it";
+    *tb_escape_name(shown, name, strlen(name), TB_ESCAPE_UNDERSCORES, false) = 0;
     if (type == TB_METRIC_COUNTER)
         return ends_with(name, "total") ? NULL : "it is a counter's, and does not end with _total: add _total";
-    if (ends_with(name, "total"))
+    if (ends_with(shown, "total"))
         return "it ends with _total and is no counter's: write another name";
     for (size_t i = 0; i < COUNT(taken); i++)
-        if (ends_with(name, taken[i]))
+        if (ends_with(shown, taken[i]))
             return "it ends like the samples of a histogram or summary: write another name";
     return NULL;
 }
 
-const char *tb_label_name_complaint(const char *name)
+const char *tb_label_name_complaint(const char *name, bool may_be_quoted)
 {
-    if (!is_identifier(name, false))
+    char shown[TB_ESCAPED_MEET + 1];
+    if (!may_be_quoted && !tb_is_identifier(name, strlen(name), false))
         return "it is no label name: write letters, digits and _, no digit first";
+    if (!is_quotable(name))
+        return "it is no label name: write UTF-8 without controls, quotes, \\, =, { and }";
     if (strlen(name) > TB_NAME_MAX)
         return "it is longer than 200 bytes: shorten it";
-    if (strncmp(name, "__", 2) == 0)
+    *tb_escape_name(shown, name, strlen(name), TB_ESCAPE_UNDERSCORES, true) = 0;
+    if (strncmp(shown, "__", 2) == 0)
         return "labels that begin with __ are Prometheus' own: write another name";
     if (strcmp(name, "le") == 0 || strcmp(name, "quantile") == 0)
         return "it is a label of buckets and quantiles: write another name";
@@ -213,9 +220,16 @@ bool tb_label_is_fixed(const char *name)
 #include "labels.def"
     };
     for (size_t i = 0; i < COUNT(fixed); i++)
-        if (strcmp(fixed[i], name) == 0)
+        if (tb_escape_meet(fixed[i], name, true))
             return true;
     return false;
+}
+
+const char *tb_names_label(struct tb_names *names, const char *name)
+{
+    const bool is_quoted = !tb_is_identifier(name, strlen(name), false);
+    names->has_quotes |= is_quoted;
+    return tb_names_keep(names, tb_format(is_quoted ? "\"%s\"" : "%s", name));
 }
 
 bool tb_labels_meet(enum tb_label_id a, enum tb_label_id b)
@@ -252,7 +266,7 @@ bool tb_names_collide(const struct tb_metric *a, const struct tb_metric *b)
         for (const char *const *j = suffixes(b->type); *j; j++) {
             snprintf(left, sizeof left, "%.*s%s", (int)stem_length(a), a->name, *i);
             snprintf(right, sizeof right, "%.*s%s", (int)stem_length(b), b->name, *j);
-            if (strcmp(left, right) == 0)
+            if (tb_escape_meet(left, right, false))
                 return true;
         }
     return false;

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "escape.h"
 #include "metrics.h"
 
 enum tb_label_id {
@@ -37,7 +38,8 @@ struct tb_names {
     bool is_given; /* in a configuration */
     enum tb_preset preset;
     struct tb_metric metrics[TB_FAMILIES];
-    const char *labels[TB_LABEL_COUNT]; /* NULL: left out */
+    const char *labels[TB_LABEL_COUNT]; /* as text of labels has them (exposition.h); NULL: left out */
+    bool has_quotes;                    /* some label, a constant one or another, stands in quotes */
     const char *constant;               /* on every sample, as text of labels (exposition.h); "" = none */
     unsigned instances;                 /* a bit for each enum tb_instance_label that is wanted */
     unsigned split_by;                  /* the same, on series (split.h) */
@@ -78,7 +80,10 @@ void tb_names_rename(struct tb_names *names, size_t family, const char *name);
 
 /* What speaks against a name, as `why: what to do`; NULL when nothing does. */
 const char *tb_metric_name_complaint(const char *name, enum tb_metric_type type);
-const char *tb_label_name_complaint(const char *name);
+const char *tb_label_name_complaint(const char *name, bool may_be_quoted);
+
+/* tb_names_label - @name as text of labels has it, in quotes if it is no identifier. Lives as long as @names. */
+const char *tb_names_label(struct tb_names *names, const char *name);
 
 /* tb_label_is_fixed - does this exporter itself write a label of that name, besides those of enum tb_label_id? */
 bool tb_label_is_fixed(const char *name);

@@ -63,7 +63,7 @@ static void use_config(struct tb_exporter *e)
 /* Only who keeps the ledger pushes: a second exporter would push the same again. */
 uint64_t tb_exporter_push(struct tb_exporter *e)
 {
-    struct tb_exposition x = {0};
+    struct tb_exposition x = {.escaping = TB_ESCAPE_UNDERSCORES};
     uint64_t now = tb_clock_ns(CLOCK_MONOTONIC), time_ns;
     if (!tb_ledger_is_writer(e->ledger))
         return UINT64_MAX;
@@ -83,7 +83,7 @@ uint64_t tb_exporter_push(struct tb_exporter *e)
 
 void tb_exporter_push_last(struct tb_exporter *e)
 {
-    struct tb_exposition x = {0};
+    struct tb_exposition x = {.escaping = TB_ESCAPE_UNDERSCORES};
     uint64_t time_ns;
     if (e->push && snapshot(e, tb_push_config(e->push), &x, &time_ns) == 0)
         tb_push_finish(e->push, &x, time_ns);
@@ -100,7 +100,7 @@ static struct tb_push_config *need_config(struct tb_exporter *e, char **ret_erro
 
 int tb_exporter_push_once(struct tb_exporter *e, char **ret_error)
 {
-    struct tb_exposition x = {0};
+    struct tb_exposition x = {.escaping = TB_ESCAPE_UNDERSCORES};
     uint64_t time_ns;
     bool is_done = false;
     struct tb_push_config *c = need_config(e, ret_error);
@@ -121,7 +121,7 @@ int tb_exporter_push_once(struct tb_exporter *e, char **ret_error)
 
 int tb_exporter_push_dry_run(struct tb_exporter *e, char **ret_error)
 {
-    struct tb_exposition x = {0};
+    struct tb_exposition x = {.escaping = TB_ESCAPE_UNDERSCORES};
     uint64_t time_ns;
     struct tb_push_config *c = need_config(e, ret_error);
     if (!c)

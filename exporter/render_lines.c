@@ -5,17 +5,20 @@
  */
 #include "render_text.h"
 
-void tb_text_name(struct tb_buffer *out, const char *name, const char *suffix, struct tb_labels labels)
+void tb_text_name(struct tb_buffer *out, const struct tb_reader *r, size_t name_len, const char *suffix)
 {
-    const size_t name_len = strlen(name), suffix_len = strlen(suffix);
-    char *to = tb_buffer_room(out, name_len + suffix_len + labels.len + 3);
-    to = mempcpy(to, name, name_len);
+    const size_t suffix_len = strlen(suffix);
+    char *to = tb_buffer_room(out, name_len + suffix_len + r->labels.len + 6);
+    to = r->is_quoted ? mempcpy(to, "{\"", 2) : to;
+    to = mempcpy(to, r->metric.name, name_len);
     to = mempcpy(to, suffix, suffix_len);
-    if (labels.len) {
-        *to++ = '{';
-        to = mempcpy(to, labels.text, labels.len);
-        *to++ = '}';
+    to = r->is_quoted ? mempcpy(to, "\"", 1) : to;
+    if (r->labels.len) {
+        *to++ = r->is_quoted ? ',' : '{';
+        to = mempcpy(to, r->labels.text, r->labels.len);
     }
+    if (r->labels.len || r->is_quoted)
+        *to++ = '}';
     *to++ = ' ';
     out->len = (size_t)(to - out->data);
 }
@@ -40,23 +43,25 @@ static bool has_unit(const struct tb_metric *m)
     return unit && unit < base && m->name[base - unit - 1] == '_' && memcmp(m->name + base - unit, m->unit, unit) == 0;
 }
 
-static void put_comment(struct tb_buffer *out, const char *what, const struct tb_metric *m, size_t name_len)
+void tb_text_comment(struct tb_buffer *out, const char *what, const struct tb_reader *r, size_t name_len)
 {
     tb_puts(out, what);
-    tb_put(out, m->name, name_len);
-    tb_put(out, " ", 1);
+    tb_puts(out, r->is_quoted ? "\"" : "");
+    tb_put(out, r->metric.name, name_len);
+    tb_puts(out, r->is_quoted ? "\" " : " ");
 }
 
-void tb_text_metadata(struct tb_buffer *out, const struct tb_metric *m, size_t name_len)
+void tb_text_metadata(struct tb_buffer *out, const struct tb_reader *r, size_t name_len)
 {
-    put_comment(out, "# HELP ", m, name_len);
+    const struct tb_metric *m = &r->metric;
+    tb_text_comment(out, "# HELP ", r, name_len);
     tb_put_escaped(out, m->help, strlen(m->help));
-    put_comment(out, "\n# TYPE ", m, name_len);
+    tb_text_comment(out, "\n# TYPE ", r, name_len);
     tb_puts(out, tb_text_type(m->type));
     tb_put(out, "\n", 1);
     if (!has_unit(m))
         return;
-    put_comment(out, "# UNIT ", m, name_len);
+    tb_text_comment(out, "# UNIT ", r, name_len);
     tb_puts(out, m->unit);
     tb_put(out, "\n", 1);
 }
@@ -126,10 +131,10 @@ static char *copy(char *to, const char *from, size_t len)
 
 static void put_sum_and_count(struct tb_buffer *out, const struct tb_reader *r, uint64_t sum)
 {
-    tb_text_name(out, r->metric.name, "_sum", r->labels);
+    tb_text_name(out, r, strlen(r->metric.name), "_sum");
     tb_put_decimal(out, sum, r->metric.decimals);
     tb_put(out, "\n", 1);
-    tb_text_name(out, r->metric.name, "_count", r->labels);
+    tb_text_name(out, r, strlen(r->metric.name), "_count");
     tb_put_u64(out, r->value);
     tb_put(out, "\n", 1);
 }
@@ -140,13 +145,16 @@ void tb_text_summary(struct tb_encoder *e, struct tb_buffer *out)
 }
 
 /* The beginning of all bucket lines of a histogram; *@out has room for it. */
-static size_t put_prefix(struct tb_buffer *out, const char *name, struct tb_labels labels)
+static size_t put_prefix(struct tb_buffer *out, const struct tb_reader *r)
 {
     char *start = out->data + out->len, *to = start;
-    to = copy(to, name, strlen(name));
-    to = copy(to, "_bucket{", 8);
-    if (labels.len)
-        to = copy(to, labels.text, labels.len);
+    if (r->is_quoted)
+        to = copy(to, "{\"", 2);
+    to = copy(to, r->metric.name, strlen(r->metric.name));
+    to = r->is_quoted ? copy(to, r->labels.len ? "_bucket\"," : "_bucket\"", r->labels.len ? 9 : 8)
+                      : copy(to, "_bucket{", 8);
+    if (r->labels.len)
+        to = copy(to, r->labels.text, r->labels.len);
     return (size_t)(to - start);
 }
 
@@ -155,11 +163,11 @@ void tb_text_histogram(struct tb_encoder *e, struct tb_buffer *out, bool has_exe
     const struct tb_reader *r = &e->reader;
     const struct tb_exposed_histogram *h = &r->histogram;
     const struct tb_exposed_exemplar *exemplar = h->exemplars, *last = exemplar + h->exemplar_count;
-    const size_t comma = r->labels.len == 0; /* there is no label that `le` would follow */
-    const size_t line_max = strlen(r->metric.name) + 8 + r->labels.len + sizeof e->le[0].text + TB_U64_MAX + 1;
+    const size_t comma = !r->labels.len && !r->is_quoted; /* there is nothing that `le` would follow */
+    const size_t line_max = strlen(r->metric.name) + 11 + r->labels.len + sizeof e->le[0].text + TB_U64_MAX + 1;
     uint64_t count = 0;
     tb_buffer_room(out, line_max * (h->bound_count + 2));
-    const size_t prefix_len = put_prefix(out, r->metric.name, r->labels);
+    const size_t prefix_len = put_prefix(out, r);
     size_t line_at = out->len;
     for (size_t i = 0; i <= h->bound_count; i++) {
         char *to = out->data + line_at + prefix_len;

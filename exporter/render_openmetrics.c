@@ -8,7 +8,7 @@
 
 static void put_family(struct tb_encoder *e, struct tb_buffer *out)
 {
-    tb_text_metadata(out, &e->reader.metric, tb_text_base_len(&e->reader.metric));
+    tb_text_metadata(out, &e->reader, tb_text_base_len(&e->reader.metric));
 }
 
 static void make_bounds(struct tb_encoder *e)
@@ -21,8 +21,7 @@ static void put_created(struct tb_encoder *e, struct tb_buffer *out)
     const struct tb_reader *r = &e->reader;
     if (!e->has_created_lines || !r->created_ns)
         return;
-    tb_put(out, r->metric.name, tb_text_base_len(&r->metric));
-    tb_text_name(out, "", "_created", r->labels);
+    tb_text_name(out, r, tb_text_base_len(&r->metric), "_created");
     tb_text_time(out, r->created_ns);
     tb_put(out, "\n", 1);
 }
@@ -30,8 +29,7 @@ static void put_created(struct tb_encoder *e, struct tb_buffer *out)
 static void put_value(struct tb_encoder *e, struct tb_buffer *out)
 {
     const struct tb_reader *r = &e->reader;
-    tb_put(out, r->metric.name, tb_text_base_len(&r->metric));
-    tb_text_name(out, "", r->metric.type == TB_METRIC_COUNTER ? "_total" : "", r->labels);
+    tb_text_name(out, r, tb_text_base_len(&r->metric), r->metric.type == TB_METRIC_COUNTER ? "_total" : "");
     tb_put_decimal(out, r->value, r->metric.decimals);
     tb_put(out, "\n", 1);
     put_created(e, out);

@@ -7,7 +7,7 @@
 
 static void put_family(struct tb_encoder *e, struct tb_buffer *out)
 {
-    tb_text_metadata(out, &e->reader.metric, strlen(e->reader.metric.name));
+    tb_text_metadata(out, &e->reader, strlen(e->reader.metric.name));
 }
 
 static void make_bounds(struct tb_encoder *e)
@@ -26,7 +26,7 @@ static void put_start(struct tb_encoder *e, struct tb_buffer *out)
 static void put_value(struct tb_encoder *e, struct tb_buffer *out)
 {
     const struct tb_reader *r = &e->reader;
-    tb_text_name(out, r->metric.name, "", r->labels);
+    tb_text_name(out, r, strlen(r->metric.name), "");
     tb_put_decimal(out, r->value, r->metric.decimals);
     put_start(e, out);
     tb_put(out, "\n", 1);
@@ -35,7 +35,7 @@ static void put_value(struct tb_encoder *e, struct tb_buffer *out)
 static void put_count_and_sum(struct tb_encoder *e, struct tb_buffer *out, uint64_t sum)
 {
     const struct tb_reader *r = &e->reader;
-    tb_text_name(out, r->metric.name, "", r->labels);
+    tb_text_name(out, r, strlen(r->metric.name), "");
     tb_puts(out, "{count:");
     tb_put_u64(out, r->value);
     tb_puts(out, ",sum:");

@@ -1,22 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The Prometheus text format, 0.0.4 and 1.0.0 (they differ in quoting names that we never give). Numbers are integers
- * or exact decimals, so nothing here depends on locale or floating point. What OpenMetrics has alike is in
- * render_lines.c.
+ * The Prometheus text format, 0.0.4 and 1.0.0 (they differ in names in quotes, which an exposition for 0.0.4 has not).
+ * Numbers are integers or exact decimals, so nothing here depends on locale or floating point. What OpenMetrics has
+ * alike is in render_lines.c.
  */
 #include "render_text.h"
 
 static void put_family(struct tb_encoder *e, struct tb_buffer *out)
 {
     const struct tb_metric *m = &e->reader.metric;
-    tb_puts(out, "# HELP ");
-    tb_puts(out, m->name);
-    tb_puts(out, " ");
+    const size_t name_len = strlen(m->name);
+    tb_text_comment(out, "# HELP ", &e->reader, name_len);
     for (const char *p = m->help; *p; p++)
         tb_put(out, *p == '\n' ? "\\n" : *p == '\\' ? "\\\\" : p, *p == '\n' || *p == '\\' ? 2 : 1);
-    tb_puts(out, "\n# TYPE ");
-    tb_puts(out, m->name);
-    tb_puts(out, " ");
+    tb_text_comment(out, "\n# TYPE ", &e->reader, name_len);
     tb_puts(out, tb_text_type(m->type));
     tb_puts(out, "\n");
 }
@@ -29,7 +26,7 @@ static void make_bounds(struct tb_encoder *e)
 static void put_value(struct tb_encoder *e, struct tb_buffer *out)
 {
     const struct tb_reader *r = &e->reader;
-    tb_text_name(out, r->metric.name, "", r->labels);
+    tb_text_name(out, r, strlen(r->metric.name), "");
     tb_put_decimal(out, r->value, r->metric.decimals);
     tb_put(out, "\n", 1);
 }

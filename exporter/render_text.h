@@ -5,8 +5,15 @@
 
 #include "render.h"
 
-/* tb_text_name - `name` + `suffix`, the labels in braces if there are any, a blank. */
-void tb_text_name(struct tb_buffer *out, const char *name, const char *suffix, struct tb_labels labels);
+/*
+ * tb_text_name - the metric's name, its first @name_len bytes, + `suffix`, the labels in braces if there are any, a
+ * blank. A name that is no identifier stands in quotes before the labels.
+ */
+void tb_text_name(struct tb_buffer *out, const struct tb_reader *r, size_t name_len, const char *suffix);
+
+/* tb_text_comment - @what, the first @name_len bytes of the metric's name, in quotes where it is no identifier, a
+ * blank. */
+void tb_text_comment(struct tb_buffer *out, const char *what, const struct tb_reader *r, size_t name_len);
 
 /* tb_text_base_len - length of a metric's name, of a counter's without its _total. */
 size_t tb_text_base_len(const struct tb_metric *m);
@@ -15,7 +22,7 @@ size_t tb_text_base_len(const struct tb_metric *m);
  * tb_text_metadata - HELP, TYPE and UNIT of OpenMetrics.
  * @name_len  of the family's name, which begins the metric's
  */
-void tb_text_metadata(struct tb_buffer *out, const struct tb_metric *m, size_t name_len);
+void tb_text_metadata(struct tb_buffer *out, const struct tb_reader *r, size_t name_len);
 
 /* tb_text_type - the word for a metric's type. */
 const char *tb_text_type(enum tb_metric_type type);

@@ -101,7 +101,7 @@ static void label_mapping(struct tb_yaml *y, yaml_node_t *node, struct tb_custom
 
 static void read_label(struct tb_yaml *y, yaml_node_t *key, yaml_node_t *value, struct tb_custom_rule_config *rule)
 {
-    const char *name = (const char *)key->data.scalar.value, *why = tb_label_name_complaint(name);
+    const char *name = (const char *)key->data.scalar.value, *why = tb_label_name_complaint(name, false);
     unsigned before = y->errors->count;
     if (why || strlen(name) > 100) {
         tb_yaml_error(y, key, "labels: \"%s\": %s", name, why ? why : "it is longer than 100 bytes: shorten it");

@@ -8,7 +8,9 @@
 
 size_t tb_ext_label(const char *p, const char **ret_end)
 {
-    size_t name = strcspn(p, "=\"{},");
+    size_t name = *p == '"' ? strcspn(p + 1, "=\"{}") + 2 : strcspn(p, "=\"{},");
+    if (*p == '"' && p[name - 1] != '"')
+        return 0;
     if (!name || p[name] != '=' || p[name + 1] != '"')
         return 0;
     const char *q = p + name + 2;
@@ -33,7 +35,7 @@ static int compare(const char *a, size_t a_len, const char *b, size_t b_len)
 static bool is_label_name(const char *name, size_t len)
 {
     char *text = tb_strndup(name, len);
-    bool is_good = !tb_label_name_complaint(text);
+    bool is_good = !tb_label_name_complaint(text, false);
     free(text);
     return is_good;
 }
@@ -83,15 +85,26 @@ uint8_t tb_ext_family(char shape)
     return shape == TB_EXT_DISTINCT ? TB_FAMILY_RULE_DISTINCT : TB_FAMILY_RULE;
 }
 
+/* Escaped, a name in quotes may be one of those that need none. */
+static bool is_label(const char *label, size_t len, const char *name)
+{
+    char text[TB_ESCAPE_MEET + 1];
+    if (*label != '"' && *name != '"')
+        return len == strlen(name) && memcmp(label, name, len) == 0;
+    if (len > TB_ESCAPE_MEET)
+        return false;
+    *(char *)mempcpy(text, label, len) = 0;
+    return tb_escape_meet(text, name, true);
+}
+
 bool tb_ext_has_label(const char *labels, const char *name)
 {
-    size_t len = strlen(name);
     const char *end;
     for (const char *p = labels; *p; p = end + (*end == ',')) {
         size_t here = tb_ext_label(p, &end);
         if (!here)
             return false;
-        if (here == len && memcmp(p, name, len) == 0)
+        if (is_label(p, here, name))
             return true;
     }
     return false;
@@ -101,6 +114,8 @@ bool tb_ext_collide(const struct tb_metric *a, const struct tb_metric *b)
 {
     if (!a->name || !b->name)
         return false;
+    if (!tb_is_identifier(a->name, strlen(a->name), true) || !tb_is_identifier(b->name, strlen(b->name), true))
+        return tb_names_collide(a, b);
     /* a sample's name is the family's but for its end */
     size_t i = 0;
     while (a->name[i] && a->name[i] == b->name[i])

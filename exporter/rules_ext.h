@@ -36,10 +36,12 @@ bool tb_ext_read(const char *text, struct tb_ext *ret);
 /* tb_ext_family - enum tb_family of series of a shape. */
 uint8_t tb_ext_family(char shape);
 
-/* tb_ext_label - `name="value"` at @p: the length of its name, and its end in *ret_end. 0: it is none. */
+/* tb_ext_label - `name="value"` at @p, the name perhaps in quotes: the length of its name, and its end in *ret_end. 0:
+ * it is none. */
 size_t tb_ext_label(const char *p, const char **ret_end);
 
-/* tb_ext_has_label - is @name among labels written as the text format has them? */
+/* tb_ext_has_label - is @name, or what becomes it once escaped, among labels as text of labels has them (exposition.h)?
+ */
 bool tb_ext_has_label(const char *labels, const char *name);
 
 /* tb_ext_collide - tb_names_collide, at once for names that have nothing in common. */

@@ -115,7 +115,7 @@ static void check_labels(struct checker *c, const struct tb_custom_rule_config *
     const struct tb_names *names = &c->config->names;
     for (size_t i = 0; i < r->label_count; i++)
         if (tb_ext_has_label(names->constant, r->labels[i].name) ||
-            strcmp(names->labels[TB_LABEL_SERVICE], r->labels[i].name) == 0)
+            tb_escape_meet(names->labels[TB_LABEL_SERVICE], r->labels[i].name, true))
             complain(c, r, "a label has the name of one that is on every sample: write another name");
 }
 

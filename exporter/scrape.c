@@ -87,6 +87,7 @@ static void expose(struct tb_exporter *e, const struct tb_scrape_options *option
         how.metrics = reduced;
     }
     ret->constant = tb_labels(names->constant);
+    ret->label_escaping = names->has_quotes || ret->escaping == TB_ESCAPE_DOTS ? ret->escaping : TB_ESCAPE_NONE;
     ret->filter = options->filter;
     shown = *by;
     shown.series = list.series;
@@ -156,7 +157,7 @@ int tb_exporter_scrape(struct tb_exporter *e, const struct tb_scrape_options *op
 int tb_exporter_text(struct tb_exporter *e, bool without_process, struct tb_buffer *out)
 {
     struct tb_scrape_options options = {&tb_encoding_text, NULL, UINT64_MAX, without_process, false};
-    struct tb_exposition x = {0};
+    struct tb_exposition x = {.escaping = TB_ESCAPE_UNDERSCORES};
     int r = tb_exporter_scrape(e, &options, &x);
     if (!r)
         tb_render(&tb_encoding_text, &x, out);

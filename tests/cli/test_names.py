@@ -44,9 +44,12 @@ def start_exporter(s, config, *flags):
         found = re.search(r"msg=listening.* port=(\d+)", read_line(process.stderr))
         port = found and found.group(1)
 
-    def scrape():
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as answer:
-            return samples(answer.read().decode())
+    def scrape(accept=None):
+        """The samples; for an Accept header the Content-Type and the text."""
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/metrics", headers={"Accept": accept} if accept else {})
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            text = answer.read().decode()
+            return samples(text) if accept is None else (answer.headers["Content-Type"], text)
     return scrape
 
 
@@ -80,6 +83,32 @@ def names_change_when_the_file_does_and_stay_when_it_is_wrong(s):
     del plain["env"]
     check(value(found, "http_request_duration_seconds_count", **plain) == 3, found)
     check(value(found, "tickbird_exporter_config_last_reload_successful") == 1, found)
+
+
+@test
+def names_that_are_no_identifiers_are_served_as_the_reader_can_read_them(s):
+    config = write(s, "metrics:\n  labels: {service: service.name}\n  families: {http_requests_total: http.requests_total}\n"
+                      "rules: [{metric: shop.orders_total, match: {path: /items}}]\n")
+    scrape = start_exporter(s, config)
+    server = Server(s)
+    quoted = '{"%s","service.name"="shop"'
+
+    def orders():  # until the program has its rules
+        check(server.get("/items") == 200)
+        return scrape("text/plain;version=1.0.0;escaping=allow-utf-8")
+    _, text = wait_for("the rule counts", lambda: [got for got in (orders(),) if quoted % "shop.orders_total" in got[1]])[0]
+    check(quoted % "http.requests_total" in text, text)
+    for accept, escaping, names in (("", "underscores", ("http_requests_total", "shop_orders_total", "service_name")),
+                                    ("text/plain;version=0.0.4;escaping=allow-utf-8", "underscores", ("http_requests_total", "shop_orders_total", "service_name")),
+                                    ("text/plain;version=0.0.4;escaping=values", "values",
+                                     ("U__http_2e_requests__total", "U__shop_2e_orders__total", "U__service_2e_name")),
+                                    ("application/openmetrics-text;version=1.0.0;escaping=dots", "dots",
+                                     ("http_dot_requests__total", "shop_dot_orders__total", "service_dot_name"))):
+        kind, text = scrape(accept)
+        check(kind.endswith("; escaping=" + escaping), accept, kind)
+        found = samples(text)  # identifiers only
+        for name in names[:2]:
+            check(any(n == name and (names[2], "shop") in labels for n, labels in found), accept, name, text)
 
 
 @test

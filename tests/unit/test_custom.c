@@ -136,7 +136,7 @@ static void only_sound_names_are_taken(void **state)
 {
     (void)state;
     static const char *const good[] = {"ca_total{}", "ca_total{x=\"\"}", "ha{b=\"1\",c=\"\\\\ \\\" }\"}",
-                                       "sa_total{a=\"1\"}"};
+                                       "sa_total{a=\"1\"}", "c1 a.b\xc3\xa9_total{}"};
     static const char *const bad[] = {"",
                                       "c",
                                       "xa_total{}",
@@ -156,9 +156,13 @@ static void only_sound_names_are_taken(void **state)
                                       "ca_total{le=\"1\"}",
                                       "ca_total{__a=\"1\"}",
                                       "ca_total{a=\"\\n\"}",
-                                      "c1_total{}",
+                                      "ca=b_total{}",
+                                      "ca\"b_total{}",
+                                      "ca\x01_total{}",
+                                      "ca\xff_total{}",
+                                      "ga.sum{}",
+                                      "ca_total{\"b.c\"=\"1\"}",
                                       "ca_total{,a=\"1\"}",
-                                      "ca total{}",
                                       "ca_total{a=\"1\"b=\"1\"}"};
     struct tb_ext ext;
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
@@ -168,6 +172,10 @@ static void only_sound_names_are_taken(void **state)
             fail_msg("%s", bad[i]);
     assert_true(tb_ext_has_label("a=\"x,b=\\\"\",c=\"\"", "c"));
     assert_false(tb_ext_has_label("a=\"x,b=\\\"\",c=\"\"", "b"));
+    assert_true(tb_ext_has_label("\"x.y\"=\"\",c=\"\"", "c"));
+    assert_true(tb_ext_has_label("\"x.y\"=\"\",c=\"\"", "x_y"));
+    assert_false(tb_ext_has_label("\"x.y\"=\"\",c=\"\"", "x_z"));
+    assert_false(tb_ext_has_label("\"x.y=\"\",c=\"\"", "c"));
 }
 
 /* ---- the configuration ---- */

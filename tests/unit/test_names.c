@@ -41,17 +41,27 @@ static struct tb_snapshot *snapshot(void)
     return s;
 }
 
-/* The text of @s under the names of a configuration; the caller's to free. */
-static char *text_of(struct tb_snapshot *s, const struct tb_names *names)
+/* What @s is in a format under the names of a configuration; the caller's to free. */
+static char *rendered(struct tb_snapshot *s, const struct tb_names *names, const struct tb_encoding *encoding,
+                      enum tb_escaping escaping)
 {
     struct tb_buffer out = {0};
-    struct tb_exposition x = {.constant = tb_labels(names->constant)};
+    struct tb_exposition x = {.has_pairs = encoding->has_pairs,
+                              .escaping = escaping,
+                              .label_escaping = escaping,
+                              .constant = tb_labels(names->constant)};
     tb_snapshot_names(s, names->labels);
     tb_expose_snapshot(&x, s, &(struct tb_expose_options){.metrics = names->metrics});
-    tb_render(&tb_encoding_text, &x, &out);
+    tb_render(encoding, &x, &out);
     tb_exposition_free(&x);
     tb_put(&out, "", 1);
     return out.data;
+}
+
+/* The text of @s under the names of a configuration; the caller's to free. */
+static char *text_of(struct tb_snapshot *s, const struct tb_names *names)
+{
+    return rendered(s, names, &tb_encoding_text, TB_ESCAPE_NONE);
 }
 
 static char *configured(const char *config)
@@ -166,6 +176,40 @@ static void units_are_ends_of_names(void **state)
     tb_config_free(c);
 }
 
+static void names_that_are_no_identifiers_are_quoted_or_escaped(void **state)
+{
+    (void)state;
+    struct tb_config *c = rules_config("metrics:\n"
+                                       "  labels: {service: service.name, status: http.status}\n"
+                                       "  constant_labels: {\"ciel \\u00e9\": x}\n"
+                                       "  families: {http_requests_total: http.requests_total,\n"
+                                       "             http_request_duration_seconds: http.duration_seconds}\n");
+    struct tb_snapshot *s = snapshot();
+#define QUOTED "\"service.name\"=\"shop\",method=\"GET\",route=\"/a\",\"http.status\"=\"200\",\"ciel \xc3\xa9\"=\"x\""
+    char *text = rendered(s, &c->names, &tb_encoding_text, TB_ESCAPE_NONE);
+    assert_has(text, "# TYPE \"http.requests_total\" counter");
+    assert_has(text, "{\"http.requests_total\"," QUOTED "} 1");
+    assert_has(text, "{\"http.duration_seconds_bucket\"," QUOTED ",le=\"+Inf\"} 1");
+    assert_has(text, "{\"http.duration_seconds_sum\"," QUOTED "} 0.003");
+    free(text);
+    text = rendered(s, &c->names, &tb_encoding_openmetrics, TB_ESCAPE_NONE);
+    assert_has(text, "# TYPE \"http.requests\" counter");
+    assert_has(text, "# UNIT \"http.duration_seconds\" seconds");
+    assert_has(text, "{\"http.requests_total\"," QUOTED "} 1");
+    free(text);
+#undef QUOTED
+    text = rendered(s, &c->names, &tb_encoding_text, TB_ESCAPE_UNDERSCORES);
+    assert_has(text, "http_requests_total{service_name=\"shop\",method=\"GET\",route=\"/a\",http_status=\"200\","
+                     "ciel__=\"x\"} 1");
+    free(text);
+    text = rendered(s, &c->names, &tb_encoding_openmetrics, TB_ESCAPE_VALUES);
+    assert_has(text, "U__http_2e_duration__seconds_bucket{U__service_2e_name=\"shop\",method=\"GET\",route=\"/a\","
+                     "U__http_2e_status=\"200\",U__ciel_20__e9_=\"x\",le=\"+Inf\"} 1");
+    free(text);
+    tb_snapshot_free(s);
+    tb_config_free(c);
+}
+
 static void what_cannot_be_is_refused(void **state)
 {
     (void)state;
@@ -176,8 +220,9 @@ static void what_cannot_be_is_refused(void **state)
                  "1:46: constant_labels: \"pod\": split_by has a label of that name: ");
     assert_error("metrics: {unit: h}\n", "1:17: unit: \"h\" is none of seconds, milliseconds: ");
     assert_error("metrics: {labels: {foo: x}}\n", "1:20: foo: unknown key of labels: ");
-    assert_error("metrics: {labels: {status: 9a}}\n", "1:28: status: \"9a\": it is no label name: ");
-    assert_error("metrics: {labels: {status: a.b}}\n", "1:28: status: \"a.b\": it is no label name: ");
+    assert_error("metrics: {labels: {status: a=b}}\n", "1:28: status: \"a=b\": it is no label name: ");
+    assert_error("metrics: {labels: {status: 'a\"b'}}\n", "1:28: status: \"a\"b\": it is no label name: ");
+    assert_error("metrics: {labels: {status: ..a}}\n", "1:28: status: \"..a\": labels that begin with __ ");
     assert_error("metrics: {labels: {status: __a}}\n", "1:28: status: \"__a\": labels that begin with __ ");
     assert_error("metrics: {labels: {status: le}}\n", "1:28: status: \"le\": it is a label of buckets");
     assert_error("metrics: {labels: {status: route}}\n", "1:28: status: the label route is called \"route\" too: ");
@@ -195,8 +240,9 @@ static void what_cannot_be_is_refused(void **state)
                  "1:29: instances: \"nope\" is none of host, pid, program, unit, ");
     assert_error("metrics: {families: {nope: x}}\n", "1:22: nope: unknown family: ");
     assert_error("metrics: {families: {http_requests_total: x}}\n", "1:43: name: \"x\": it is a counter's, and ");
-    assert_error("metrics: {families: {http_requests_total: x-y_total}}\n",
-                 "1:43: name: \"x-y_total\": it is no metric");
+    assert_error("metrics: {families: {http_requests_total: 'x{y_total'}}\n",
+                 "1:43: name: \"x{y_total\": it is no metric");
+    assert_error("metrics: {families: {http_requests_in_flight: x.total}}\n", "1:47: name: \"x.total\": it ends with ");
     assert_error("metrics: {families: {http_requests_in_flight: x_total}}\n", "1:47: name: \"x_total\": it ends with ");
     assert_error("metrics: {families: {tickbird_processes: x_count}}\n", "1:42: name: \"x_count\": it ends like ");
     assert_error("metrics: {families: {tickbird_processes: {unit: seconds}}}\n",
@@ -215,6 +261,17 @@ static void names_that_meet_are_refused(void **state)
     assert_error("metrics:\n  families: {tickbird_processes: a, tickbird_series: a}\n", "2:54: name: \"a\" and \"a\" ");
     assert_error("metrics: {families: {tickbird_tunnels_total: tickbird_connections_total}}\n",
                  "1:46: name: \"tickbird_connections_total\" and ");
+    assert_error("metrics: {families: {tickbird_processes: tickbird.series}}\n",
+                 "1:42: name: \"tickbird.series\" and ");
+    assert_error("metrics: {labels: {status: a.b, route: a_b}}\n",
+                 "1:28: status: the label route is called \"a_b\" too: ");
+    assert_error("metrics: {constant_labels: {a.b: x, a-b: x}}\n", "1:37: constant_labels: \"a-b\": escaped, ");
+    assert_error("metrics: {labels: {route: a.b}, constant_labels: {a_b: x}}\n",
+                 "1:51: constant_labels: \"a_b\" is what the label route ");
+    assert_error("metrics: {constant_labels: {a.b: x}}\nrules: [{metric: b_total, labels: {a_b: method}}]\n",
+                 "2:9: metric \"b_total\": a label has the name of one that is on every sample: ");
+    assert_error("rules: [{metric: a.b_total}, {metric: a_b_total}]\n",
+                 "1:30: metric \"a_b_total\": another rule's metric has samples of that name: ");
     struct tb_config *c =
         rules_config("metrics: {families: {tickbird_processes: tickbird_series, tickbird_series: false}}\n");
     tb_config_free(c);
@@ -228,6 +285,7 @@ int main(void)
         cmocka_unit_test(each_name_can_be_changed),
         cmocka_unit_test(names_change_back_and_forth),
         cmocka_unit_test(units_are_ends_of_names),
+        cmocka_unit_test(names_that_are_no_identifiers_are_quoted_or_escaped),
         cmocka_unit_test(what_cannot_be_is_refused),
         cmocka_unit_test(names_that_meet_are_refused),
     };
