@@ -379,11 +379,14 @@ bool tb_tls_look(void)
 }
 
 /* As long as nothing is followed the library may come with any connection. Afterwards a socket whose session was not
- * seen is a reason to look; looks in vain, where TLS is passed on to somebody else, become rare. */
+ * seen is a reason to look. Looks in vain, where TLS is passed on to somebody else or nobody can follow it, become
+ * rare; in a child that may be unable to look, at once. */
 void tb_tls_noticed(void)
 {
     uint32_t after = tb_load_relaxed(&look_after);
-    if (tb_fetch_add_relaxed(&uncovered, 1) < after && tb_load_relaxed(&tb_core.is_tls_followed))
+    bool is_patient =
+        after == LOOK_AFTER_MAX || tb_load_relaxed(&tb_core.is_tls_followed) || tb_load_relaxed(&is_doubtful);
+    if (tb_fetch_add_relaxed(&uncovered, 1) < after && is_patient)
         return;
     bool is_news = tb_tls_look();
     uint32_t next = is_news || !after ? 1 : 2 * after;

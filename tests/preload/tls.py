@@ -5,6 +5,7 @@ counted, for the server that answered and for the client that asked, which are o
 as transport, records of one byte, renegotiation, cleared sessions, early data, sessions freed by another thread, forks."""
 import collections
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -74,12 +75,30 @@ def check_forked(how):
         subprocess.run(["rm", "-rf", regions], check=True)
 
 
+def check_vain():
+    """Looks for a library that is not there become rare: each keeps signals out, which the program itself never does."""
+    source = os.path.join(harness.ROOT, "tests/preload/vain.c")
+    program = harness.compile_to("vain", ["cc", *harness.FLAGS, source], [source])
+    regions = tempfile.mkdtemp(prefix="tb-tls-", dir="/dev/shm")
+    try:
+        calls = subprocess.run(["strace", "-f", "-e", "trace=rt_sigprocmask", "-E", f"LD_PRELOAD={harness.OBJECT}", "-E",
+                                f"TICKBIRD_DIR={regions}", program], stderr=subprocess.PIPE, check=True, timeout=200)
+        looks = calls.stderr.count(b"SIG_BLOCK")
+        assert 0 < looks < 40, f"{looks} looks at 400 beginnings of TLS"
+    finally:
+        subprocess.run(["rm", "-rf", regions], check=True)
+
+
 def main():
     status = 0
     programs = [p for p in harness.build() if os.path.basename(p) in harness.LIBRARIES]
     if len(programs) < len(harness.LIBRARIES):
         print("skip tls libssl-dev or libgnutls28-dev is not installed")
     checks = {"objects_come_and_go_under_a_look": check_loading}
+    if shutil.which("strace"):
+        checks["looks_in_vain_become_rare"] = check_vain
+    else:
+        print("skip looks_in_vain_become_rare strace is not installed")
     for how in ("asleep", "awake", "number", "raw"):
         checks[f"a_child_does_not_wait_for_the_loader_{how}"] = lambda how=how: check_forked(how)
     for case in (c for p in programs for c in harness.cases_of(p) if c.name.endswith("_awake")):
