@@ -6,6 +6,7 @@
 #include "buffer.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -140,6 +141,20 @@ void tb_put_decimal(struct tb_buffer *b, uint64_t n, unsigned decimals)
     while (text[len - 1] == '0')
         len--;
     tb_put(b, text, len);
+}
+
+void tb_put_real(struct tb_buffer *b, double value)
+{
+    char text[32] = "NaN";
+    if (isinf(value))
+        memcpy(text, value < 0 ? "-Inf" : "+Inf", 5);
+    else if (!isnan(value))
+        for (int digits = 15; digits <= 17; digits++) {
+            snprintf(text, sizeof text, "%.*g", digits, value);
+            if (digits == 17 || strtod(text, NULL) == value)
+                break;
+        }
+    tb_puts(b, text);
 }
 
 void tb_put_escaped(struct tb_buffer *b, const char *text, size_t len)

@@ -76,6 +76,8 @@ static inline void tb_put_seconds(struct tb_buffer *b, uint64_t ns)
 {
     tb_put_decimal(b, ns, 9);
 }
+/* tb_put_real - the shortest decimal that reads as @value again; NaN, +Inf, -Inf. */
+void tb_put_real(struct tb_buffer *b, double value);
 /* tb_put_escaped - a label value: backslash, quote and line feed escaped. */
 void tb_put_escaped(struct tb_buffer *b, const char *text, size_t len);
 

@@ -407,13 +407,19 @@ static void read_push(struct tb_yaml *y, yaml_node_t *value, void *to)
     tb_config_read_push(y, value, ((struct reader *)to)->config);
 }
 
+static void read_inlets(struct tb_yaml *y, yaml_node_t *value, void *to)
+{
+    tb_config_read_inlets(y, value, ((struct reader *)to)->config);
+}
+
 static void read_file(struct tb_config *c, struct tb_config_errors *errors)
 {
     static const struct tb_yaml_key keys[] = {{"exporter", read_exporter},    {"run", read_run},
                                               {"include", read_include},      {"exclude", read_exclude},
                                               {"routes", read_common_routes}, {"services", read_services},
                                               {"metrics", read_metrics},      {"calls", read_common_calls},
-                                              {"rules", read_rules},          {"push", read_push}};
+                                              {"rules", read_rules},          {"push", read_push},
+                                              {"inlets", read_inlets}};
     struct reader r = {.config = c};
     struct tb_yaml y;
     if (tb_yaml_open(&y, c->path, errors))
@@ -486,6 +492,7 @@ void tb_config_free(struct tb_config *c)
     tb_text_list_free(&c->exclude);
     tb_names_free(&c->names);
     tb_push_config_free(c->push);
+    tb_inlet_list_free(&c->inlets);
     free(c->path);
     free(c);
 }

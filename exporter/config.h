@@ -15,6 +15,7 @@
 
 #include "agent/layout.h"
 #include "buffer.h"
+#include "inlet_config.h"
 #include "names.h"
 #include "options.h"
 #include "push_config.h"
@@ -111,6 +112,7 @@ struct tb_config {
     struct tb_openapi_note *openapi;
     size_t openapi_count, openapi_space;
     struct tb_names names;       /* of families and labels */
+    struct tb_inlet_list inlets; /* whoever has them takes the entries away */
     struct tb_push_config *push; /* NULL: nothing is pushed; whoever pushes takes it away */
 };
 

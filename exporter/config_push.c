@@ -7,7 +7,6 @@
 
 #include <stdlib.h>
 
-#include "checksum.h"
 #include "config_metrics.h"
 #include "push_kind.h"
 
@@ -24,12 +23,6 @@ struct output_reader {
 struct set_reader {
     struct tb_push_set *to;
 };
-
-static char *copy_text(struct tb_yaml *y, yaml_node_t *value, const char *what)
-{
-    const char *text = tb_yaml_text(y, value, what);
-    return text ? tb_strndup(text, strlen(text)) : NULL;
-}
 
 static void add_pair(struct tb_push_pairs *to, const char *name, const char *value)
 {
@@ -53,21 +46,6 @@ static void read_pairs(struct tb_yaml *y, yaml_node_t *value, const char *what, 
         if (as)
             add_pair(to, (const char *)key->data.scalar.value, as);
     }
-}
-
-static bool read_duration(struct tb_yaml *y, yaml_node_t *value, const char *what, uint64_t least_ns, uint64_t *ret)
-{
-    const char *text = tb_yaml_text(y, value, what);
-    uint64_t ns = 0;
-    if (!text)
-        return false;
-    if (!tb_duration_parse(text, &ns) || ns < least_ns) {
-        tb_yaml_error(y, value, "%s: \"%s\" is no duration of at least %us: give one like 30s or 5m", what, text,
-                      (unsigned)(least_ns / SECOND));
-        return false;
-    }
-    *ret = ns;
-    return true;
 }
 
 /* One of two or three words. Returns its number, or -1, told. */
@@ -157,17 +135,17 @@ static void read_default_labels(struct tb_yaml *y, yaml_node_t *value, void *to)
 
 static void rule_metric(struct tb_yaml *y, yaml_node_t *value, void *to)
 {
-    ((struct tb_push_rule *)to)->metric = copy_text(y, value, "metric");
+    ((struct tb_push_rule *)to)->metric = tb_yaml_copy(y, value, "metric");
 }
 
 static void rule_name(struct tb_yaml *y, yaml_node_t *value, void *to)
 {
-    ((struct tb_push_rule *)to)->name = copy_text(y, value, "name");
+    ((struct tb_push_rule *)to)->name = tb_yaml_copy(y, value, "name");
 }
 
 static void rule_unit(struct tb_yaml *y, yaml_node_t *value, void *to)
 {
-    ((struct tb_push_rule *)to)->unit = copy_text(y, value, "unit");
+    ((struct tb_push_rule *)to)->unit = tb_yaml_copy(y, value, "unit");
 }
 
 static void rule_where(struct tb_yaml *y, yaml_node_t *value, void *to)
@@ -195,7 +173,7 @@ static void read_rule(struct tb_yaml *y, yaml_node_t *value, void *to)
     struct tb_push_rule *rule = &o->rules[o->rule_count++];
     *rule = (struct tb_push_rule){.line = (uint32_t)tb_yaml_line(value), .column = (uint32_t)tb_yaml_column(value)};
     if (value->type == YAML_SCALAR_NODE)
-        rule->metric = copy_text(y, value, "metrics");
+        rule->metric = tb_yaml_copy(y, value, "metrics");
     else
         tb_yaml_mapping(y, value, "metrics", KEYS(keys), rule);
     if (!rule->metric && y->errors->count == before)
@@ -217,7 +195,7 @@ static void output_name(struct tb_yaml *y, yaml_node_t *value, void *to)
 {
     struct tb_push_output_config *o = ((struct output_reader *)to)->to;
     static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789-_";
-    o->name = copy_text(y, value, "name");
+    o->name = tb_yaml_copy(y, value, "name");
     if (o->name && (strspn(o->name, letters) != strlen(o->name) || strlen(o->name) > 64))
         tb_yaml_error(y, value, "name: \"%s\" is no name: up to 64 of a-z, 0-9, - and _", o->name);
 }
@@ -306,7 +284,7 @@ static void output_resolution(struct tb_yaml *y, yaml_node_t *value, void *to)
 static void output_timeout(struct tb_yaml *y, yaml_node_t *value, void *to)
 {
     note(to, TB_PUSH_KEY_TIMEOUT, value);
-    read_duration(y, value, "timeout", SECOND, &((struct output_reader *)to)->to->timeout_ns);
+    tb_yaml_duration(y, value, "timeout", SECOND, &((struct output_reader *)to)->to->timeout_ns);
 }
 
 static void output_queue(struct tb_yaml *y, yaml_node_t *value, void *to)
@@ -338,7 +316,7 @@ static const char *const text_names[TB_PUSH_TEXTS] = {"endpoint", "region",    "
     static void function(struct tb_yaml *y, yaml_node_t *value, void *to)                                              \
     {                                                                                                                  \
         note(to, key, value);                                                                                          \
-        ((struct output_reader *)to)->to->texts[key] = copy_text(y, value, text_names[key]);                           \
+        ((struct output_reader *)to)->to->texts[key] = tb_yaml_copy(y, value, text_names[key]);                        \
     }
 TEXT(output_endpoint, TB_PUSH_ENDPOINT)
 TEXT(output_region, TB_PUSH_REGION)
@@ -440,7 +418,7 @@ static void read_output(struct tb_yaml *y, yaml_node_t *value, void *to)
 
 static void push_interval(struct tb_yaml *y, yaml_node_t *value, void *to)
 {
-    read_duration(y, value, "interval", SECOND, &((struct tb_push_config *)to)->interval_ns);
+    tb_yaml_duration(y, value, "interval", SECOND, &((struct tb_push_config *)to)->interval_ns);
 }
 
 static void push_price(struct tb_yaml *y, yaml_node_t *value, void *to)
@@ -458,24 +436,12 @@ static void push_outputs(struct tb_yaml *y, yaml_node_t *value, void *to)
     tb_yaml_each(y, value, read_output, to);
 }
 
-/* So that outputs go on when another part of the file has changed. */
-static uint64_t hash_lines(const char *text, size_t first, size_t last)
-{
-    size_t line = 0;
-    for (; line < first && *text; text++)
-        line += *text == '\n';
-    const char *end = text;
-    for (; line <= last && *end; end++)
-        line += *end == '\n';
-    return tb_checksum(text, (size_t)(end - text));
-}
-
 void tb_config_read_push(struct tb_yaml *y, yaml_node_t *value, struct tb_config *c)
 {
     static const struct tb_yaml_key keys[] = {
         {"interval", push_interval}, {"price", push_price}, {"outputs", push_outputs}};
     c->push = tb_alloc(sizeof *c->push);
     *c->push = (struct tb_push_config){.interval_ns = 60 * SECOND, .price = 0.30};
-    c->push->hash = hash_lines(y->text, value->start_mark.line, value->end_mark.line);
+    c->push->hash = tb_yaml_hash(y, value);
     tb_yaml_mapping(y, value, "push", KEYS(keys), c->push);
 }

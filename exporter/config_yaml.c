@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "checksum.h"
+
 char *tb_read_whole(const char *path, size_t max, size_t *ret_len)
 {
     struct stat st;
@@ -306,6 +308,39 @@ const char *tb_yaml_text(struct tb_yaml *y, yaml_node_t *node, const char *what)
 const char *tb_yaml_lines(struct tb_yaml *y, yaml_node_t *node, const char *what)
 {
     return scalar_text(y, node, what, "\r\n\t");
+}
+
+uint64_t tb_yaml_hash(const struct tb_yaml *y, const yaml_node_t *node)
+{
+    const char *text = y->text;
+    size_t line = 0;
+    for (; line < node->start_mark.line && *text; text++)
+        line += *text == '\n';
+    const char *end = text;
+    for (; line <= node->end_mark.line && *end; end++)
+        line += *end == '\n';
+    return tb_checksum(text, (size_t)(end - text));
+}
+
+char *tb_yaml_copy(struct tb_yaml *y, yaml_node_t *node, const char *what)
+{
+    const char *text = tb_yaml_text(y, node, what);
+    return text ? tb_strndup(text, strlen(text)) : NULL;
+}
+
+bool tb_yaml_duration(struct tb_yaml *y, yaml_node_t *node, const char *what, uint64_t least_ns, uint64_t *ret)
+{
+    const char *text = tb_yaml_text(y, node, what);
+    uint64_t ns = 0;
+    if (!text)
+        return false;
+    if (!tb_duration_parse(text, &ns) || ns < least_ns) {
+        tb_yaml_error(y, node, "%s: \"%s\" is no duration of at least %us: give one like 30s or 5m", what, text,
+                      (unsigned)(least_ns / UINT64_C(1000000000)));
+        return false;
+    }
+    *ret = ns;
+    return true;
 }
 
 char *tb_yaml_beside(const struct tb_yaml *y, const char *name)

@@ -63,6 +63,12 @@ bool tb_yaml_is_none(const yaml_node_t *node); /* nothing, ~ or null */
 const char *tb_yaml_text(struct tb_yaml *y, yaml_node_t *node, const char *what);
 /* tb_yaml_lines - the same, line ends allowed. */
 const char *tb_yaml_lines(struct tb_yaml *y, yaml_node_t *node, const char *what);
+/* tb_yaml_hash - of the lines that @node lies on: what they say goes on when another part of the file has changed. */
+uint64_t tb_yaml_hash(const struct tb_yaml *y, const yaml_node_t *node);
+/* tb_yaml_copy - tb_yaml_text, the caller's to free. */
+char *tb_yaml_copy(struct tb_yaml *y, yaml_node_t *node, const char *what);
+/* tb_yaml_duration - one of at least @least_ns; false when it is none, told. */
+bool tb_yaml_duration(struct tb_yaml *y, yaml_node_t *node, const char *what, uint64_t least_ns, uint64_t *ret);
 /* tb_yaml_beside - the path that a name in the file means: from the file's folder on. The caller's to free. */
 char *tb_yaml_beside(const struct tb_yaml *y, const char *name);
 bool tb_yaml_number(struct tb_yaml *y, yaml_node_t *node, const char *what, uint32_t min, uint32_t max, uint32_t *ret);
@@ -78,6 +84,9 @@ void tb_config_read_probes(struct tb_yaml *y, yaml_node_t *value, const char *ke
 
 /* tb_config_read_names - config_names.c: `metrics`. */
 void tb_config_read_names(struct tb_yaml *y, yaml_node_t *node, struct tb_config *c);
+
+/* tb_config_read_inlets - config_inlets.c: `inlets`. */
+void tb_config_read_inlets(struct tb_yaml *y, yaml_node_t *value, struct tb_config *c);
 
 /* tb_config_read_push - config_push.c: `push`. */
 void tb_config_read_push(struct tb_yaml *y, yaml_node_t *node, struct tb_config *c);

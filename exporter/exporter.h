@@ -12,6 +12,7 @@
 #include "expiry.h"
 #include "fold.h"
 #include "history.h"
+#include "inlet.h"
 #include "http_pages.h"
 #include "ledger.h"
 #include "options.h"
@@ -38,6 +39,7 @@ struct tb_exporter {
     struct tb_reload reload;
     struct tb_history *history;
     struct tb_shown *shown;
+    struct tb_inlets *inlets;
     struct tb_push *push;    /* NULL: nothing is pushed */
     uint64_t push_config_ns; /* of the configuration that its settings are of: its success_ns */
     uint64_t push_due_ns;    /* CLOCK_MONOTONIC; 0 = at once */

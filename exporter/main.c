@@ -251,6 +251,9 @@ static int run(struct tb_exporter *e, char **ret_error)
     e->expiry = tb_expiry_new();
     e->unobserved = tb_unobserved_new();
     e->history = tb_history_new();
+    e->inlets = tb_inlets_new();
+    if (e->reload.config)
+        tb_inlets_use(e->inlets, &e->reload.config->inlets);
     e->shown = tb_shown_new(&(struct tb_shown_limits){0});
     tb_exporter_limit(e);
     if (give_rights_up(e, ret_error) < 0 || open_ledger(e, ret_error) < 0 || open_collector(e, ret_error) < 0)
@@ -286,6 +289,7 @@ int main(int argc, char **argv)
     tb_push_free(e.push);
     tb_history_free(e.history);
     tb_shown_free(e.shown);
+    tb_inlets_free(e.inlets);
     tb_expiry_free(e.expiry);
     tb_unobserved_free(e.unobserved);
     tb_collector_free(e.collector);

@@ -380,6 +380,30 @@ static struct tb_sample sample_of(const struct tb_reader *r, enum tb_exposed_kin
     return s;
 }
 
+/* What others measured, in millionths: outputs add up whole numbers. False: it is no number from 0 to 2^63 of them. */
+static bool to_millionths(uint64_t *bits)
+{
+    double value = tb_bits_real(*bits) * 1e6;
+    if (!(value >= 0 && value < 0x1p63))
+        return false;
+    *bits = (uint64_t)llround(value);
+    return true;
+}
+
+/* A sample of a family of TB_METRIC_REAL as @s; @bounds is room for those that a histogram has. */
+static bool from_real(const struct tb_reader *r, struct tb_sample *s, uint64_t bounds[TB_BOUNDS_MAX])
+{
+    if (r->metric.type == TB_METRIC_COUNTER || r->metric.type == TB_METRIC_GAUGE)
+        return to_millionths(&s->value);
+    for (uint32_t i = 0; i < s->bound_count; i++) {
+        bounds[i] = s->bounds[i];
+        if (!to_millionths(&bounds[i]))
+            return false;
+    }
+    s->bounds = s->bound_count ? bounds : s->bounds;
+    return to_millionths(&s->sum);
+}
+
 void tb_points_make(const struct tb_push_output_config *c, const struct tb_exposition *x, struct tb_push_state *state,
                     struct tb_points *ret)
 {
@@ -387,17 +411,23 @@ void tb_points_make(const struct tb_push_output_config *c, const struct tb_expos
     struct sample_labels *labels = tb_alloc(sizeof *labels);
     struct tb_delta *delta = state ? tb_delta_new(state) : NULL;
     struct wanting wanting = {tb_alloc(c->rule_count * sizeof(struct tb_push_rule *)), 0};
-    struct family family = {.metric = &r->metric};
+    struct tb_metric metric;
+    struct family family = {.metric = &metric};
+    uint64_t bounds[TB_BOUNDS_MAX];
     tb_reader_start(r, x);
     for (enum tb_exposed_kind kind; (kind = tb_reader_next(r)) != TB_EXPOSED_END;) {
         if (kind == TB_EXPOSED_FAMILY) {
             find_rules(&wanting, c, r->metric.name);
             family.has_copy = false;
+            metric = r->metric;
+            metric.decimals = metric.decimals == TB_METRIC_REAL ? 6 : metric.decimals;
         }
         if (kind == TB_EXPOSED_FAMILY || kind == TB_EXPOSED_BOUNDS || !wanting.count)
             continue;
         bool is_total = r->metric.type != TB_METRIC_GAUGE, has_delta = false;
         struct tb_sample s = sample_of(r, kind);
+        if (r->metric.decimals == TB_METRIC_REAL && !from_real(r, &s, bounds))
+            continue;
         read_labels(labels, r->labels);
         for (size_t i = 0; i < wanting.count; i++) {
             if (!is_wanted(wanting.rules[i], labels))

@@ -66,8 +66,21 @@ void tb_text_metadata(struct tb_buffer *out, const struct tb_reader *r, size_t n
     tb_put(out, "\n", 1);
 }
 
+static void put_real_bound(struct tb_buffer *out, double bound, bool has_point)
+{
+    const size_t start = out->len;
+    tb_put_real(out, bound);
+    if (has_point && !memchr(out->data + start, '.', out->len - start) &&
+        !memchr(out->data + start, 'e', out->len - start))
+        tb_put(out, ".0", 2);
+}
+
 void tb_text_bound(struct tb_buffer *out, uint64_t bound, unsigned decimals, bool has_point)
 {
+    if (decimals == TB_METRIC_REAL) {
+        put_real_bound(out, tb_bits_real(bound), has_point);
+        return;
+    }
     char digits[TB_U64_MAX];
     size_t len = (size_t)(tb_write_u64(digits, bound) - digits);
     if (bound && len + 4 <= decimals) { /* below 0.0001 */
@@ -101,7 +114,7 @@ void tb_text_bounds(struct tb_encoder *e, const char *before, const char *after)
             tb_puts(&b, "+Inf");
         tb_puts(&b, after);
         le->len = b.len;
-        memcpy(le->text, b.data, b.len); /* a number has 22 bytes at most */
+        memcpy(le->text, b.data, b.len); /* a number has 24 bytes at most */
     }
     tb_buffer_free(&b);
 }
@@ -132,7 +145,7 @@ static char *copy(char *to, const char *from, size_t len)
 static void put_sum_and_count(struct tb_buffer *out, const struct tb_reader *r, uint64_t sum)
 {
     tb_text_name(out, r, strlen(r->metric.name), "_sum");
-    tb_put_decimal(out, sum, r->metric.decimals);
+    tb_text_number(out, sum, r->metric.decimals);
     tb_put(out, "\n", 1);
     tb_text_name(out, r, strlen(r->metric.name), "_count");
     tb_put_u64(out, r->value);

@@ -30,7 +30,7 @@ static void put_value(struct tb_encoder *e, struct tb_buffer *out)
 {
     const struct tb_reader *r = &e->reader;
     tb_text_name(out, r, tb_text_base_len(&r->metric), r->metric.type == TB_METRIC_COUNTER ? "_total" : "");
-    tb_put_decimal(out, r->value, r->metric.decimals);
+    tb_text_number(out, r->value, r->metric.decimals);
     tb_put(out, "\n", 1);
     put_created(e, out);
 }

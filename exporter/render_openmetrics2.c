@@ -27,7 +27,7 @@ static void put_value(struct tb_encoder *e, struct tb_buffer *out)
 {
     const struct tb_reader *r = &e->reader;
     tb_text_name(out, r, strlen(r->metric.name), "");
-    tb_put_decimal(out, r->value, r->metric.decimals);
+    tb_text_number(out, r->value, r->metric.decimals);
     put_start(e, out);
     tb_put(out, "\n", 1);
 }
@@ -39,7 +39,7 @@ static void put_count_and_sum(struct tb_encoder *e, struct tb_buffer *out, uint6
     tb_puts(out, "{count:");
     tb_put_u64(out, r->value);
     tb_puts(out, ",sum:");
-    tb_put_decimal(out, sum, r->metric.decimals);
+    tb_text_number(out, sum, r->metric.decimals);
 }
 
 static void put_summary(struct tb_encoder *e, struct tb_buffer *out)

@@ -59,6 +59,8 @@ static char *message(char *start, const char *end, unsigned field)
 static double real_value(uint64_t n, unsigned decimals)
 {
     static const long double powers[] = {1, 1e1L, 1e2L, 1e3L, 1e4L, 1e5L, 1e6L, 1e7L, 1e8L, 1e9L};
+    if (decimals == TB_METRIC_REAL)
+        return tb_bits_real(n);
     return (double)((long double)n / powers[decimals]);
 }
 

@@ -27,7 +27,7 @@ static void put_value(struct tb_encoder *e, struct tb_buffer *out)
 {
     const struct tb_reader *r = &e->reader;
     tb_text_name(out, r, strlen(r->metric.name), "");
-    tb_put_decimal(out, r->value, r->metric.decimals);
+    tb_text_number(out, r->value, r->metric.decimals);
     tb_put(out, "\n", 1);
 }
 

@@ -15,6 +15,15 @@ void tb_text_name(struct tb_buffer *out, const struct tb_reader *r, size_t name_
  * blank. */
 void tb_text_comment(struct tb_buffer *out, const char *what, const struct tb_reader *r, size_t name_len);
 
+/* tb_text_number - a value of a family with so many decimals, or TB_METRIC_REAL. */
+static inline void tb_text_number(struct tb_buffer *out, uint64_t n, unsigned decimals)
+{
+    if (decimals == TB_METRIC_REAL)
+        tb_put_real(out, tb_bits_real(n));
+    else
+        tb_put_decimal(out, n, decimals);
+}
+
 /* tb_text_base_len - length of a metric's name, of a counter's without its _total. */
 size_t tb_text_base_len(const struct tb_metric *m);
 

@@ -45,6 +45,7 @@ static void expose_besides(struct tb_exporter *e, const struct tb_snapshot *s, c
     tb_self_expose(ret, &e->self, e->collector, e->ledger, how->metrics);
     tb_reload_expose(ret, &e->reload, how->metrics);
     tb_push_expose(ret, e->push, how->metrics);
+    tb_inlets_expose(ret, e->inlets, s, how->metrics);
 }
 
 /* Whose series are shown: of services, or of programs. */
@@ -119,6 +120,7 @@ int tb_exporter_read(struct tb_exporter *e, bool is_asked, uint64_t deadline_ns)
     if (tb_reload_again(&e->reload, is_asked)) {
         tb_config_to_limits(e->reload.config, &e->options);
         tb_exporter_limit(e);
+        tb_inlets_use(e->inlets, &e->reload.config->inlets);
     }
     tb_split_choose(tb_collector_split(e->collector), tb_reload_names(&e->reload));
     int r = tb_collect_until(e->collector, deadline_ns);
@@ -148,6 +150,7 @@ int tb_exporter_scrape(struct tb_exporter *e, const struct tb_scrape_options *op
     int r = tb_exporter_collect(e, options->deadline_ns);
     if (r < 0)
         return r;
+    tb_inlets_read(e->inlets, tb_reload_names(&e->reload));
     expose(e, options, ret);
     e->self.collect_ns += tb_clock_ns(CLOCK_MONOTONIC) - start_ns;
     e->self.collections++;

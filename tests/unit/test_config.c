@@ -41,7 +41,7 @@ static void each_error_has_its_place(void **state)
         {"{\"routes\": {\"patterns\": [\"/a\"]}}", ""},
         {"rutes: {}\n",
          "1:1: rutes: unknown key: one of exporter, run, include, exclude, routes, services, metrics, calls, rules, "
-         "push\n"},
+         "push, inlets\n"},
         {"metrics: {duration: {bounds: [0.005, 1, 2.5]}, request_size: on, response_size: {bounds: 100}, exemplars: "
          "no}\n",
          ""},
