@@ -48,7 +48,7 @@ static char *find_url(const struct tb_push_output_config *c, const char *region)
                            strncmp(region, "cn-", 3) == 0 ? ".cn" : "");
 }
 
-static void *cloudwatch_open(const struct tb_push_output_config *c, const atomic_bool *stop)
+static void *cloudwatch_open(const struct tb_push_output_config *c, const struct tb_push_stop *stop)
 {
     struct cloudwatch *w = tb_alloc(sizeof *w);
     w->config = c;

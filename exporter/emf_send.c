@@ -22,7 +22,7 @@ struct emf {
     int socket;     /* -1: none yet */
 };
 
-static void *emf_open(const struct tb_push_output_config *c, const atomic_bool *stop)
+static void *emf_open(const struct tb_push_output_config *c, const struct tb_push_stop *stop)
 {
     struct emf *e = tb_alloc(sizeof *e);
     (void)stop; /* nothing here takes longer than the time limit */

@@ -16,7 +16,7 @@
 struct tb_push_http {
     CURLM *multi;
     CURL *easy;
-    const atomic_bool *stop;
+    const struct tb_push_stop *stop;
 };
 
 static void init_once(void)
@@ -25,7 +25,7 @@ static void init_once(void)
         abort();
 }
 
-struct tb_push_http *tb_push_http_new(const atomic_bool *stop)
+struct tb_push_http *tb_push_http_new(const struct tb_push_stop *stop)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct tb_push_http *h = tb_alloc(sizeof *h);
@@ -119,7 +119,7 @@ static CURLcode run(struct tb_push_http *h)
     int running = 1, left;
     CURLcode result = CURLE_ABORTED_BY_CALLBACK;
     curl_multi_add_handle(h->multi, h->easy);
-    while (running && !(h->stop && atomic_load(h->stop))) {
+    while (running && !(h->stop && tb_push_must_stop(h->stop))) {
         if (curl_multi_perform(h->multi, &running) != CURLM_OK)
             break;
         if (running)

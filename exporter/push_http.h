@@ -38,7 +38,7 @@ struct tb_push_http_answer {
     char why[160];    /* without a status */
 };
 
-struct tb_push_http *tb_push_http_new(const atomic_bool *stop); /* borrowed; NULL: never */
+struct tb_push_http *tb_push_http_new(const struct tb_push_stop *stop); /* borrowed; NULL: never */
 void tb_push_http_free(struct tb_push_http *h);
 
 /* tb_push_http_do - @ret is filled in any case; its body is to be freed. */

@@ -26,7 +26,7 @@ struct tb_push_output {
     void *sender;      /* NULL until the first request */
     unsigned failures; /* of the head, in a row */
     uint64_t next_ns;  /* when it may be tried again, CLOCK_MONOTONIC */
-    atomic_bool is_stopping;
+    struct tb_push_stop stop;
 
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -42,6 +42,7 @@ int tb_push_output_new(const struct tb_push_output_config *c, const char *dir, b
     struct tb_push_output *o = tb_alloc(sizeof *o);
     pthread_condattr_t monotonic;
     o->config = c;
+    atomic_init(&o->stop.after_ns, UINT64_MAX);
     o->transport = tb_push_transport_find(c->kind);
     int r = tb_push_state_open(dir, c->name, true, tb_clock_ns(CLOCK_REALTIME), &o->state);
     if (r < 0) {
@@ -209,18 +210,19 @@ static void send_head(struct tb_push_output *o)
     }
     if (!o->config->drops_uncertain || !was_started) {
         if (!o->sender)
-            o->sender = o->transport->open(o->config, &o->is_stopping);
+            o->sender = o->transport->open(o->config, &o->stop);
         v = (struct tb_push_verdict){.outcome = TB_PUSH_AGAIN};
         o->transport->send(o->sender, r, &v);
     }
     /* Told to stop: what became of it the next exporter has to find out. */
-    if (!atomic_load(&o->is_stopping) || v.outcome != TB_PUSH_UNCERTAIN)
+    if (!tb_push_must_stop(&o->stop) || v.outcome != TB_PUSH_UNCERTAIN)
         settle(o, &v, r->points);
 }
 
 int tb_push_output_drain(struct tb_push_output *o, unsigned attempts, uint64_t deadline_ns)
 {
     bool was_started;
+    atomic_store(&o->stop.after_ns, deadline_ns);
     while (tb_push_state_head(o->state, &was_started)) {
         uint64_t now = tb_clock_ns(CLOCK_MONOTONIC), wait = o->next_ns > now ? o->next_ns - now : 0;
         struct timespec pause = {(time_t)(wait / SECOND), (long)(wait % SECOND)};
@@ -240,7 +242,7 @@ static bool wait_for_work(struct tb_push_output *o, struct tb_push_snapshot *ret
 {
     bool was_started;
     pthread_mutex_lock(&o->lock);
-    while (!o->has_snapshot && !atomic_load(&o->is_stopping)) {
+    while (!o->has_snapshot && !tb_push_must_stop(&o->stop)) {
         bool has_head = tb_push_state_head(o->state, &was_started) != NULL;
         struct timespec until = {(time_t)(o->next_ns / SECOND), (long)(o->next_ns % SECOND)};
         if (has_head && tb_clock_ns(CLOCK_MONOTONIC) >= o->next_ns)
@@ -253,7 +255,7 @@ static bool wait_for_work(struct tb_push_output *o, struct tb_push_snapshot *ret
     *ret_has_snapshot = o->has_snapshot;
     *ret = o->has_snapshot ? o->snapshot : (struct tb_push_snapshot){0};
     o->has_snapshot = false;
-    bool goes_on = !atomic_load(&o->is_stopping);
+    bool goes_on = !tb_push_must_stop(&o->stop);
     pthread_mutex_unlock(&o->lock);
     return goes_on;
 }
@@ -290,12 +292,12 @@ void tb_push_output_stop(struct tb_push_output *o)
     if (!o->has_thread)
         return;
     pthread_mutex_lock(&o->lock);
-    atomic_store(&o->is_stopping, true);
+    atomic_store(&o->stop.is_told, true);
     pthread_cond_signal(&o->changed);
     pthread_mutex_unlock(&o->lock);
     pthread_join(o->thread, NULL);
     o->has_thread = false;
-    atomic_store(&o->is_stopping, false);
+    atomic_store(&o->stop.is_told, false);
     o->failures = 0;
     o->next_ns = 0;
 }

@@ -55,8 +55,8 @@ void tb_push_output_stats(struct tb_push_output *o, struct tb_push_stats *ret);
 const struct tb_push_output_config *tb_push_output_config(const struct tb_push_output *o);
 
 /* Without a thread: tb_push_output_snapshot turns a snapshot (borrowed) into requests, tb_push_output_drain sends all
- * that wait, each @attempts times at most, none after @deadline_ns (CLOCK_MONOTONIC). Both return 0; -errno: the state
- * could not be written; drain -EAGAIN: something still waits; -EREMOTEIO: something was refused. */
+ * that wait, each @attempts times at most, none longer than to @deadline_ns (CLOCK_MONOTONIC). Both return 0; -errno:
+ * the state could not be written; drain -EAGAIN: something still waits; -EREMOTEIO: something was refused. */
 int tb_push_output_snapshot(struct tb_push_output *o, const struct tb_push_snapshot *s);
 int tb_push_output_drain(struct tb_push_output *o, unsigned attempts, uint64_t deadline_ns);
 

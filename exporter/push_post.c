@@ -12,7 +12,7 @@ struct post {
     struct tb_push_http *http;
 };
 
-static void *post_open(const struct tb_push_output_config *c, const atomic_bool *stop)
+static void *post_open(const struct tb_push_output_config *c, const struct tb_push_stop *stop)
 {
     struct post *p = tb_alloc(sizeof *p);
     p->config = c;

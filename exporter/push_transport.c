@@ -4,6 +4,14 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+#include "boot.h"
+
+bool tb_push_must_stop(const struct tb_push_stop *s)
+{
+    return atomic_load(&s->is_told) || tb_clock_ns(CLOCK_MONOTONIC) >= atomic_load(&s->after_ns);
+}
 
 const struct tb_push_transport *tb_push_transport_find(const struct tb_push_kind *kind)
 {

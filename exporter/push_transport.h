@@ -25,11 +25,21 @@ struct tb_push_verdict {
     char why[200];
 };
 
+/* When sending is to end at once. */
+struct tb_push_stop {
+    atomic_bool is_told;
+    _Atomic uint64_t after_ns; /* CLOCK_MONOTONIC; UINT64_MAX: at no time */
+};
+
+/* tb_push_must_stop - any thread. */
+bool tb_push_must_stop(const struct tb_push_stop *s);
+
 struct tb_push_transport {
     const char *type; /* of the kind */
-    /* open - what is kept from one request to the next. @stop becomes true when sending is to end at once; both
-     * borrowed until close. */
-    void *(*open)(const struct tb_push_output_config *c, const atomic_bool *stop);
+    /* open - what is kept from one request to the next. @stop says when sending is to end; both are borrowed until
+     * close.
+     */
+    void *(*open)(const struct tb_push_output_config *c, const struct tb_push_stop *stop);
     void (*send)(void *state, const struct tb_push_request *r, struct tb_push_verdict *ret);
     void (*close)(void *state);
 };

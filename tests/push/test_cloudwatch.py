@@ -259,6 +259,21 @@ def an_exporter_that_is_ended_pushes_what_came_since(s):
 
 
 @test
+def an_exporter_that_is_ended_waits_seconds_for_an_answer(s):
+    server, endpoint = Server(s), Endpoint(KEYS)
+    config = write(s, MAPPING.format(url=endpoint.url, more="timeout: 10m").replace("interval: 1s", "interval: 1h"))
+    process, _ = serve(s, config)
+    wait_for("the first push", lambda: endpoint.accepted)
+    server.get("/orders/1")
+    server.settle()
+    endpoint.behave = ["hold"]  # for a minute
+    process.terminate()
+    check(process.wait(40) == 0 and endpoint.held.is_set())
+    endpoint.release.set()
+    check(push_once(s, config).code == 0 and requests(endpoint, 200) == 2, datums(endpoint))  # sent again: it may not have arrived
+
+
+@test
 def a_second_exporter_does_not_push(s):
     server, endpoint = Server(s), Endpoint(KEYS)
     config = mapping(s, endpoint)
