@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The part of json_pick_impl.h that passes over what lies on no path: from block to block, in and out of strings. It
- * stops only for brackets, for commas of an array on a path, and for strings that may be a wanted name: their closing
- * quote has another quote as many bytes before it as the name is long. Brackets off the path are only counted.
+ * stops only for brackets that may close one on a path, for commas of an array on a path, and for strings that may be a
+ * wanted name: their closing quote has another quote as many bytes before it as the name is long. Brackets off the path
+ * are only counted, whichever kind they are of.
  *
  * Here are also the states, and the way of the paths in and out of brackets.
  */
@@ -63,7 +64,7 @@ static inline bool is_same(const uint8_t *a, const uint8_t *b, size_t len)
 /* The innermost open bracket on a path is that of an array. */
 static inline bool is_in_array(const struct tb_json_pick *j)
 {
-    return !(j->objects >> (j->depth - j->level) & 1);
+    return !(j->objects & 1);
 }
 
 /* ---- brackets ---- */
@@ -91,7 +92,6 @@ static void enter(struct tb_json_pick *j, const struct tb_pick_set *set, bool is
         return;
     }
     j->depth++;
-    j->objects = j->objects << 1 | !is_array;
     for (uint32_t i = 0; j->pending >> i; i++) {
         if (!(j->pending >> i & 1))
             continue;
@@ -111,6 +111,7 @@ static void enter(struct tb_json_pick *j, const struct tb_pick_set *set, bool is
     if (!inside)
         return;
     j->level = j->depth;
+    j->objects = (uint8_t)(j->objects << 1 | !is_array);
     j->live = inside;
     if (is_array) {
         j->index[j->level - 1] = 0;
@@ -135,6 +136,7 @@ static void leave(struct tb_json_pick *j, const struct tb_pick_set *set)
         live |= (uint8_t)((j->matched[i] == j->level - 1) << i);
     }
     j->level--;
+    j->objects >>= 1;
     j->live = live & (uint8_t)~j->picks.found;
     if (j->level == 0)
         j->state = OVER;
@@ -152,8 +154,7 @@ struct pass {
     uint32_t len_count;     /* 0: none, what is innermost on the path is no object */
     uint32_t first_shift;   /* bytes from quote to quote of the first of these */
     uint64_t has_names;     /* all ones, or 0: there are none */
-    uint64_t tail;          /* of the only wanted name: the last 8 bytes before its closing quote, in memory's order */
-    uint64_t tail_mask;     /* of these, those that are known; 0: several names */
+    uint32_t longest;       /* of wanted names, bytes */
     uint8_t lens[TB_PICKS]; /* of wanted names */
     bool is_array;          /* elements are wanted */
 };
@@ -163,9 +164,8 @@ struct carry {
     uint64_t inside;   /* all ones: the block starts inside a string */
     uint64_t previous; /* quotes of the block before */
     uint64_t seen;     /* quotes of all blocks, put on top of each other */
-    uint64_t objects;  /* this and the next as in j */
-    uint32_t depth;
-    bool is_escaped; /* the block's first byte means itself */
+    uint32_t depth;    /* as in j */
+    bool is_escaped;   /* the block's first byte means itself */
 };
 
 /* A comma of the array on the path. */
@@ -223,14 +223,18 @@ static void compare_from_start(struct tb_json_pick *j)
     j->pending = j->live;
 }
 
-/* The string at a name's level that is open at @p, and has no escapes up to there, may be a wanted name: back to its
- * start, never before @first: the memory is the program's, which may be writing to it by now. */
-static const uint8_t *back_to_start(struct tb_json_pick *j, const uint8_t *first, const uint8_t *p)
+/* A string is open at @p that has no escapes up to there. Back to its start where it may be a wanted name, else NULL.
+ * Never before where passing over began: the memory is the program's, which may be writing to it by now. */
+static const uint8_t *back_to_start(const struct pass *s, const struct carry *carry, const uint8_t *p)
 {
-    while (p > first && p[-1] != '"')
-        p--;
-    compare_from_start(j);
-    return p;
+    if (!carry->inside || !carry->seen || !is_at_name_level(s, carry))
+        return NULL;
+    for (uint32_t len = 0; len <= s->longest && p > s->first; len++, p--)
+        if (p[-1] == '"') {
+            compare_from_start(s->j);
+            return p;
+        }
+    return NULL;
 }
 
 /* A comma, or a quote in a block with backslashes, on the level of the path. Then another state may be entered. */
@@ -254,38 +258,43 @@ static inline __attribute__((always_inline)) uint64_t name_ends(const struct pas
     return closing & starts & s->has_names;
 }
 
-/* May the string before the quote at @quote be the only name that is wanted? */
-static inline __attribute__((always_inline)) bool has_tail(const struct pass *s, const uint8_t *quote)
-{
-    return quote - s->first < 8 || !((tb_read64(quote - 8) ^ s->tail) & s->tail_mask);
-}
+/* What a block has outside of strings: a bit for each byte. */
+struct found {
+    uint64_t opening, closing; /* brackets */
+    uint64_t others;           /* what else may matter */
+};
 
-/* The brackets and what else may matter of a block, in their order. Returns where to go on, in another state; NULL:
- * behind the block. */
-static inline __attribute__((always_inline)) const uint8_t *pass_events(const struct pass *s, struct carry *carry,
-                                                                        const uint8_t *p, uint64_t events, bool is_slow)
+/* What may matter of a block, in its order. Returns where to go on, in another state; NULL: behind the block. */
+static inline __attribute__((always_inline)) const uint8_t *
+pass_events(const struct pass *s, struct carry *carry, const uint8_t *p, const struct found *f, bool is_slow)
 {
+    uint32_t start = carry->depth, opened = block_count(f->opening), closed = 0;
+    uint64_t events = f->others | f->closing | (start + opened > TB_JSON_DEPTH ? f->opening : 0);
+
     for (; events; events &= events - 1) {
+        uint64_t bit = events & -events;
         const uint8_t *at = p + __builtin_ctzll(events);
-        uint8_t c = *at, lower = c | 0x20; /* bit 5 tells {} from [] */
-        if (lower == '{' && TB_LIKELY(carry->depth < TB_JSON_DEPTH)) {
-            carry->depth++;
-            carry->objects = carry->objects << 1 | (c >> 5 & 1);
-        } else if (lower == '}' && TB_LIKELY(!((carry->objects ^ c >> 5) & 1))) {
-            carry->objects >>= 1;
-            if (TB_UNLIKELY(carry->depth-- == s->level)) {
+        carry->depth = start + block_count(f->opening & (bit - 1)) - closed;
+        if (f->closing & bit) {
+            closed++;
+            if (TB_LIKELY(carry->depth-- != s->level))
+                continue;
+            if ((*at >> 5 & 1) == (s->j->objects & 1)) /* bit 5 tells {} from [] */
                 leave(s->j, s->set);
-                return at + 1;
-            }
-        } else if (lower == '{' || lower == '}' || c == '\\') {
+            else
+                s->j->state = BROKEN;
+            return at + 1;
+        }
+        if (f->opening & bit ? carry->depth == TB_JSON_DEPTH : *at == '\\') {
             s->j->state = BROKEN;
             return at;
-        } else if (carry->depth == s->level && (is_slow || s->is_array || has_tail(s, at))) {
-            if (c == '"' && !is_slow ? is_wanted(s->j, s->set, s->first, at)
-                                     : is_rare_event(s->j, s->set, c, s->is_array))
-                return at + 1;
         }
+        if (f->others & bit && carry->depth == s->level &&
+            (*at == '"' && !is_slow ? is_wanted(s->j, s->set, s->first, at)
+                                    : is_rare_event(s->j, s->set, *at, s->is_array)))
+            return at + 1;
     }
+    carry->depth = start + opened - closed;
     return NULL;
 }
 
@@ -300,9 +309,11 @@ pass_block(const struct pass *s, struct carry *carry, const uint8_t *p, size_t l
     bool is_slow = block_has(b, '\\') | carry->is_escaped;
 
     if (TB_UNLIKELY(is_slow)) {
+        const uint8_t *start = back_to_start(s, carry, p);
+        if (start)
+            return start;
+        carry->seen = 0; /* from here on a quote before it may be an escaped one */
         backslashes = block_equal(b, '\\') >> skip;
-        if (carry->inside && carry->seen && is_at_name_level(s, carry))
-            return back_to_start(s->j, s->first, p);
         quotes &= ~escaped_bytes(backslashes, len, &carry->is_escaped);
     }
     if (carry->inside && !quotes) { /* the middle of a long string */
@@ -311,18 +322,23 @@ pass_block(const struct pass *s, struct carry *carry, const uint8_t *p, size_t l
     }
     uint64_t strings =
         block_parities(quotes) ^ carry->inside; /* with the quote that opens, without the one that closes */
-    uint64_t events = block_equal_with(b, 0x26, 0x7f) >> skip; /* []{}, and letters that stand in strings */
-    if (TB_UNLIKELY(s->is_array))
-        events |= block_equal(b, ',') >> skip;
-    events = (events | backslashes) & ~strings;
+    struct found f = {.opening = block_equal_with(b, 0x20, '{') >> skip & ~strings,
+                      .closing = block_equal_with(b, 0x20, '}') >> skip & ~strings};
     if (TB_UNLIKELY(is_slow))
-        events |= quotes & strings;
+        f.others = (backslashes & ~strings) | (quotes & strings);
     else
-        events |= name_ends(s, quotes, carry->previous, quotes & ~strings);
+        f.others = name_ends(s, quotes, carry->previous, quotes & ~strings);
+    if (TB_UNLIKELY(s->is_array))
+        f.others |= block_equal(b, ',') >> skip & ~strings;
     carry->inside = (uint64_t)((int64_t)strings >> 63);
     carry->previous = quotes;
     carry->seen |= quotes;
-    return TB_LIKELY(!events) ? NULL : pass_events(s, carry, p, events, is_slow);
+    uint32_t opened = block_count(f.opening), closed = block_count(f.closing);
+    if (TB_LIKELY(!f.others && carry->depth >= s->level + closed && carry->depth + opened <= TB_JSON_DEPTH)) {
+        carry->depth += opened - closed;
+        return NULL;
+    }
+    return pass_events(s, carry, p, &f, is_slow);
 }
 
 /* The rest of a range that began at @first, shorter than a block. */
@@ -343,25 +359,6 @@ pass_tail(const struct pass *s, struct carry *carry, const uint8_t *first, const
     return pass_block(s, carry, p, len, block_load(copy), 0);
 }
 
-static inline __attribute__((always_inline)) void look_for_tail(struct pass *s)
-{
-    uint32_t len = s->lens[0];
-
-    s->tail = s->tail_mask = 0;
-    if (s->len_count != 1)
-        return;
-    const uint8_t *name = step_of(s->j, s->set, (uint32_t)__builtin_ctz(s->j->live)) + 1;
-    if (len >= 8) {
-        s->tail = tb_read64(name + len - 8);
-        s->tail_mask = UINT64_MAX;
-        return;
-    }
-    s->tail = (uint64_t)'"' << 56;
-    for (uint32_t i = 0; i < len; i++)
-        s->tail = s->tail >> 8 | (uint64_t)name[i] << 56;
-    s->tail_mask = UINT64_MAX << (56 - 8 * len);
-}
-
 /* What the paths look for while all else is passed over. */
 static inline __attribute__((always_inline)) void look_for(struct pass *s)
 {
@@ -372,12 +369,16 @@ static inline __attribute__((always_inline)) void look_for(struct pass *s)
     s->lens[0] = 0;
     s->len_count = 0;
     s->is_array = is_array && j->live;
-    for (uint32_t i = 0; !is_array && j->live >> i; i++)
-        if (j->live >> i & 1)
-            s->lens[s->len_count++] = *step_of(j, s->set, i);
+    s->longest = 0;
+    for (uint32_t i = 0; !is_array && j->live >> i; i++) {
+        if (!(j->live >> i & 1))
+            continue;
+        uint8_t len = *step_of(j, s->set, i);
+        s->lens[s->len_count++] = len;
+        s->longest = len > s->longest ? len : s->longest;
+    }
     s->first_shift = s->len_count ? s->lens[0] + 1u : 1;
     s->has_names = s->len_count ? UINT64_MAX : 0;
-    look_for_tail(s);
 }
 
 /* States OUT and PASSED from @p on, in a range that began at @first. Returns where another state goes on, or @end. */
@@ -385,10 +386,8 @@ static const uint8_t *pass_over(struct tb_json_pick *j, const struct tb_pick_set
                                 const uint8_t *p, const uint8_t *end)
 {
     struct pass s;
-    struct carry carry = {.inside = j->state == PASSED ? UINT64_MAX : 0,
-                          .objects = j->objects,
-                          .depth = j->depth,
-                          .is_escaped = j->is_escaped};
+    struct carry carry = {
+        .inside = j->state == PASSED ? UINT64_MAX : 0, .depth = j->depth, .is_escaped = j->is_escaped};
     const uint8_t *next = NULL;
 
     s.j = j;
@@ -404,15 +403,13 @@ static const uint8_t *pass_over(struct tb_json_pick *j, const struct tb_pick_set
     }
     if (p < end && (next = pass_tail(&s, &carry, first, p, (size_t)(end - p))) != NULL)
         goto out;
-    next = end;
-    if (carry.inside && carry.seen && is_at_name_level(&s, &carry)) {
-        next = back_to_start(j, s.first, end);
-    } else {
+    next = back_to_start(&s, &carry, end);
+    if (!next) {
+        next = end;
         j->state = carry.inside ? PASSED : OUT;
         j->is_escaped = carry.is_escaped;
     }
 out:
-    j->objects = carry.objects;
     j->depth = (uint8_t)carry.depth;
     return next;
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Single values out of a JSON text (RFC 8259) that comes in pieces, by paths: order.payment_method, items[0].price.
- * What does not lie on a path is passed over 64 bytes a step; there only strings and brackets are told apart, so a text
- * with an error in such a place is read on. Of a valid text the values are those that any other reader gives, but that
- * of several members with one name the first that has the whole path counts.
+ * What does not lie on a path is passed over 64 bytes a step; there only strings are told apart and brackets are
+ * counted, so a text with an error in such a place is read on. Of a valid text the values are those that any other
+ * reader gives, but that of several members with one name the first that has the whole path counts.
  *
  * Pure functions of bytes and of struct tb_json_pick: no allocation, no I/O, no recursion. The answer does not depend
  * on where the input is cut. Context: any; linear in the input.
@@ -24,13 +24,13 @@
 /* The state of one text. Zero is its start. */
 struct tb_json_pick {
     struct tb_picks picks;
-    uint64_t objects;              /* open brackets, the innermost lowest; 1 = of an object */
     uint16_t index[TB_JSON_STEPS]; /* element that is being read, of each array on a path */
     uint8_t step_at[TB_PICKS];     /* in its path: the step that comes next */
     uint8_t matched[TB_PICKS];     /* open brackets that the path went through */
     uint8_t state;                 /* json_pass_impl.h */
     uint8_t depth;                 /* open brackets */
     uint8_t level;                 /* of these, that lie on a path */
+    uint8_t objects;               /* of these, the innermost lowest; 1 = of an object */
     uint8_t live;                  /* bit per path that may go on in the innermost of those */
     uint8_t pending;               /* bit per path that goes on with the next value */
     uint8_t key_at;                /* bytes of a name compared */
@@ -39,6 +39,7 @@ struct tb_json_pick {
     uint16_t unit;                 /* of an escape, so far */
     uint16_t high;                 /* first half of a surrogate pair, 0 = none */
 };
+_Static_assert(TB_JSON_STEPS <= 8, "bits of objects");
 _Static_assert(sizeof(struct tb_json_pick) <= 512, "one of these for each body that is looked into");
 
 /* tb_json_set_add - one more path, compiled. False, and nothing changed: not a path, or the set is full. */

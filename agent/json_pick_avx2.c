@@ -6,10 +6,10 @@
 #define TB_HOT_AVX2 1
 #define TB_JSON_FEED tb_json_feed_avx2
 #ifdef __clang__
-#pragma clang attribute push(__attribute__((target("avx2,bmi,bmi2,pclmul"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx2,bmi,bmi2,pclmul,popcnt"))), apply_to = function)
 #else
 #pragma GCC push_options
-#pragma GCC target("avx2,bmi,bmi2,pclmul")
+#pragma GCC target("avx2,bmi,bmi2,pclmul,popcnt")
 #endif
 #include "json_pick_impl.h"
 #ifdef __clang__

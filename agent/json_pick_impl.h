@@ -128,19 +128,25 @@ static const uint8_t *name_bytes(struct tb_json_pick *j, const struct tb_pick_se
     return p;
 }
 
-/* The plain beginning of a string's rest. Returns where something else stands, or what is left is less than a block. */
+static size_t plain_len(const uint8_t *p, const uint8_t *end)
+{
+    if (end - p >= (ptrdiff_t)TB_SCAN_BLOCK) {
+        struct block b = block_load(p);
+        uint64_t other = block_equal(b, '"') | block_equal(b, '\\') | block_below_or_odd(b, ' ');
+        return other ? (size_t)__builtin_ctzll(other) : TB_SCAN_BLOCK;
+    }
+    const uint8_t *from = p;
+    while (p < end && *p >= ' ' && *p != '"' && *p != '\\')
+        p++;
+    return (size_t)(p - from);
+}
+
+/* The plain beginning of a string's rest. Returns where something else stands. */
 static const uint8_t *plain_text(struct tb_json_pick *j, const struct tb_pick_set *set, const uint8_t *p,
                                  const uint8_t *end)
 {
-    size_t len = TB_SCAN_BLOCK;
-    while (len == TB_SCAN_BLOCK && end - p >= (ptrdiff_t)TB_SCAN_BLOCK) {
-        struct block b = block_load(p);
-        uint64_t other = block_equal(b, '"') | block_equal(b, '\\') | block_below_or_odd(b, ' ');
-        len = other ? (size_t)__builtin_ctzll(other) : TB_SCAN_BLOCK;
-        if (len)
-            tb_pick_add(&j->picks, set, tb_bytes(p, len));
-        p += len;
-    }
+    for (size_t len; (len = plain_len(p, end)) != 0; p += len)
+        tb_pick_add(&j->picks, set, tb_bytes(p, len));
     return p;
 }
 

@@ -55,6 +55,12 @@ static inline uint64_t block_below_or_odd(struct block b, uint8_t limit)
     return block_mask(_mm256_cmpgt_epi8(least, b.part[0]), _mm256_cmpgt_epi8(least, b.part[1]));
 }
 
+/* How many bits are set. */
+static inline uint32_t block_count(uint64_t mask)
+{
+    return (uint32_t)_mm_popcnt_u64(mask);
+}
+
 /* Bit i is the parity of bits 0 to i. */
 static inline uint64_t block_parities(uint64_t mask)
 {
@@ -130,6 +136,15 @@ static inline uint64_t block_equal(struct block b, uint8_t byte)
 static inline bool block_has(struct block b, uint8_t byte)
 {
     return block_equal(b, byte) != 0;
+}
+
+/* Without the instruction the compiler would call its library. */
+static inline uint32_t block_count(uint64_t mask)
+{
+    mask -= mask >> 1 & UINT64_C(0x5555555555555555);
+    mask = (mask & UINT64_C(0x3333333333333333)) + (mask >> 2 & UINT64_C(0x3333333333333333));
+    mask = (mask + (mask >> 4)) & UINT64_C(0x0f0f0f0f0f0f0f0f);
+    return (uint32_t)(mask * UINT64_C(0x0101010101010101) >> 56);
 }
 
 static inline uint64_t block_parities(uint64_t mask)

@@ -111,13 +111,24 @@ static void reading_stops_when_everything_is_known(void **state)
 static void what_is_not_json_on_the_path_is_bad(void **state)
 {
     static const char *const bad[] = {"{\"a\":tru}",   "{\"a\":01}",   "{\"a\":\"\x01\"}", "{\"a\":\"\\q\"}",
-                                      "{\"b\":[1,2}}", "{\"b\":\\\"}", "{\"a\":}",         "{\"a\":\"\\u12g4\"}"};
+                                      "{\"b\":[1,2]]", "{\"b\":\\\"}", "{\"a\":}",         "{\"a\":\"\\u12g4\"}"};
     (void)state;
     want_only("a");
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         assert_int_equal(read_json(bad[i]), TB_PARSE_BAD);
         assert_int_equal(json.picks.found, 0);
     }
+}
+
+/* Its brackets are counted, of whichever kind they are. */
+static void what_is_off_the_path_is_read_on(void **state)
+{
+    (void)state;
+    want_only("a");
+    assert_int_equal(read_json("{\"b\":[1,{2]},\"a\":7}"), TB_PARSE_OK);
+    assert_int_equal(json.picks.found, 1);
+    assert_int_equal(read_json("{\"b\":[1,{2]},\"c\":3]"), TB_PARSE_BAD);
+    assert_int_equal(json.picks.found, 0);
 }
 
 static void depth_is_bounded(void **state)
@@ -270,6 +281,7 @@ int main(void)
         cmocka_unit_test(the_first_member_with_the_whole_path_counts),
         cmocka_unit_test(reading_stops_when_everything_is_known),
         cmocka_unit_test(what_is_not_json_on_the_path_is_bad),
+        cmocka_unit_test(what_is_off_the_path_is_read_on),
         cmocka_unit_test(depth_is_bounded),
         cmocka_unit_test(texts_are_bounded_each_and_together),
         cmocka_unit_test(hashes_are_of_the_whole_value_and_leave_no_text),
