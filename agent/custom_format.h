@@ -157,6 +157,7 @@ struct tb_custom {
     bool is_for_any;                          /* one of gets is about every route and path */
     bool has_size;                            /* some rule is about the size of requests */
     uint32_t needs[TB_CUSTOM_RULES];          /* fields of each: a bit each */
+    uint32_t places[TB_CUSTOM_PLACES];        /* rules that need a field which is looked for there (tb_custom_set_of) */
     uint8_t sets[TB_CUSTOM_RULES];            /* bound sets of histograms */
     uint8_t pick[TB_CUSTOM_FIELDS];           /* the number of each in the set of its place */
     struct tb_pick_set set[TB_CUSTOM_PLACES]; /* what is looked for in each place */

@@ -163,6 +163,15 @@ static bool make_sets(struct tb_custom *c)
     return true;
 }
 
+static void index_needs(struct tb_custom *c, uint32_t rule)
+{
+    c->needs[rule] = needs_of(c, &c->rule[rule]);
+    for (uint32_t left = c->needs[rule]; left; left &= left - 1) {
+        uint32_t field = (uint32_t)__builtin_ctz(left);
+        c->places[tb_custom_set_of(c->field[field % TB_CUSTOM_FIELDS].place % TB_CUSTOM_PLACES)] |= 1u << rule;
+    }
+}
+
 /* The words that are asked first. */
 static void index_rules(struct tb_custom *c)
 {
@@ -175,7 +184,7 @@ static void index_rules(struct tb_custom *c)
             c->classes[class] |= is_about_class(r, class) ? bit : 0;
         for (uint32_t role = 0; role < 3; role++)
             c->roles[role] |= !r->roles || r->roles >> role & 1 ? bit : 0;
-        c->needs[i] = needs_of(c, r);
+        index_needs(c, i);
         c->has_size |= r->value == TB_CUSTOM_REQUEST_SIZE;
         if (!c->needs[i] && !has_match(c, r, TB_CUSTOM_PATH))
             continue;

@@ -44,20 +44,26 @@ static void reset(void *reader, size_t size)
     tb_zero((uint8_t *)reader + sizeof(struct tb_picks), size - sizeof(struct tb_picks));
 }
 
+/* Does some rule of the capture look for something in @place? */
+static bool asks(const struct tb_custom *c, const struct tb_capture *cap, enum tb_custom_place place)
+{
+    return (cap->rules & c->places[place]) != 0;
+}
+
 /* Those readers that have something to look for; the others are never asked. */
 static void reset_all(struct tb_capture *cap, const struct tb_custom *c)
 {
-    if (c->set[TB_CUSTOM_REQUEST_HEADER].count)
+    if (asks(c, cap, TB_CUSTOM_REQUEST_HEADER))
         reset(&cap->request_head, sizeof cap->request_head);
-    if (c->set[TB_CUSTOM_RESPONSE_HEADER].count)
+    if (asks(c, cap, TB_CUSTOM_RESPONSE_HEADER))
         reset(&cap->response_head, sizeof cap->response_head);
-    if (c->set[TB_CUSTOM_QUERY].count)
+    if (asks(c, cap, TB_CUSTOM_QUERY))
         reset(&cap->query, sizeof cap->query);
-    if (c->set[TB_CUSTOM_REQUEST_JSON].count)
+    if (asks(c, cap, TB_CUSTOM_REQUEST_JSON))
         reset(&cap->request_json, sizeof cap->request_json);
-    if (c->set[TB_CUSTOM_RESPONSE_JSON].count)
+    if (asks(c, cap, TB_CUSTOM_RESPONSE_JSON))
         reset(&cap->response_json, sizeof cap->response_json);
-    if (c->set[TB_CUSTOM_REQUEST_FORM].count)
+    if (asks(c, cap, TB_CUSTOM_REQUEST_FORM))
         reset(&cap->request_form, sizeof cap->request_form);
 }
 
@@ -123,31 +129,32 @@ static uint32_t rules_of(struct call *call, const struct tb_custom *c, const str
         return 0;
     if (route != TB_ROUTE_UNKNOWN)
         rules &= tb_custom_of_handle(call->core, c, route);
-    return tb_custom_of_path(c, rules, path_of(line));
+    return rules & c->paths ? tb_custom_of_path(c, rules, path_of(line)) : rules;
 }
 
-void tb_exchange_caught_line(struct call *call, const struct tb_start_line *line, struct tb_bytes query, uint32_t route)
+bool tb_exchange_caught_line(struct call *call, const struct tb_start_line *line, struct tb_bytes query, uint32_t route)
 {
     struct tb_core *core = call->core;
     const struct tb_rules_view *view = tb_load_acquire(&core->rules_view);
     const struct tb_custom *c = view ? &view->custom : NULL;
     uint32_t rules = c ? rules_of(call, c, line, route) : 0;
     if (TB_LIKELY(!rules))
-        return;
+        return false;
     struct tb_capture *cap = claim(core, call->c, call->c->queue.pushed);
     if (!cap) {
         for (; rules; rules &= rules - 1)
             tb_custom_unreadable(core, c, (uint32_t)__builtin_ctz(rules), TB_CUSTOM_WHY_NO_MEMORY);
-        return;
+        return false;
     }
     cap->generation = (uint32_t)(tb_load_acquire(&core->rules_word) >> 32);
     cap->rules = rules;
     reset_all(cap, c);
-    if (c->set[TB_CUSTOM_QUERY].count) {
+    if (asks(c, cap, TB_CUSTOM_QUERY)) {
         tb_form_feed(&cap->query, &c->set[TB_CUSTOM_QUERY], query);
         tb_form_end(&cap->query, &c->set[TB_CUSTOM_QUERY]);
     }
     drop_flag(&cap->request_busy);
+    return true;
 }
 
 /* The capture of request @number, its flag held; NULL: there is none, or its rules are not in force any more. */
@@ -170,7 +177,8 @@ void tb_exchange_caught_fields(struct call *call, struct tb_bytes in)
     struct tb_capture *cap = is_needed ? hold(call->core, call->c, call->c->queue.pushed) : NULL;
     if (!cap)
         return;
-    (void)tb_header_feed(&cap->request_head, &c->set[TB_CUSTOM_REQUEST_HEADER], in);
+    if (asks(c, cap, TB_CUSTOM_REQUEST_HEADER))
+        (void)tb_header_feed(&cap->request_head, &c->set[TB_CUSTOM_REQUEST_HEADER], in);
     drop_flag(&cap->request_busy);
 }
 
@@ -199,21 +207,27 @@ static uint8_t body_of(const struct tb_pick_set *paths, const struct tb_pick_set
     return BODY_DONE;
 }
 
-bool tb_exchange_caught_head(struct call *call, uint32_t route)
+static uint32_t rules_of_responses(const struct tb_custom *c)
+{
+    return c->places[TB_CUSTOM_RESPONSE_HEADER] | c->places[TB_CUSTOM_RESPONSE_JSON];
+}
+
+uint8_t tb_exchange_caught_head(struct call *call, uint32_t route)
 {
     const struct tb_custom *c = custom_of(call->core);
     struct tb_capture *cap = c ? hold(call->core, call->c, call->c->queue.pushed) : NULL;
     if (!cap)
-        return false;
+        return 0;
     cap->rules &= tb_custom_of_handle(call->core, c, route);
     if (!cap->rules) {
         give_back(call->core, cap);
-        return false;
+        return 0;
     }
-    if (!c->set[TB_CUSTOM_REQUEST_JSON].count && !c->set[TB_CUSTOM_REQUEST_FORM].count)
+    if (!asks(c, cap, TB_CUSTOM_REQUEST_JSON) && !asks(c, cap, TB_CUSTOM_REQUEST_FORM))
         cap->request_body_is = BODY_DONE;
+    uint8_t flags = PENDING_CAUGHT | (cap->rules & rules_of_responses(c) ? PENDING_CAUGHT_RESPONSE : 0);
     drop_flag(&cap->request_busy);
-    return true;
+    return flags;
 }
 
 /* More of a body, which is read as @is says. Returns how its rest is read. */
@@ -295,15 +309,16 @@ bool tb_exchange_is_caught(struct call *call)
 {
     const struct tb_custom *c;
     if (TB_LIKELY(tb_queue_is_first(call->c)))
-        return call->c->first.flags & PENDING_CAUGHT;
-    return current(call, &c) != NULL;
+        return call->c->first.flags & PENDING_CAUGHT_RESPONSE;
+    const struct tb_capture *cap = current(call, &c);
+    return cap && cap->rules & rules_of_responses(c);
 }
 
 void tb_exchange_caught_response_head(struct call *call, struct tb_bytes in, uint16_t status)
 {
     const struct tb_custom *c;
     struct tb_capture *cap = current(call, &c);
-    if (!cap || !c->set[TB_CUSTOM_RESPONSE_HEADER].count)
+    if (!cap || !asks(c, cap, TB_CUSTOM_RESPONSE_HEADER))
         return;
     (void)tb_header_feed(&cap->response_head, &c->set[TB_CUSTOM_RESPONSE_HEADER], in);
     if (status && status < 200)
@@ -314,7 +329,7 @@ void tb_exchange_caught_response_body(struct call *call, struct tb_bytes in)
 {
     const struct tb_custom *c;
     struct tb_capture *cap = current(call, &c);
-    if (cap && c->set[TB_CUSTOM_RESPONSE_JSON].count)
+    if (cap && asks(c, cap, TB_CUSTOM_RESPONSE_JSON))
         cap->response_body_is = feed_body(cap->response_body_is, &cap->response_json, &c->set[TB_CUSTOM_RESPONSE_JSON],
                                           NULL, NULL, in, &cap->response_seen, &cap->response_why);
 }
@@ -340,7 +355,7 @@ struct tb_capture *tb_exchange_caught_end(struct call *call, const struct tb_pen
                                                       [TB_CUSTOM_REQUEST_FORM] = &cap->request_form.picks,
                                                       [TB_CUSTOM_RESPONSE_JSON] = &cap->response_json.picks};
     for (uint32_t i = 0; i < TB_CUSTOM_PLACES; i++)
-        ret->picks[i] = c->set[i].count ? picks[i] : NULL;
+        ret->picks[i] = asks(c, cap, (enum tb_custom_place)i) ? picks[i] : NULL;
     ret->why[TB_CUSTOM_REQUEST_JSON] = ret->why[TB_CUSTOM_REQUEST_FORM] = cap->request_why;
     ret->why[TB_CUSTOM_RESPONSE_JSON] = cap->response_why;
     return cap;

@@ -16,7 +16,10 @@
  */
 static inline bool is_looked_into(struct call *call)
 {
-    return TB_HOT_CAUGHT && tb_exchange_is_caught(call);
+    if (!TB_HOT_CAUGHT)
+        return false;
+    return TB_LIKELY(tb_queue_is_first(call->c)) ? call->c->first.flags & PENDING_CAUGHT_RESPONSE
+                                                 : tb_exchange_is_caught(call);
 }
 
 static inline void request_bytes(struct call *call, struct tb_bytes b)

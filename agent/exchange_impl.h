@@ -41,7 +41,8 @@ enum {
 /* pending.flags */
 enum {
     PENDING_PIPELINED = 1,
-    PENDING_CAUGHT = 2 /* rules look into it (exchange_caught.h) */
+    PENDING_CAUGHT = 2,         /* rules look into it (exchange_caught.h) */
+    PENDING_CAUGHT_RESPONSE = 4 /* into its response, too */
 };
 
 /* One hooked call: the clock is read at most once, and only when something needs it. */
@@ -251,13 +252,15 @@ void tb_exchange_note_opened(struct call *call, struct tb_pending *p, const uint
 
 /*
  * exchange_caught.c, with TB_HEAD_CUSTOM only. The request half: its line is read (nothing is queued yet), more of its
- * header section, its head is over and has this route (true: it is looked into), more of its body.
+ * header section, its head is over and has this route (PENDING_CAUGHT, and _RESPONSE: what is looked into), more of its
+ * body.
  */
 #define TB_ROUTE_UNKNOWN UINT32_MAX /* @route: it waits for the end of the head */
-void tb_exchange_caught_line(struct call *call, const struct tb_start_line *line, struct tb_bytes query,
+/* True: some rule may look into it. */
+bool tb_exchange_caught_line(struct call *call, const struct tb_start_line *line, struct tb_bytes query,
                              uint32_t route);
 void tb_exchange_caught_fields(struct call *call, struct tb_bytes in);
-bool tb_exchange_caught_head(struct call *call, uint32_t route);
+uint8_t tb_exchange_caught_head(struct call *call, uint32_t route);
 void tb_exchange_caught_request_body(struct call *call, struct tb_bytes in);
 /* The response half: is the response at hand looked into? More of its header section (@status: it is over), its body.
  */

@@ -7,18 +7,22 @@
 #include "custom.h"
 #include "exchange_impl.h"
 
+#define NOTED (TB_HEAD_SIZE | TB_HEAD_TRACE) /* what a note is for */
+
 /* The note on a request, if it is still about it. */
 static const struct tb_opened *opened_of(const struct tb_core *core, const struct tb_pending *p)
 {
-    const struct tb_opened *o = p->inflight ? &core->opened[p->inflight - 1] : NULL;
+    bool is_noted = p->inflight && tb_load_relaxed(&core->wants_head) & NOTED;
+    const struct tb_opened *o = is_noted ? &core->opened[p->inflight - 1] : NULL;
     return o && tb_load_acquire(&o->start_ns) == p->start_ns ? o : NULL;
 }
 
 void tb_exchange_note_opened(struct call *call, struct tb_pending *p, const uint64_t trace[2])
 {
-    if (tb_load_relaxed(&call->core->wants_head) & TB_HEAD_CUSTOM && tb_exchange_caught_head(call, p->route))
-        p->flags |= PENDING_CAUGHT;
-    if (!p->inflight)
+    uint8_t wants = tb_load_relaxed(&call->core->wants_head);
+    if (wants & TB_HEAD_CUSTOM)
+        p->flags |= tb_exchange_caught_head(call, p->route);
+    if (!p->inflight || !(wants & NOTED))
         return;
     struct tb_opened *o = &call->core->opened[p->inflight - 1];
     o->rx_body = call->c->rx_body;

@@ -144,10 +144,10 @@ static void looked_into_head(struct call *call, const struct tb_start_line *line
 {
     static const uint64_t no_trace[2];
     call->c->route = route_of(call->core, line);
-    tb_exchange_caught_line(call, line, query_of(line, head.ptr + head.len), call->c->route);
-    if (tb_load_relaxed(&call->core->captures_used))
+    bool is_caught = tb_exchange_caught_line(call, line, query_of(line, head.ptr + head.len), call->c->route);
+    if (is_caught)
         tb_exchange_caught_fields(call, fields_of(head));
-    request_head(call, 0, no_trace);
+    request_head(call, 0, is_caught ? no_trace : NULL);
 }
 
 static void wanted_head(struct call *call, const struct tb_start_line *line, struct tb_bytes head, uint8_t wants)
@@ -171,10 +171,9 @@ static void wanted_head(struct call *call, const struct tb_start_line *line, str
     call->c->route = route_at(call, line, &host, probe.is_probe);
     if (wants & TB_HEAD_HOST)
         target = target_of(call, &host);
-    if (wants & TB_HEAD_CUSTOM) {
-        tb_exchange_caught_line(call, line, query_of(line, head.ptr + head.len), call->c->route);
+    if (wants & TB_HEAD_CUSTOM &&
+        tb_exchange_caught_line(call, line, query_of(line, head.ptr + head.len), call->c->route))
         tb_exchange_caught_fields(call, fields_of(head));
-    }
     request_head(call, target, trace);
 }
 
@@ -274,9 +273,9 @@ static enum tb_parse request_line(struct call *call, struct tb_bytes *b)
             r = TB_PARSE_BAD;
         } else {
             if (wanted_of_head(call) & TB_HEAD_CUSTOM)
-                tb_exchange_caught_line(call, &line,
-                                        line.query.ptr || !line.path.len ? line.query : query_of(&line, b->ptr),
-                                        TB_ROUTE_UNKNOWN);
+                (void)tb_exchange_caught_line(call, &line,
+                                              line.query.ptr || !line.path.len ? line.query : query_of(&line, b->ptr),
+                                              TB_ROUTE_UNKNOWN);
             is_waiting =
                 wanted_of_head(call) & (TB_HEAD_HOST | TB_HEAD_TRACE | TB_HEAD_PROBE) && wait_for_head(call, &line);
             if (!is_waiting)
