@@ -27,7 +27,8 @@ clean_up() {
 trap clean_up EXIT
 trap 'exit 130' INT TERM
 
-free_port() { "$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+ip=127.$((1 + ($$ >> 16) % 250)).$((($$ >> 8) & 255)).$((1 + ($$ & 255) % 254)) # of this run alone: nobody takes its ports
+free_port() { "$python" -c 'import socket, sys; s = socket.socket(); s.bind((sys.argv[1], 0)); print(s.getsockname()[1])' "$ip"; }
 start() { # NAME COMMAND...: in the background, its output in a file
     local name=$1
     shift
@@ -53,26 +54,26 @@ observed() { # SERVICE COMMAND...
 
 title "1. The shop, started under Tickbird"
 gateway_port=$(free_port) exporter_port=$(free_port) services=()
-start gateway "$python" "$here/gateway.py" 127.0.0.1 "$gateway_port"
+start gateway "$python" "$here/gateway.py" "$ip" "$gateway_port"
 shop() { # SERVICE COMMAND...
     local port
     port=$(free_port)
-    observed "$@" 127.0.0.1 "$port" 127.0.0.1 "$gateway_port"
+    observed "$@" "$ip" "$port" "$ip" "$gateway_port"
     services+=("$1=$port")
 }
 shop shop-python "$python" "$here/shop.py"
 if [ -n "$node" ]; then shop shop-node "$node" "$here/shop.js"; else echo "(Node is not installed: only one shop)"; fi
 start exporter "$B/tickbird-exporter" --config.file "$here/tickbird.yml" --region.dir "$regions" --storage.path "$tmp/ledger" \
-    --web.listen-address "127.0.0.1:$exporter_port"
-wait_for "http://127.0.0.1:$exporter_port/metrics"
+    --web.listen-address "$ip:$exporter_port"
+wait_for "http://$ip:$exporter_port/metrics"
 for port in "$gateway_port" "${services[@]##*=}"; do
     "$python" -c 'import socket, sys, time
 for _ in range(3000):
     try:
-        sys.exit(socket.create_connection(("127.0.0.1", int(sys.argv[1]))).close())
+        sys.exit(socket.create_connection((sys.argv[1], int(sys.argv[2]))).close())
     except OSError:
         time.sleep(0.02)
-sys.exit("shop: nothing listens on " + sys.argv[1])' "$port"
+sys.exit("shop: nothing listens on port " + sys.argv[2])' "$ip" "$port"
 done
 
 prometheus_port=0
@@ -83,19 +84,19 @@ global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}
 rule_files: [$here/rules.yml]
 scrape_configs:
 - job_name: tickbird
-  static_configs: [{targets: ["127.0.0.1:$exporter_port"]}]
+  static_configs: [{targets: ["$ip:$exporter_port"]}]
 EOF
     start prometheus prometheus --config.file="$tmp/prometheus.yml" --storage.tsdb.path="$tmp/tsdb" \
-        --web.listen-address="127.0.0.1:$prometheus_port" --log.level=warn
-    wait_for "http://127.0.0.1:$prometheus_port/-/ready"
+        --web.listen-address="$ip:$prometheus_port" --log.level=warn
+    wait_for "http://$ip:$prometheus_port/-/ready"
 fi
 
 title "2. Visitors, and what was counted"
 status=0
-"$python" "$here/traffic.py" "$exporter_port" "$prometheus_port" "${services[@]}" || status=1
+"$python" "$here/traffic.py" "$ip" "$exporter_port" "$prometheus_port" "${services[@]}" || status=1
 
 title "3. The time of a checkout"
-curl -s "http://127.0.0.1:$exporter_port/metrics" | grep '^checkout_duration_seconds_bucket.*payment_method="card"' || true
+curl -s "http://$ip:$exporter_port/metrics" | grep '^checkout_duration_seconds_bucket.*payment_method="card"' || true
 
 title "4. What would be sent to CloudWatch (a dry run)"
 "$B/tickbird-exporter" --config.file "$here/cloudwatch.yml" --region.dir "$regions" --storage.path "$tmp/push" --push.dry-run

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Visitors of the shop, always the same ones, and a tally of what they asked and were answered. As a program it sends them to one or
-more shops and prints what Tickbird counted beside the tally: traffic.py EXPORTER-PORT PROMETHEUS-PORT SERVICE=PORT... (0: there is no
+more shops and prints what Tickbird counted beside the tally: traffic.py ADDRESS EXPORTER-PORT PROMETHEUS-PORT SERVICE=PORT... (0: there is no
 Prometheus). Exit status 1 when a number differs."""
 import collections
 import http.client
@@ -128,18 +128,18 @@ def labelled(samples):
 
 def equal(family, wanted, found):
     """Sessions are an estimate, everything else is exact."""
-    slack = 2 if family == "active_sessions" else 1e-6
-    return set(wanted) == set(found) and all(abs(wanted[labels] - found[labels]) <= slack for labels in wanted)
+    return set(wanted) == set(found) and all(
+        abs(wanted[labels] - found[labels]) <= (max(2, 0.05 * wanted[labels]) if family == "active_sessions" else 1e-6) for labels in wanted)
 
 
-def get(port, path):
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=20) as answer:
+def get(server, path):
+    with urllib.request.urlopen(f"http://{server}{path}", timeout=60) as answer:
         return answer.read().decode()
 
 
-def scraped(port):
+def scraped(exporter):
     return labelled((name, re.findall(r'(\w+)="([^"]*)"', labels), float(value))
-                    for name, labels, value in re.findall(r"^(\w+)\{(.*)\} (\S+)$", get(port, "/metrics"), re.M))
+                    for name, labels, value in re.findall(r"^(\w+)\{(.*)\} (\S+)$", get(exporter, "/metrics"), re.M))
 
 
 def differences(found, tallies):
@@ -147,9 +147,9 @@ def differences(found, tallies):
             if not equal(family, wanted, found.get((family, service), {}))]
 
 
-def query(port, expression):
+def query(prometheus, expression):
     """The vector that Prometheus answers: labels and value."""
-    result = json.loads(get(port, "/api/v1/query?" + urllib.parse.urlencode({"query": expression})))["data"]["result"]
+    result = json.loads(get(prometheus, "/api/v1/query?" + urllib.parse.urlencode({"query": expression})))["data"]["result"]
     return [(r["metric"], float(r["value"][1])) for r in result]
 
 
@@ -171,11 +171,11 @@ def show(tallies, found):
 
 
 def main():
-    exporter, prometheus = int(sys.argv[1]), int(sys.argv[2])
-    tallies = {}
-    for word in sys.argv[3:]:
+    address, exporter, tallies = sys.argv[1], f"{sys.argv[1]}:{sys.argv[2]}", {}
+    prometheus = f"{address}:{sys.argv[3]}" if int(sys.argv[3]) else None
+    for word in sys.argv[4:]:
         service, _, port = word.partition("=")
-        tallies[service] = Traffic("127.0.0.1", int(port))
+        tallies[service] = Traffic(address, int(port))
     for _ in range(3 if prometheus else 1):  # rates need counters that rise between scrapes
         for tally in tallies.values():
             tally.run()
