@@ -49,7 +49,7 @@ static char *put_odd(char *to, uint32_t code, enum tb_escaping escaping)
         return put(to, "_");
     if (escaping == TB_ESCAPE_DOTS)
         return put(to, code == '.' ? "_dot_" : "__");
-    return to + sprintf(to, "_%x_", code);
+    return to + snprintf(to, sizeof "_10ffff_", "_%x_", code);
 }
 
 char *tb_escape_name(char *to, const char *name, size_t len, enum tb_escaping escaping, bool is_label)

@@ -126,6 +126,34 @@ def run(preset):
         test.close()
 
 
+def run_odd_names():
+    """A Prometheus that knows identifiers only stores names with dots with underscores, and loses nothing."""
+    test = harness.Test("odd-names")
+    try:
+        address = (test.ip, test.port())
+        child = test.start(["/usr/bin/python3", HERE / "measured_server.py", *address, *PROM_CLIENT])
+        test.wait_for_port(address, child)
+        config = test.write("config.yml", "metrics: {labels: {service: service.name}, constant_labels: {stage.name: blue}, "
+                                          "families: {http_requests_total: http.requests_total}}\n")
+        test.start_exporter("--config.file", config)
+        prometheus = prom.Prometheus(test, test.exporter)
+        traffic = Traffic(address)
+        for _ in range(20):
+            traffic.ask("/wait/0")
+
+        def stored():
+            labels = f'service_name="{test.service}",stage_name="blue"'
+            return [prometheus.value(f"sum({name}{{{labels}}})") for name in ("http_requests_total", "http_request_duration_seconds_count")]
+        try:
+            harness.until(lambda: stored() == [20, 20], "everything is scraped")
+        except AssertionError:
+            pass  # the difference is told
+        ups = prometheus.value("min_over_time(up[5m])")
+        harness.report(stored() == [20, 20] and ups == 1, "names_with_dots_are_stored_with_underscores", f"stored {stored()}, up {ups}")
+    finally:
+        test.close()
+
+
 def run_limited():
     """A server with a sample_limit loses a scrape that is larger; ours stays below, and no request is lost."""
     test = harness.Test("limited")
@@ -164,6 +192,7 @@ def main():
         sys.exit(77)
     for preset in PRESETS:
         run(preset)
+    run_odd_names()
     run_limited()
     sys.exit(harness.status)
 
