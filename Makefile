@@ -234,8 +234,8 @@ check-formats: all $(JUDGED_PROGRAMS) ## long: 200 random expositions through th
 	$(Q)packaging/setup.sh build check
 	$(Q)TB_FETCH=1 TB_ROUNDS=$${TB_ROUNDS:-200} B=$(O) $(PYTHON) tests/prometheus/test_formats.py
 .PHONY: check-own-metrics
-check-own-metrics: all ## programs with client libraries of their own, Node's among them (downloads from npm)
-	$(Q)packaging/setup.sh build check bench
+check-own-metrics: all ## programs with client libraries of their own, Node's and FastAPI's among them (downloads from npm and PyPI)
+	$(Q)packaging/setup.sh build check train
 	$(Q)TB_FETCH=1 $(RUN) --only own_metrics servers
 .PHONY: check-push
 check-push: all ## what is pushed, to real receivers (downloads Go modules; TB_TF_PLUGINS: folder of Terraform's providers)

@@ -7,7 +7,7 @@ Buckets: the program waits so long at least, the client sees so much at most (it
 that connection, so when it was done). Between the two lie both, Tickbird's and the library's, and where the two say the same bucket
 Tickbird and the library are equal. Nothing is assumed about how fast the machine is.
 
-prom-client comes from npm into a folder of the build: without it, TB_FETCH=1 fetches it.
+prom-client comes from npm into a folder of the build, FastAPI with its instrumentator from PyPI: without them, TB_FETCH=1 fetches them.
 """
 import collections
 import http.client
@@ -24,6 +24,7 @@ BOUNDS = [0.005, 0.02, 0.06, 0.15, 0.5, 30]
 WAITS = [0, 0, 10, 40, 100, 200]  # milliseconds, far from any bound
 METHODS = ["card", "invoice", "paypal"]
 PROM_CLIENT = "prom-client@15.1.3"
+INSTRUMENTATOR = ["fastapi==0.165.0", "uvicorn==0.54.0", "prometheus-fastapi-instrumentator==8.1.0"]
 CONFIG = f"""
 metrics: {{duration: {{bounds: {BOUNDS}}}}}
 routes: {{patterns: ['/wait/:id'], ignore: [/metrics]}}
@@ -134,4 +135,34 @@ def measured(name, argv):
     return run
 
 
-harness.main_special({"wsgi": measured("wsgi", gunicorn), "asgi": measured("asgi", uvicorn), "node": measured("node", node)})
+def fastapi(test):
+    """The instrumentator knows classes of statuses, and paths without a route as `none`."""
+    folder = harness.BUILD / "servers/fastapi"
+    if not (folder / "bin/uvicorn").exists():
+        if os.environ.get("TB_FETCH") != "1":
+            raise harness.Missing("no prometheus-fastapi-instrumentator (`make check-own-metrics` fetches it)")
+        subprocess.run(["/usr/bin/python3", "-m", "venv", folder], check=True)
+        subprocess.run([folder / "bin/pip", "install", "-q", *INSTRUMENTATOR], check=True, timeout=250)
+
+    def argv(address):
+        return [folder / "bin/python", "-m", "uvicorn", "--host", address[0], "--port", str(address[1]), "--log-level", "critical",
+                "--timeout-keep-alive", "60", "own_fastapi:app"]
+
+    def own_counts(client):
+        return collections.Counter({(labels["method"], labels["handler"].replace("{milliseconds}", ":id"), labels["status"]): value
+                                    for labels, value in client.own().values("http_requests_total")})
+    test.start_exporter("--config.file", test.write("config.yml", CONFIG))
+    test.scrape()
+    plain, client = start(test, argv, preload=False), start(test, argv, preload=True)
+    plain.run()
+    client.run()
+    harness.report(plain.answers == client.answers, "row_12_fastapi_answers_as_without")
+    told, scrape, found = own_counts(client), test.settled(test.service, len(client.answers)), collections.Counter()
+    for (method, route, status), count in counts(scrape, "http_requests_total", service=test.service).items():
+        found[method, "none" if route == "_unmatched" else route, status[0] + "xx"] += count
+    is_right = found == told == own_counts(plain) and sum(told.values()) == len(client.answers)
+    harness.report(is_right, "row_12_fastapi_http_requests_total", "" if is_right else f"Tickbird {found}\ninstrumentator {told}")
+
+
+harness.main_special({"wsgi": measured("wsgi", gunicorn), "asgi": measured("asgi", uvicorn), "node": measured("node", node),
+                      "fastapi": fastapi})
