@@ -345,6 +345,10 @@ static void check_output(struct tb_yaml *y, yaml_node_t *value, const struct out
         if (kind->required & TB_PUSH_HAS(key) && !r->places[key])
             tb_yaml_error(y, value, "%s: an output of type %s needs it: write %s: VALUE", text_names[key], kind->type,
                           text_names[key]);
+    const char *url = o->texts[TB_PUSH_ENDPOINT];
+    if (url && strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)
+        tb_yaml_error(y, r->places[TB_PUSH_ENDPOINT], "endpoint: \"%s\" is no URL: write http://... or https://...",
+                      url);
     if (!o->rule_count)
         tb_yaml_error(y, value, "metrics: nothing would be pushed: name at least one metric");
 }

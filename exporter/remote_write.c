@@ -5,6 +5,7 @@
  */
 #include <stdlib.h>
 
+#include "names.h"
 #include "protobuf_write.h"
 #include "push_kind.h"
 
@@ -117,6 +118,17 @@ static void encode(const struct tb_push_output_config *c, const struct tb_points
     tb_buffer_free(&r.part);
 }
 
+/* A receiver refuses the whole request for one name that is none. */
+static char *check(const struct tb_push_output_config *c)
+{
+    for (size_t i = 0; i < c->constants.count; i++) {
+        const char *name = c->constants.items[i].name, *wrong = tb_label_name_complaint(name, false);
+        if (wrong)
+            return tb_format("constants: \"%s\": %s", name, wrong);
+    }
+    return NULL;
+}
+
 const struct tb_push_kind tb_push_remote_write = {
     .type = "remote_write",
     .keys = TB_PUSH_HAS(TB_PUSH_ENDPOINT) | TB_PUSH_HAS(TB_PUSH_CA_FILE) | TB_PUSH_HAS(TB_PUSH_KEY_HEADERS) |
@@ -124,5 +136,6 @@ const struct tb_push_kind tb_push_remote_write = {
     .required = TB_PUSH_HAS(TB_PUSH_ENDPOINT),
     .has_label_names = true,
     .is_cumulative = true,
+    .check = check,
     .encode = encode,
 };

@@ -116,7 +116,7 @@ def points_that_are_rejected_are_counted_and_failures_are_told_apart(s):
 
 @test
 def settings_that_contradict_are_refused(s):
-    done = s.run("check-config", write(s, "push: {outputs: [{type: otlp, endpoint: x, temporality: delta, histograms: classic, metrics: [a]}]}"))
+    done = s.run("check-config", write(s, "push: {outputs: [{type: otlp, endpoint: http://x, temporality: delta, histograms: classic, metrics: [a]}]}"))
     check(done.code == 1 and "classic ones go as totals only" in done.err and done.err.count("\n") == 1, done)
 
 

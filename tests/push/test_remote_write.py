@@ -113,4 +113,12 @@ def a_refused_request_does_not_hold_up_the_next(s):
     check(push_once(s, config).code == 0 and len(receiver.accepted) == 1)
 
 
+@test
+def wrong_settings_are_told(s):
+    for text, expected in {"endpoint: ftp://h": '"ftp://h" is no URL',
+                           "endpoint: http://h, constants: {bad name: v}": 'constants: "bad name"'}.items():
+        done = s.run("check-config", write(s, "push: {outputs: [{type: remote_write, metrics: [a], %s}]}\n" % text))
+        check(done.code == 1 and expected in done.err and done.err.count("\n") == 1, text, done)
+
+
 main()
