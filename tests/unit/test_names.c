@@ -202,6 +202,14 @@ static void names_that_are_no_identifiers_are_quoted_or_escaped(void **state)
     assert_has(text, "http_requests_total{service_name=\"shop\",method=\"GET\",route=\"/a\",http_status=\"200\","
                      "ciel__=\"x\"} 1");
     free(text);
+    struct tb_exposition x = {.has_pairs = true, .constant = tb_labels(c->names.constant)};
+    struct tb_buffer out = {0};
+    tb_expose_snapshot(&x, s, &(struct tb_expose_options){.metrics = c->names.metrics});
+    tb_render(&tb_encoding_protobuf, &x, &out);
+    static const char pair[] = "\x0a\x0cservice.name\x12\x04shop";
+    assert_non_null(memmem(out.data, out.len, pair, sizeof pair - 1));
+    tb_exposition_free(&x);
+    tb_buffer_free(&out);
     text = rendered(s, &c->names, &tb_encoding_openmetrics, TB_ESCAPE_VALUES);
     assert_has(text, "U__http_2e_duration__seconds_bucket{U__service_2e_name=\"shop\",method=\"GET\",route=\"/a\","
                      "U__http_2e_status=\"200\",U__ciel_20__e9_=\"x\",le=\"+Inf\"} 1");
