@@ -131,17 +131,24 @@ static inline void release_in_flight(struct tb_core *core, const struct tb_pendi
     tb_inflight_release(core, p->inflight);
 }
 
-/* One observation under the connection's role; @m: and what is measured beside it. */
+/* The key of an exchange under the connection's role. */
+static inline struct tb_series_key series_key(const struct call *call, uint8_t family, uint16_t status, uint32_t route,
+                                              const struct tb_pending *p)
+{
+    bool is_client = tb_load_relaxed(&call->c->role) == TB_ROLE_CLIENT;
+    return (struct tb_series_key){.family = family,
+                                  .role = is_client ? TB_ROLE_CLIENT : TB_ROLE_SERVER,
+                                  .method = p->method,
+                                  .status = status,
+                                  .route = route,
+                                  .target = p->target};
+}
+
+/* One observation; @m: and what is measured beside it. */
 static inline void observe_with(struct call *call, uint8_t family, uint16_t status, uint32_t route,
                                 const struct tb_pending *p, const struct tb_observation *o, const struct tb_measured *m)
 {
-    struct tb_series_key key = {.family = family,
-                                .role =
-                                    tb_load_relaxed(&call->c->role) == TB_ROLE_CLIENT ? TB_ROLE_CLIENT : TB_ROLE_SERVER,
-                                .method = p->method,
-                                .status = status,
-                                .route = route,
-                                .target = p->target};
+    struct tb_series_key key = series_key(call, family, status, route, p);
     if (TB_UNLIKELY(key.role == TB_ROLE_CLIENT) && !key.target)
         key.target = TB_STR_OTHER; /* of bytes that are no request */
     if (TB_UNLIKELY(route == TB_STR_IGNORED))

@@ -50,9 +50,23 @@ static bool is_endless(const struct tb_message *m)
     return m->phase == TB_PHASE_TUNNEL || (m->flags & TB_MSG_IS_STREAM && m->phase != TB_PHASE_START);
 }
 
+/* Is a count and a duration all that is wanted of an exchange? No rule looked into it, and none counts its like. */
+static bool is_ordinary(struct call *call, const struct tb_pending *p, uint16_t status, uint32_t route)
+{
+    if (tb_load_relaxed(&call->core->measures) != TB_MEASURE_CUSTOM || p->flags & PENDING_CAUGHT)
+        return false;
+    struct tb_series_key key = series_key(call, TB_FAMILY_REQUESTS, status, route, p);
+    return !tb_custom_counts(call->core, &key);
+}
+
 void tb_exchange_observe_measured(struct call *call, const struct tb_pending *p, uint16_t status, uint32_t route,
                                   const struct tb_observation *o)
 {
+    if (is_ordinary(call, p, status, route)) {
+        release_in_flight(call->core, p);
+        observe(call, TB_FAMILY_REQUESTS, status, route, p, o);
+        return;
+    }
     struct tb_measured m = {
         .request_bytes = o->rx_bytes, .response_bytes = o->tx_bytes, .is_endless = is_endless(&call->c->response)};
     const struct tb_opened *opened = opened_of(call->core, p);
