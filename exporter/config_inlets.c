@@ -2,16 +2,22 @@
 /* Reads `inlets` of config.yml (inlet_config.h). */
 #include "config_yaml.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "inlet_socket.h"
+#include "inlet_text.h"
+
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
 
-static const char *const types[TB_INLET_TYPES] = {[TB_INLET_TEXTFILE] = "textfile"};
+static const char *const types[TB_INLET_TYPES] = {[TB_INLET_TEXTFILE] = "textfile", [TB_INLET_STATSD] = "statsd"};
+
+static const double usual_bounds[] = {0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10};
 
 struct inlet_reader {
     struct tb_inlet_config *to;
-    yaml_node_t *folder; /* where it was given; NULL: it was not */
+    yaml_node_t *folder, *listen, *bounds; /* where they were given; NULL: they were not */
     bool has_type;
 };
 
@@ -19,6 +25,7 @@ void tb_inlet_config_free(struct tb_inlet_config *c)
 {
     free(c->name);
     free(c->folder);
+    free(c->listen);
 }
 
 void tb_inlet_list_free(struct tb_inlet_list *l)
@@ -40,7 +47,7 @@ static void inlet_type(struct tb_yaml *y, yaml_node_t *value, void *to)
             return;
         }
     if (text)
-        tb_yaml_error(y, value, "type: \"%s\" is no kind of inlet: write textfile", text);
+        tb_yaml_error(y, value, "type: \"%s\" is no kind of inlet: one of textfile, statsd", text);
 }
 
 static void inlet_name(struct tb_yaml *y, yaml_node_t *value, void *to)
@@ -61,13 +68,61 @@ static void inlet_folder(struct tb_yaml *y, yaml_node_t *value, void *to)
         r->to->folder = tb_yaml_beside(y, text);
 }
 
+static void inlet_listen(struct tb_yaml *y, yaml_node_t *value, void *to)
+{
+    struct inlet_reader *r = to;
+    struct sockaddr_storage address;
+    r->listen = value;
+    r->to->listen = tb_yaml_copy(y, value, "listen");
+    if (r->to->listen && !tb_inlet_address(r->to->listen, &address))
+        tb_yaml_error(y, value, "listen: \"%s\" is no loopback address: write 127.0.0.1:8125, [::1]:8125 or unix:/PATH",
+                      r->to->listen);
+}
+
+static void inlet_bound(struct tb_yaml *y, yaml_node_t *value, void *to)
+{
+    struct tb_inlet_config *c = to;
+    const char *text = tb_yaml_text(y, value, "bounds");
+    double bound = 0;
+    if (!text)
+        return;
+    if (!tb_inlet_real(text, &bound) || !isfinite(bound) || (c->bound_count && bound <= c->bounds[c->bound_count - 1]))
+        tb_yaml_error(y, value, "bounds: %s is no number above the bound before it: give rising ones", text);
+    else if (c->bound_count == TB_BOUNDS_MAX)
+        tb_yaml_error(y, value, "bounds: more than %u: leave some out", TB_BOUNDS_MAX);
+    else
+        c->bounds[c->bound_count++] = bound;
+}
+
+static void inlet_bounds(struct tb_yaml *y, yaml_node_t *value, void *to)
+{
+    struct inlet_reader *r = to;
+    r->bounds = value;
+    tb_yaml_each(y, value, inlet_bound, r->to);
+}
+
+/* Each key is of one type of inlet. */
+static void check_key(struct tb_yaml *y, yaml_node_t *value, const struct tb_inlet_config *c, enum tb_inlet_type of,
+                      yaml_node_t *given, const char *needed)
+{
+    if (given && c->type != of)
+        tb_yaml_error(y, given, "type: an inlet of type %s has no such key: leave it out", types[c->type]);
+    else if (!given && c->type == of && needed)
+        tb_yaml_error(y, value, "%s: an inlet of type %s needs it: write %s: VALUE", needed, types[of], needed);
+}
+
 static void finish(struct tb_yaml *y, yaml_node_t *value, const struct inlet_reader *r, const struct tb_inlet_list *l)
 {
     struct tb_inlet_config *c = r->to;
     if (!c->name)
         c->name = tb_strndup(types[c->type], strlen(types[c->type]));
-    if (!c->folder)
-        tb_yaml_error(y, value, "folder: an inlet of type textfile needs it: write folder: PATH");
+    check_key(y, value, c, TB_INLET_TEXTFILE, r->folder, "folder");
+    check_key(y, value, c, TB_INLET_STATSD, r->listen, "listen");
+    check_key(y, value, c, TB_INLET_STATSD, r->bounds, NULL);
+    if (!r->bounds) {
+        c->bound_count = COUNT(usual_bounds);
+        memcpy(c->bounds, usual_bounds, sizeof usual_bounds);
+    }
     for (size_t i = 0; i + 1 < l->count; i++)
         if (l->items[i].name && strcmp(l->items[i].name, c->name) == 0)
             tb_yaml_error(y, value, "inlets: two are called \"%s\": give one a name of its own", c->name);
@@ -75,7 +130,11 @@ static void finish(struct tb_yaml *y, yaml_node_t *value, const struct inlet_rea
 
 static void read_inlet(struct tb_yaml *y, yaml_node_t *value, void *to)
 {
-    static const struct tb_yaml_key keys[] = {{"type", inlet_type}, {"name", inlet_name}, {"folder", inlet_folder}};
+    static const struct tb_yaml_key keys[] = {{"type", inlet_type},
+                                              {"name", inlet_name},
+                                              {"folder", inlet_folder},
+                                              {"listen", inlet_listen},
+                                              {"bounds", inlet_bounds}};
     struct tb_inlet_list *l = to;
     const unsigned before = y->errors->count;
     if (l->count == TB_INLETS_MAX) {
@@ -87,7 +146,7 @@ static void read_inlet(struct tb_yaml *y, yaml_node_t *value, void *to)
     *r.to = (struct tb_inlet_config){.hash = tb_yaml_hash(y, value)};
     tb_yaml_mapping(y, value, "inlets", keys, COUNT(keys), &r);
     if (!r.has_type && y->errors->count == before)
-        tb_yaml_error(y, value, "inlets: an entry has no type: write type: textfile");
+        tb_yaml_error(y, value, "inlets: an entry has no type: write type: textfile, or another");
     else if (y->errors->count == before)
         finish(y, value, &r, l);
 }

@@ -4,23 +4,31 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "boot.h"
 #include "inlet_files.h"
+#include "inlet_statsd.h"
 #include "log.h"
 #include "self.h"
 #include "snapshot_labels.h"
+
+#define DATAGRAMS_TICK 256u     /* taken at once, so that nobody else waits */
+#define DATAGRAMS_SCRAPE 10000u /* before a scrape, so that it has what was sent before it */
 
 struct inlet {
     struct tb_inlet_config config; /* what is in it is the inlet's */
     struct tb_inlet_set set;
     struct tb_inlet_stats stats;
-    struct tb_inlet_files *files;
+    struct tb_inlet_files *files; /* of text files; else NULL */
+    struct tb_statsd *statsd;     /* of StatsD; else NULL */
 };
 
 struct tb_inlets {
     struct inlet *items[TB_INLETS_MAX]; /* owned */
     size_t count;
     const struct tb_names *names; /* that collisions were last looked for with; only compared */
+    bool is_changed;              /* since then */
 };
 
 struct tb_inlets *tb_inlets_new(void)
@@ -33,6 +41,7 @@ static void free_inlet(struct inlet *e)
     if (!e)
         return;
     tb_inlet_files_free(e->files);
+    tb_statsd_free(e->statsd);
     tb_inlet_set_free(&e->set);
     tb_inlet_config_free(&e->config);
     free(e);
@@ -52,7 +61,10 @@ static struct inlet *new_inlet(const struct tb_inlet_config *c)
 {
     struct inlet *e = tb_alloc(sizeof *e);
     e->config = *c;
-    e->files = tb_inlet_files_new(&e->config);
+    if (c->type == TB_INLET_TEXTFILE)
+        e->files = tb_inlet_files_new(&e->config);
+    else
+        e->statsd = tb_statsd_new(&e->config, &e->set, &e->stats);
     return e;
 }
 
@@ -103,14 +115,40 @@ static void hide(struct tb_inlets *i, const struct tb_names *names)
                    e->config.name, "metric", name, NULL);
     }
     i->names = names;
+    i->is_changed = false;
+}
+
+size_t tb_inlets_poll(struct tb_inlets *i, struct pollfd *ret)
+{
+    size_t count = 0;
+    for (size_t k = 0; k < i->count; k++)
+        if (i->items[k]->statsd)
+            ret[count++] = (struct pollfd){.fd = tb_statsd_fd(i->items[k]->statsd), .events = POLLIN};
+    return count;
+}
+
+void tb_inlets_take(struct tb_inlets *i)
+{
+    for (size_t k = 0; k < i->count; k++)
+        if (i->items[k]->statsd) {
+            tb_statsd_tick(i->items[k]->statsd, tb_clock_ns(CLOCK_MONOTONIC));
+            i->is_changed |= tb_statsd_take(i->items[k]->statsd, DATAGRAMS_TICK);
+        }
 }
 
 void tb_inlets_read(struct tb_inlets *i, const struct tb_names *names)
 {
-    bool is_changed = i->names != names;
-    for (size_t k = 0; k < i->count; k++)
-        is_changed |= tb_inlet_files_read(i->items[k]->files, &i->items[k]->set, &i->items[k]->stats);
-    if (is_changed)
+    i->is_changed |= i->names != names;
+    for (size_t k = 0; k < i->count; k++) {
+        struct inlet *e = i->items[k];
+        if (e->files)
+            i->is_changed |= tb_inlet_files_read(e->files, &e->set, &e->stats);
+        if (e->statsd) {
+            i->is_changed |= tb_statsd_take(e->statsd, DATAGRAMS_SCRAPE);
+            tb_statsd_tick(e->statsd, tb_clock_ns(CLOCK_MONOTONIC));
+        }
+    }
+    if (i->is_changed)
         hide(i, names);
 }
 
@@ -144,7 +182,8 @@ static void expose_stats(struct tb_exposition *x, const struct tb_inlets *i, con
                 expose_of(x, i->items[k], NULL, i->items[k]->stats.success_ns, 0);
     if (tb_expose_family(x, &metrics[TB_M_INLET_FILE_TIME]))
         for (size_t k = 0; k < i->count; k++)
-            tb_inlet_files_expose(x, i->items[k]->files);
+            if (i->items[k]->files)
+                tb_inlet_files_expose(x, i->items[k]->files);
 }
 
 void tb_inlets_expose(struct tb_exposition *x, const struct tb_inlets *i, const struct tb_snapshot *s,

@@ -8,6 +8,8 @@
 #ifndef TB_INLET_H
 #define TB_INLET_H
 
+#include <poll.h>
+
 #include "inlet_config.h"
 #include "inlet_set.h"
 
@@ -21,6 +23,11 @@ void tb_inlets_use(struct tb_inlets *i, struct tb_inlet_list *list);
 
 /* tb_inlets_read - what came since. To be called before a scrape. @names: of what else stands in it. */
 void tb_inlets_read(struct tb_inlets *i, const struct tb_names *names);
+
+/* tb_inlets_poll - what to wait for, at most TB_INLETS_MAX; returns how many. tb_inlets_take - what has come, as much
+ * as is bounded work. For who serves. */
+size_t tb_inlets_poll(struct tb_inlets *i, struct pollfd *ret);
+void tb_inlets_take(struct tb_inlets *i);
 
 /* tb_inlets_expose - append their families, and tickbird_exporter_inlet_*. Nothing without inlets. @s as in families.h.
  */

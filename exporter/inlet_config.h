@@ -9,14 +9,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "agent/layout.h"
+
 #define TB_INLETS_MAX 32u
 
-enum tb_inlet_type { TB_INLET_TEXTFILE, TB_INLET_TYPES };
+enum tb_inlet_type { TB_INLET_TEXTFILE, TB_INLET_STATSD, TB_INLET_TYPES };
 
 struct tb_inlet_config {
     enum tb_inlet_type type;
-    char *name;    /* owned; a-z, 0-9, - and _ */
-    char *folder;  /* owned; of text files */
+    char *name;                   /* owned; a-z, 0-9, - and _ */
+    char *folder;                 /* owned; of text files */
+    char *listen;                 /* owned; of StatsD: as tb_inlet_address takes it */
+    double bounds[TB_BOUNDS_MAX]; /* of its histograms, ascending */
+    size_t bound_count;
     uint64_t hash; /* of its lines in the file */
 };
 

@@ -234,19 +234,20 @@ static bool is_over(struct tb_exporter *e, int signal_fd)
 static void loop(struct tb_exporter *e, struct tb_http *http, int signal_fd)
 {
     int watch = e->ledger ? tb_forget_watch(e->ledger->dir) : -1; /* requests; -1: they wait for the next house time */
-    struct pollfd fds[] = {{.fd = signal_fd, .events = POLLIN},
-                           {.fd = http ? tb_http_fd(http) : -1, .events = POLLIN},
-                           {.fd = watch, .events = POLLIN}};
+    struct pollfd fds[3 + TB_INLETS_MAX] = {{.fd = signal_fd, .events = POLLIN},
+                                            {.fd = http ? tb_http_fd(http) : -1, .events = POLLIN},
+                                            {.fd = watch, .events = POLLIN}};
     struct timer timers[] = {{0, house_interval_ns(e), keep_house},
                              {0, textfile_interval_ns(e), write_textfile},
                              {0, tb_notify_interval_ns(), tell_watchdog}};
     for (;;) {
         uint64_t next_ns = run_timers(e, timers, sizeof timers / sizeof *timers), push_ns = tb_exporter_push(e);
         next_ns = push_ns < next_ns ? push_ns : next_ns;
-        if (poll(fds, 3, wait_ms(http, next_ns)) < 0 && errno != EINTR)
+        if (poll(fds, 3 + tb_inlets_poll(e->inlets, fds + 3), wait_ms(http, next_ns)) < 0 && errno != EINTR)
             break;
         if (fds[0].revents && is_over(e, signal_fd))
             break;
+        tb_inlets_take(e->inlets);
         if (http)
             tb_http_run(http);
         if (fds[2].revents && drain(watch))

@@ -5,6 +5,7 @@ scrapes, node_exporter's reading of the same folder, and protobuf taken apart he
 import json
 import math
 import os
+import random
 import re
 import shutil
 import socket
@@ -33,7 +34,7 @@ def need_client():
 
 
 class Exporter:
-    def __init__(self, s, config):
+    def __init__(self, s, config, wanted="listening"):
         make_regions(s)
         self.config = s.file("inlets.yml", config.encode())
         self.process = s.start([EXPORTER, "--config.file", self.config, "--web.listen-address=127.0.0.1:0",
@@ -42,6 +43,9 @@ class Exporter:
         while "listening" not in line:
             line = read_line(self.process.stderr)
         self.port = int(re.search(r'"port":"(\d+)"', line).group(1))
+        while wanted not in line:
+            line = read_line(self.process.stderr)
+        self.inlet_line = line
 
     def get(self, accept="text/plain"):
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}/metrics", headers={"Accept": accept})
@@ -303,9 +307,144 @@ def outputs_get_them(s):
     check(done.code == 0 and {k: v for k, v in got.items() if k != "_aws"} == {"Q": 9.5, "C": 20e9}, done)
 
 
+# --- StatsD -----------------------------------------------------------------------------------------------------------
+
+
+class Sender:
+    """Datagrams to an exporter with one StatsD inlet, over @kind; what a scrape then shows."""
+
+    def __init__(self, s, kind="unix", more=""):
+        self.path = os.path.join(s.path, "statsd")
+        listen = f"unix:{self.path}" if kind == "unix" else "127.0.0.1:0"
+        self.exporter = Exporter(s, f"inlets: [{{type: statsd, listen: '{listen}'{more}}}]\n", "inlet listens")
+        self.port = int(re.search(r'"port":"(\d*)"', self.exporter.inlet_line).group(1) or 0)
+        self.socket = socket.socket(socket.AF_UNIX if kind == "unix" else socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.connect(self.path if kind == "unix" else ("127.0.0.1", self.port))
+
+    def send(self, *lines):
+        for line in lines:
+            self.socket.send(line if isinstance(line, bytes) else line.encode())
+
+    def samples(self):
+        return samples(text_string_to_metric_families(self.exporter.text()))
+
+    def refused(self):
+        return {r: int(n) for r, n in re.findall(r'inlet_refused_lines_total\{inlet="statsd",reason="(\w+)"\} (\d+)', self.exporter.text()) if int(n)}
+
+
+@test
+def statsd_adds_up_what_was_sent(s):
+    need_client()
+    for kind in ("unix", "udp"):
+        e, draw = Sender(s, kind, ", bounds: [0.001, 0.01, 0.1, 1]"), random.Random(5)
+        truth, times, users = {}, {}, set()
+        for i in range(3000):
+            shop, n = draw.choice("abc"), draw.randrange(1, 9)
+            truth["orders_total", (("shop", shop),)] = truth.get(("orders_total", (("shop", shop),)), 0) + n * 2
+            times.setdefault(shop, []).append(draw.choice((0.5, 1, 2, 10, 11, 100, 5000)))
+            users.add(user := f"u{draw.randrange(400)}")
+            e.send(f"orders:{n}|c|@0.5|#shop:{shop}\nwait.time:{times[shop][-1]}|ms|#shop:{shop}", f"users:{user}|s")
+            if i % 100 == 0:  # the socket is never full
+                e.exporter.text()
+        e.send("depth:5|g", "depth:+2.5|g", "depth:-1|g", "cold:-4|g", "cold:2|g|#b:2,a:x:y,flag")
+        truth["depth", ()], truth["cold", ()], truth["cold", (("a", "x:y"), ("b", "2"), ("flag", "true"))] = 6.5, -4, 2
+        truth["users", ()] = len(users)
+        for shop, list_ in times.items():
+            for bound in (0.001, 0.01, 0.1, 1, math.inf):
+                le = "+Inf" if bound == math.inf else f"{bound:g}"
+                truth["wait_time_seconds_bucket", (("le", le), ("shop", shop))] = sum(t / 1000 <= bound for t in list_)
+            truth["wait_time_seconds_count", (("shop", shop),)] = len(list_)
+        got = e.samples()
+        sums = {k[1][0][1]: got.pop(k) for k in list(got) if k[0] == "wait_time_seconds_sum"}
+        same(truth, got, kind)
+        check(all(math.isclose(sums[shop], sum(t / 1000 for t in list_)) for shop, list_ in times.items()), sums)
+        check(value_of(e.exporter, "accepted_lines_total") == 3 * 3000 + 5 and not e.refused())
+        check(value_of(e.exporter, "last_success_timestamp_seconds") > 1e9)
+        e.exporter.process.terminate()
+        check(e.exporter.process.wait(20) == 0 and not os.path.exists(e.path), "its socket is left")
+
+
+@test
+def statsd_takes_what_a_client_library_sends(s):
+    need_client()
+    try:
+        import statsd
+    except ImportError as error:
+        raise Skip("python3-statsd is not installed") from error
+    e = Sender(s, "udp")
+    client = statsd.StatsClient("127.0.0.1", e.port, prefix="app")
+    with client.pipeline() as batch:
+        batch.incr("hits", 3)
+        batch.gauge("level", 7)
+        batch.gauge("level", -2, delta=True)
+        batch.timing("took", 320)
+        batch.set("who", "x")
+        batch.set("who", "y")
+    client.incr("hits")
+    got = e.samples()
+    check([got[n, ()] for n in ("app_hits_total", "app_level", "app_took_seconds_sum", "app_who")] == [4, 5, 0.32, 2], got)
+    check(got["app_took_seconds_bucket", (("le", "0.25"),)] == 0 and got["app_took_seconds_bucket", (("le", "0.5"),)] == 1)
+
+
+@test
+def statsd_packs_and_rates(s):
+    need_client()
+    e = Sender(s)
+    e.send("a:1:2:3|c", "h:1:2:30|h|@0.1", "d:0.2|d|c:ci-1|T1700000000", "1st-x.y:1|c|#x-z:q\"\\,x_z:again", "e_total:1|c")
+    got = e.samples()
+    check(got["a_total", ()] == 6 and got["h_count", ()] == 30 and got["h_sum", ()] == 330 and got["d_count", ()] == 1 and got["e_total", ()] == 1, got)
+    check(got["h_bucket", (("le", "1"),)] == 10 and got["h_bucket", (("le", "10"),)] == 20, got)
+    check(got["_1st_x_y_total", (("x_z", 'q"\\'),)] == 1, got)
+
+
+@test
+def statsd_refuses_by_reason(s):
+    need_client()
+    e, seen = Sender(s), {}
+    for line, reason in (("a", "syntax"), ("a:1", "syntax"), (b"a:1|c|#b:\xff", "syntax"), (b"a:1|c\0", "syntax"), (":1|c", "name"), ("x" * 300 + ":1|c", "name"),
+                         ("a:1|q", "type"), ("_sc|x|0", "syntax"), ("_e{1,1}:a|b", "type"), ("a:x|c", "value"), ("a:-1|c", "value"), ("a:nan|g", "value"),
+                         ("a:1:x|c", "value"), ("a:|c", "value"), ("a:1|c|@0", "value"), ("a:1|c|@2", "value"), ("a:1|c|#le:5", "label"),
+                         ("a:1|c|#" + ",".join(f"t{i}:1" for i in range(33)), "limit"), ("a:" + "1" * 9000 + "|c", "limit"), ("ok_total:1|g", "type")):
+        e.send("ok:1|c", line)
+        seen[reason] = seen.get(reason, 0) + 1
+        check(e.refused() == seen, line[:50], reason, e.refused(), seen)
+    check({k for k in e.samples()} == {("ok_total", ())}, "something of a refused line is left", e.samples())
+    check(e.samples()["ok_total", ()] == 20)
+    for i in range(501):
+        e.send("\n".join(f"f{i}:1|c|#n:{n}" for n in range(21)))
+        if i % 50 == 0:
+            e.exporter.text()
+    got = e.samples()
+    check(len(got) == 10000 and len({k[0] for k in got}) <= 500, len(got))
+    check(e.refused()["limit"] - seen["limit"] == 501 * 21 - 9999, e.refused())
+    e.send("http_requests:7|c", "ok:1|c")
+    check(e.samples()["ok_total", ()] == 21)
+
+
+@test
+def statsd_sockets_are_found_again(s):
+    need_client()
+    e = Sender(s)
+    e.send("a:1|c")
+    check(e.samples()["a_total", ()] == 1)
+    with open(e.exporter.config, "a", encoding="utf-8") as f:
+        f.write("# the inlet is as before\n")
+    e.send("a:1|c")
+    check(e.samples()["a_total", ()] == 2, "it began anew")
+    e.exporter.process.kill()
+    e.exporter.process.wait()
+    check(os.path.exists(e.path))
+    again = Sender(s)
+    again.send("a:1|c")
+    check(again.samples()["a_total", ()] == 1)
+
+
 @test
 def wrong_inlets_are_told_by_line(s):
     for text, place in (("inlets: [{type: textfile}]", "1:10: folder"), ("inlets: [{folder: x}]", "1:10: inlets"), ("inlets: [{type: x, folder: y}]", "1:17: type"),
+                        ("inlets: [{type: statsd}]", "1:10: listen"), ("inlets: [{type: statsd, listen: '10.0.0.1:8125'}]", "1:33: listen"),
+                        ("inlets: [{type: statsd, listen: '0.0.0.0:8125'}]", "1:33: listen"), ("inlets: [{type: statsd, listen: 'unix:x'}]", "1:33: listen"),
+                        ("inlets: [{type: statsd, listen: '[::1]:1', bounds: [2, 1]}]", "1:56: bounds"), ("inlets: [{type: statsd, listen: '[::1]:1', folder: x}]", "1:52: type"),
                         ("inlets: [{type: textfile, folder: x, name: A}]", "1:44: name"),
                         ("inlets:\n- {type: textfile, folder: x}\n- {type: textfile, folder: y}", "3:3: inlets"), ("inlets: [{type: textfile, colour: x}]", "1:27: ")):
         path = s.file("c.yml", text.encode() + b"\n")
