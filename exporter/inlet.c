@@ -13,8 +13,8 @@
 #include "self.h"
 #include "snapshot_labels.h"
 
-#define DATAGRAMS_TICK 256u     /* taken at once, so that nobody else waits */
-#define DATAGRAMS_SCRAPE 10000u /* before a scrape, so that it has what was sent before it */
+#define TICK_BYTES (256u << 10) /* of datagrams taken at once, so that nobody else waits */
+#define SCRAPE_BYTES (4u << 20) /* before a scrape, so that it has what was sent before it */
 
 struct inlet {
     struct tb_inlet_config config; /* what is in it is the inlet's */
@@ -132,7 +132,7 @@ void tb_inlets_take(struct tb_inlets *i)
     for (size_t k = 0; k < i->count; k++)
         if (i->items[k]->statsd) {
             tb_statsd_tick(i->items[k]->statsd, tb_clock_ns(CLOCK_MONOTONIC));
-            i->is_changed |= tb_statsd_take(i->items[k]->statsd, DATAGRAMS_TICK);
+            i->is_changed |= tb_statsd_take(i->items[k]->statsd, TICK_BYTES);
         }
 }
 
@@ -144,7 +144,7 @@ void tb_inlets_read(struct tb_inlets *i, const struct tb_names *names)
         if (e->files)
             i->is_changed |= tb_inlet_files_read(e->files, &e->set, &e->stats);
         if (e->statsd) {
-            i->is_changed |= tb_statsd_take(e->statsd, DATAGRAMS_SCRAPE);
+            i->is_changed |= tb_statsd_take(e->statsd, SCRAPE_BYTES);
             tb_statsd_tick(e->statsd, tb_clock_ns(CLOCK_MONOTONIC));
         }
     }

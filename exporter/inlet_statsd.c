@@ -19,6 +19,7 @@
 #define VALUE_PLACES 16384u /* a power of 2, above that */
 #define WINDOW_NS UINT64_C(60000000000)
 #define DATAGRAM_MAX 65536u
+#define DATAGRAM_COST 64u /* bytes that receiving one counts as, beside its own */
 
 /* The different values of a set within a minute, as hashes. */
 struct distinct {
@@ -255,7 +256,7 @@ bool tb_statsd_add(struct tb_statsd *s, char *datagram, size_t len)
 bool tb_statsd_take(struct tb_statsd *s, size_t most)
 {
     bool is_changed = false;
-    for (size_t i = 0; s->fd >= 0 && i < most; i++) {
+    for (size_t taken = 0; s->fd >= 0 && taken < most; taken += DATAGRAM_COST) {
         ssize_t n = recv(s->fd, s->datagram, DATAGRAM_MAX, MSG_DONTWAIT | MSG_TRUNC);
         if (n < 0)
             break;
@@ -263,6 +264,7 @@ bool tb_statsd_take(struct tb_statsd *s, size_t most)
             s->stats->refused[TB_INLET_LIMIT]++;
             continue;
         }
+        taken += (size_t)n;
         is_changed |= tb_statsd_add(s, s->datagram, (size_t)n);
         s->stats->success_ns = tb_clock_ns(CLOCK_REALTIME);
     }

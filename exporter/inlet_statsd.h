@@ -19,7 +19,7 @@ void tb_statsd_free(struct tb_statsd *s); /* NULL does nothing */
 /* tb_statsd_fd - the socket, opened when it is not; -1: it cannot be had now, which the log says once. */
 int tb_statsd_fd(struct tb_statsd *s);
 
-/* tb_statsd_take - at most @most of the datagrams that wait. Returns whether families or labels became more. */
+/* tb_statsd_take - of the datagrams that wait, some @most bytes. Returns whether families or labels became more. */
 bool tb_statsd_take(struct tb_statsd *s, size_t most);
 
 /* tb_statsd_add - one datagram of @len bytes, which is overwritten; there is room for a NUL behind it. Returns as
