@@ -11,6 +11,7 @@ from cli_lib import ROOT, Skip, check, main, test
 RIGHT = [
     "rules: []",
     "rules: [{metric: a_total}]",
+    "rules: [{metric: an order.größe_total}]",
     "rules: [{metric: a_total, match: {method: [GET, POST], status: [201, 4xx, 500-599], not: {route: /x}}}]",
     "rules: [{metric: a_seconds, type: histogram, value: first_byte, bounds: [0.1, 1]}]",
     "rules: [{metric: a, type: gauge, value: {response_header: X-Queue}, scale: 0.001}]",
@@ -21,7 +22,9 @@ RIGHT = [
 WRONG = [
     "rules: [{type: counter}]",
     "rules: [{metric: orders}]",
-    "rules: [{metric: a b_total}]",
+    "rules: [{metric: 'a{b_total'}]",
+    "rules: [{metric: 'a\\b_total'}]",
+    "rules: [{metric: 'a=b_total'}]",
     "rules: [{metric: a_total, colour: red}]",
     "rules: [{metric: a_total, type: summary}]",
     "rules: [{metric: a_total, bounds: [1]}]",
