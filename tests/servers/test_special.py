@@ -363,7 +363,6 @@ def client_only(test):
 def unix_and_v6_sockets(test):
     """Unix stream sockets, IPv6, and IPv4 clients of an IPv6 listener are counted alike."""
     path = str(test.dir / "app.sock")
-    port = test.port()
     code = f'''
 import http.server, socket, threading
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -385,11 +384,14 @@ class Six(http.server.ThreadingHTTPServer):
     address_family = socket.AF_INET6
     def server_bind(self):
         self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        self.socket.bind(("::", {port}))
+        self.socket.bind(("::", 0))
 threading.Thread(target=Unix({path!r}, Handler).serve_forever).start()
-Six(("::", {port}), Handler).serve_forever()
+six = Six(("::", 0), Handler)
+print(six.socket.getsockname()[1], flush=True)
+six.serve_forever()
 '''
     child = test.start([sites.PYTHON, "-c", code])
+    port = int(harness.until(lambda: test.log_of(child).strip(), "the server tells its port"))  # free on every address
     test.wait_for_port((test.ip, port), child)
     harness.until(lambda: os.path.exists(path), "the Unix socket is there")
     test.start_exporter()
