@@ -43,27 +43,13 @@ uint32_t tb_dependency_target(struct tb_core *core, struct tb_bytes authority)
     const struct tb_rules_view *v = tb_load_acquire(&core->rules_view);
     uint8_t kept[TB_RULES_LABEL_MAX + 56]; /* the rules may be written anew while the name is being interned */
     struct tb_bytes name = name_of(core, v, authority);
-    uint32_t max = targets_max(core, v), *admitted = &core->rules->targets;
+    const uint32_t max = targets_max(core, v);
     if (!name.len || name.len > sizeof kept)
         return TB_STR_OTHER;
     tb_copy(kept, name.ptr, name.len);
     if (v && !tb_rules_are_whole(core, v))
         return TB_STR_OTHER;
-    name = tb_bytes(kept, name.len);
-    uint32_t ref = tb_string_find(core, name);
-    if (ref)
-        return ref;
-    /* a place first, so that the cap holds whoever else is here */
-    if (tb_fetch_add_relaxed(admitted, 1) < max) {
-        bool is_new = false;
-        ref = tb_string_add(core, name, &is_new);
-        if (is_new)
-            return ref;
-    }
-    tb_add_relaxed(admitted, -1u);
-    if (!ref)
-        tb_count(core, TB_COUNTER_TARGETS_OVERFLOW);
-    return ref ? ref : TB_STR_OTHER;
+    return tb_string_admit(core, tb_bytes(kept, name.len), &core->rules->targets, max, TB_COUNTER_TARGETS_OVERFLOW);
 }
 
 uint32_t tb_dependency_known(struct tb_core *core, struct tb_bytes authority)

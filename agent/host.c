@@ -156,21 +156,7 @@ static bool is_allowed(const struct tb_core *core, const struct tb_rules_view *v
 uint32_t tb_host_label(struct tb_core *core, struct tb_bytes host)
 {
     struct tb_rules_view *v = tb_load_acquire(&core->rules_view);
-    uint32_t *admitted = &core->rules->hosts;
     if (!v || !host.len || !is_allowed(core, v, host) || !tb_rules_are_whole(core, v))
         return TB_STR_OTHER;
-    uint32_t ref = tb_string_find(core, host);
-    if (ref)
-        return ref;
-    /* a place first, so that the cap holds whoever else is here */
-    if (tb_fetch_add_relaxed(admitted, 1) < v->max_hosts) {
-        bool is_new = false;
-        ref = tb_string_add(core, host, &is_new);
-        if (is_new)
-            return ref;
-    }
-    tb_add_relaxed(admitted, -1u);
-    if (!ref)
-        tb_count(core, TB_COUNTER_HOSTS_OVERFLOW);
-    return ref ? ref : TB_STR_OTHER;
+    return tb_string_admit(core, host, &core->rules->hosts, v->max_hosts, TB_COUNTER_HOSTS_OVERFLOW);
 }

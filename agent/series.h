@@ -63,10 +63,15 @@ bool tb_series_places(struct tb_core *core, const struct tb_series_key *key, uin
  */
 uint32_t tb_string_intern(struct tb_core *core, struct tb_bytes text);
 
-/* tb_string_find - the reference of @text if it is in the table, else 0. tb_string_add - tb_string_intern that says
- * whether the text is new. */
+/* tb_string_find - the reference of @text if it is in the table, else 0. */
 uint32_t tb_string_find(struct tb_core *core, struct tb_bytes text);
-uint32_t tb_string_add(struct tb_core *core, struct tb_bytes text, bool *ret_is_new);
+
+/*
+ * tb_string_admit - the reference of @text, which is new to at most @max of them: @admitted counts those, for all
+ * processes of the region. TB_STR_OTHER, counted as @overflow, for any further one or where tb_string_intern has none.
+ */
+uint32_t tb_string_admit(struct tb_core *core, struct tb_bytes text, uint32_t *admitted, uint32_t max,
+                         enum tb_counter overflow);
 
 /* tb_string_get - the bytes of a reference, validated against the section (readers may pass garbage). Empty when not
  * valid. */

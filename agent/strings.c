@@ -105,10 +105,23 @@ uint32_t tb_string_find(struct tb_core *core, struct tb_bytes text)
     return look_up(core, text, false, &is_new);
 }
 
-uint32_t tb_string_add(struct tb_core *core, struct tb_bytes text, bool *ret_is_new)
+uint32_t tb_string_admit(struct tb_core *core, struct tb_bytes text, uint32_t *admitted, uint32_t max,
+                         enum tb_counter overflow)
 {
-    *ret_is_new = false;
-    return look_up(core, text, true, ret_is_new);
+    uint32_t ref = tb_string_find(core, text);
+    if (ref)
+        return ref;
+    /* a place first, so that the cap holds whoever else is here */
+    if (tb_fetch_add_relaxed(admitted, 1) < max) {
+        bool is_new = false;
+        ref = look_up(core, text, true, &is_new);
+        if (is_new)
+            return ref;
+    }
+    tb_add_relaxed(admitted, -1u);
+    if (!ref)
+        tb_count(core, overflow);
+    return ref ? ref : TB_STR_OTHER;
 }
 
 struct tb_bytes tb_string_get(const uint8_t *strings, size_t strings_len, uint32_t ref)
