@@ -11,16 +11,7 @@
 #define TB_HOT_IO tb_exchange_io_avx2
 #define TB_PLAIN_GET tb_plain_get_avx2
 #define TB_PLAIN_RESPONSE tb_plain_response_avx2
-#ifdef __clang__
-#pragma clang attribute push(__attribute__((target("avx2,bmi"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx2,bmi")
-#endif
+#include "avx2_begin.h"
 #include "exchange_hot.h"
-#ifdef __clang__
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+#include "avx2_end.h"
 #endif

@@ -12,10 +12,11 @@ enum tb_simd tb_scan_best(void)
 {
     uint32_t a, b, c, d;
 
-    /* AVX2 and BMI (the hot path has both), and BMI2 and PCLMULQDQ (readers of bodies), need the processor (leaves 7
-     * and 1) and the kernel's word that it saves ymm registers (OSXSAVE, XCR0 bits 1 and 2).
+    /* What avx2_begin.h names needs the processor (leaves 7 and 1) and the kernel's word that it saves ymm registers
+     * (OSXSAVE, XCR0 bits 1 and 2).
      */
-    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE) || !(c & bit_AVX) || !(c & bit_PCLMUL))
+    const uint32_t asked = bit_OSXSAVE | bit_AVX | bit_PCLMUL | bit_POPCNT;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || (c & asked) != asked)
         return TB_SIMD_SSE2;
     uint32_t xcr0_low, xcr0_high;
     __asm__ volatile("xgetbv" : "=a"(xcr0_low), "=d"(xcr0_high) : "c"(0));
