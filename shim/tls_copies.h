@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The generator of a TLS library's wrappers: reads its table of functions (TB_TLS_ROWS, tls_openssl.def says what is in
- * one) once for each need. Included at the end of the one file that has the bodies, on_NAME(library, ...), struct
- * functions and libraries[TB_TLS_COPIES]; defines TB_TLS_FAMILY.
+ * one) once for each need. Included at the end of the one file that has the bodies, on_NAME(library, ...), and that
+ * began with tls_library.h; defines TB_TLS_FAMILY.
  */
 #define STRIP(...) __VA_ARGS__
 #define REQUIRED(...) WRAPPED(__VA_ARGS__)

@@ -5,9 +5,6 @@
  * A call to send that returns "again" has taken its bytes all the same, a record's worth, and the call that completes
  * it may name none: so they count when they are taken, and the completion does not. Corked sessions say "sent" at once.
  */
-#include "tls.h"
-#include "tls_slots.h"
-
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -18,35 +15,14 @@ struct datum {
     unsigned size;
 };
 
-struct functions {
-#define WRAPPED(type, name, params, args) type(*name) params;
-#define REQUIRED(type, name, params, args) WRAPPED(type, name, params, args)
-#define ASKED(type, name, params) type(*name) params;
-#include "tls_gnutls.def"
-#undef REQUIRED
-#undef ASKED
-#undef WRAPPED
-};
-
-struct gnutls {
-    struct tb_tls_library library;
-    struct functions real;
-};
-
-static void ask(const struct tb_tls_library *library, const void *session, struct tb_tls_about *ret);
-
-static struct gnutls libraries[TB_TLS_COPIES] = {
-    {.library = {ask}}, {.library = {ask}}, {.library = {ask}}, {.library = {ask}}};
-
-static inline struct tb_tls_at at(const struct gnutls *g, const void *s)
-{
-    return (struct tb_tls_at){&g->library, s};
-}
+#define TB_TLS_ROWS "tls_gnutls.def"
+#define TB_TLS_LIBRARY gnutls
+#include "tls_library.h"
 
 /* No function tells a server from a client: that is noted when the session is made. */
 static void ask(const struct tb_tls_library *library, const void *session, struct tb_tls_about *ret)
 {
-    const struct functions *f = &((const struct gnutls *)(const void *)library)->real;
+    const struct functions *f = functions_of(library);
     const struct tb_stream *s = tb_tls_find(session);
     uint32_t flags = s ? tb_load_relaxed(&s->flags) : 0;
     struct datum name = {NULL, 0};
@@ -216,7 +192,6 @@ static inline void on_gnutls_transport_set_int2(const struct gnutls *g, void *s,
         tb_tls_on_fd(s, from);
 }
 
-#define TB_TLS_ROWS "tls_gnutls.def"
 #define TB_TLS_FAMILY tb_gnutls
 #define TB_TLS_PREFIX 'g'
 #include "tls_copies.h"

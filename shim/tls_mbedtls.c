@@ -4,40 +4,17 @@
  * that is to be made again is made with the same bytes, and returns their number then. Nothing tells a server's context
  * from a client's: the first bytes do.
  */
-#include "tls.h"
-#include "tls_slots.h"
 
 /* mbedtls/ssl.h: not the end, call again (want read, want write, in progress, ticket received) */
 enum { WANT_READ = -0x6900, WANT_WRITE = -0x6880, ASYNC = -0x6500, CRYPTO = -0x7000, TICKET = -0x7b00 };
 
-struct functions {
-#define WRAPPED(type, name, params, args) type(*name) params;
-#define REQUIRED(type, name, params, args) WRAPPED(type, name, params, args)
-#define ASKED(type, name, params) type(*name) params;
-#include "tls_mbedtls.def"
-#undef REQUIRED
-#undef ASKED
-#undef WRAPPED
-};
-
-struct mbedtls {
-    struct tb_tls_library library;
-    struct functions real;
-};
-
-static void ask(const struct tb_tls_library *library, const void *session, struct tb_tls_about *ret);
-
-static struct mbedtls libraries[TB_TLS_COPIES] = {
-    {.library = {ask}}, {.library = {ask}}, {.library = {ask}}, {.library = {ask}}};
-
-static inline struct tb_tls_at at(const struct mbedtls *m, const void *s)
-{
-    return (struct tb_tls_at){&m->library, s};
-}
+#define TB_TLS_ROWS "tls_mbedtls.def"
+#define TB_TLS_LIBRARY mbedtls
+#include "tls_library.h"
 
 static void ask(const struct tb_tls_library *library, const void *session, struct tb_tls_about *ret)
 {
-    const struct functions *f = &((const struct mbedtls *)(const void *)library)->real;
+    const struct functions *f = functions_of(library);
     const char *name = f->mbedtls_ssl_get_alpn_protocol ? f->mbedtls_ssl_get_alpn_protocol(session) : NULL;
     ret->is_http2 = name && name[0] == 'h' && name[1] == '2' && !name[2];
 }
@@ -111,7 +88,6 @@ static inline int on_mbedtls_ssl_close_notify(const struct mbedtls *m, void *s)
     return ret;
 }
 
-#define TB_TLS_ROWS "tls_mbedtls.def"
 #define TB_TLS_FAMILY tb_mbedtls
 #define TB_TLS_PREFIX 'm'
 #include "tls_copies.h"

@@ -7,9 +7,6 @@
  * the connection. SSL_get_error is none of these: it makes an error queue for the thread. The host's errno and error
  * queue are as the real call left them.
  */
-#include "tls.h"
-#include "tls_slots.h"
-
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -26,34 +23,13 @@ enum {
     EARLY_DATA_SUCCESS = 1
 };
 
-struct functions {
-#define WRAPPED(type, name, params, args) type(*name) params;
-#define REQUIRED(type, name, params, args) WRAPPED(type, name, params, args)
-#define ASKED(type, name, params) type(*name) params;
-#include "tls_openssl.def"
-#undef REQUIRED
-#undef ASKED
-#undef WRAPPED
-};
-
-struct openssl {
-    struct tb_tls_library library;
-    struct functions real;
-};
-
-static void ask(const struct tb_tls_library *library, const void *session, struct tb_tls_about *ret);
-
-static struct openssl libraries[TB_TLS_COPIES] = {
-    {.library = {ask}}, {.library = {ask}}, {.library = {ask}}, {.library = {ask}}};
-
-static inline struct tb_tls_at at(const struct openssl *o, const SSL *s)
-{
-    return (struct tb_tls_at){&o->library, s};
-}
+#define TB_TLS_ROWS "tls_openssl.def"
+#define TB_TLS_LIBRARY openssl
+#include "tls_library.h"
 
 static void ask(const struct tb_tls_library *library, const void *session, struct tb_tls_about *ret)
 {
-    const struct functions *f = &((const struct openssl *)(const void *)library)->real;
+    const struct functions *f = functions_of(library);
     const unsigned char *name = NULL;
     unsigned len = 0;
     if (f->SSL_is_server)
@@ -267,7 +243,6 @@ static inline int on_SSL_set_wfd(const struct openssl *o, SSL *s, int fd)
     return name_fd(o, s, fd, o->real.SSL_set_wfd);
 }
 
-#define TB_TLS_ROWS "tls_openssl.def"
 #define TB_TLS_FAMILY tb_openssl
 #define TB_TLS_PREFIX 'S'
 #include "tls_copies.h"
