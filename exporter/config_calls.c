@@ -7,7 +7,6 @@
 
 #include "agent/rules_format.h"
 
-#define COUNT(array) (sizeof(array) / sizeof(*(array)))
 #define MAX_TARGETS 1000u
 #define NAMES_MAX 500u
 
@@ -38,7 +37,7 @@ static void read_target(struct tb_yaml *y, yaml_node_t *value, void *to)
     struct tb_calls_config *calls = to;
     struct name_reader r = {0};
     unsigned before = y->errors->count;
-    tb_yaml_mapping(y, value, "targets", keys, COUNT(keys), &r);
+    tb_yaml_mapping(y, value, "targets", TB_YAML_KEYS(keys), &r);
     if (y->errors->count != before)
         return;
     if (!r.match || !r.name || !*r.match || !*r.name)
@@ -73,7 +72,7 @@ void tb_config_read_calls(struct tb_yaml *y, yaml_node_t *value, struct tb_calls
 {
     static const struct tb_yaml_key keys[] = {{"max_targets", read_max}, {"targets", read_targets}};
     to->is_given = true;
-    tb_yaml_mapping(y, value, "calls", keys, COUNT(keys), to);
+    tb_yaml_mapping(y, value, "calls", TB_YAML_KEYS(keys), to);
 }
 
 void tb_config_free_calls(struct tb_calls_config *calls)

@@ -144,7 +144,7 @@ static void read_inlet(struct tb_yaml *y, yaml_node_t *value, void *to)
     l->items = tb_grow(l->items, l->count, &l->space, sizeof *l->items);
     struct inlet_reader r = {.to = &l->items[l->count++]};
     *r.to = (struct tb_inlet_config){.hash = tb_yaml_hash(y, value)};
-    tb_yaml_mapping(y, value, "inlets", keys, COUNT(keys), &r);
+    tb_yaml_mapping(y, value, "inlets", TB_YAML_KEYS(keys), &r);
     if (!r.has_type && y->errors->count == before)
         tb_yaml_error(y, value, "inlets: an entry has no type: write type: textfile, or another");
     else if (y->errors->count == before)

@@ -108,7 +108,7 @@ void tb_config_read_duration(struct tb_yaml *y, yaml_node_t *value, void *to)
 {
     static const struct tb_yaml_key keys[] = {{"bounds", duration_bounds}};
     note_place(value, to);
-    tb_yaml_mapping(y, value, "duration", keys, COUNT(keys), to);
+    tb_yaml_mapping(y, value, "duration", TB_YAML_KEYS(keys), to);
 }
 
 /* A word, or a mapping with `on` and `bounds`. */
@@ -140,7 +140,7 @@ static void read_switched(struct tb_yaml *y, yaml_node_t *value, struct switched
         return;
     }
     r.to->is_given = r.to->is_on = true; /* whoever gives its bounds wants it */
-    tb_yaml_mapping(y, value, r.what, keys, COUNT(keys), &r);
+    tb_yaml_mapping(y, value, r.what, TB_YAML_KEYS(keys), &r);
 }
 
 void tb_config_read_request_size(struct tb_yaml *y, yaml_node_t *value, void *to)
@@ -174,7 +174,7 @@ void tb_config_read_metrics(struct tb_yaml *y, yaml_node_t *value, struct tb_met
                                               {"request_size", tb_config_read_request_size},
                                               {"response_size", tb_config_read_response_size},
                                               {"exemplars", tb_config_read_exemplars}};
-    tb_yaml_mapping(y, value, "metrics", keys, COUNT(keys), to);
+    tb_yaml_mapping(y, value, "metrics", TB_YAML_KEYS(keys), to);
 }
 
 void tb_config_preset_bounds(enum tb_preset preset, struct tb_metrics_config *to)

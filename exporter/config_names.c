@@ -251,7 +251,7 @@ static void read_family(struct tb_yaml *y, yaml_node_t *key, yaml_node_t *value,
     if (is_switch(value))
         family_enabled(y, value, &f);
     else if (value->type == YAML_MAPPING_NODE)
-        tb_yaml_mapping(y, value, name, keys, COUNT(keys), &f);
+        tb_yaml_mapping(y, value, name, TB_YAML_KEYS(keys), &f);
     else
         f.name = value;
     if (f.name)
@@ -362,7 +362,7 @@ void tb_config_read_names(struct tb_yaml *y, yaml_node_t *node, struct tb_config
                                               {"response_size", recorded_response_size},
                                               {"exemplars", recorded_exemplars}};
     struct names_reader r = {.names = &c->names, .recorded = &c->metrics};
-    tb_yaml_mapping(y, node, "metrics", keys, COUNT(keys), &r);
+    tb_yaml_mapping(y, node, "metrics", TB_YAML_KEYS(keys), &r);
     unsigned preset = r.preset ? one_of(y, r.preset, "preset", preset_name, TB_PRESET_COUNT) : TB_PRESET_CLASSIC;
     unsigned unit = r.unit ? one_of(y, r.unit, "unit", unit_name, TB_NAMES_UNITS) : TB_NAMES_UNITS;
     tb_names_free(&c->names);

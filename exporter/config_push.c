@@ -11,7 +11,6 @@
 #include "push_kind.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
-#define KEYS(table) table, COUNT(table)
 
 #define SECOND UINT64_C(1000000000)
 
@@ -175,7 +174,7 @@ static void read_rule(struct tb_yaml *y, yaml_node_t *value, void *to)
     if (value->type == YAML_SCALAR_NODE)
         rule->metric = tb_yaml_copy(y, value, "metrics");
     else
-        tb_yaml_mapping(y, value, "metrics", KEYS(keys), rule);
+        tb_yaml_mapping(y, value, "metrics", TB_YAML_KEYS(keys), rule);
     if (!rule->metric && y->errors->count == before)
         tb_yaml_error(y, value, "metrics: an entry names no metric: write metric: NAME");
     else if (rule->metric && rule->name && strpbrk(rule->metric, "*?"))
@@ -410,7 +409,7 @@ static void read_output(struct tb_yaml *y, yaml_node_t *value, void *to)
                                            .keep_files = 4,
                                            .line = (uint32_t)tb_yaml_line(value),
                                            .column = (uint32_t)tb_yaml_column(value)};
-    tb_yaml_mapping(y, value, "outputs", KEYS(keys), &r);
+    tb_yaml_mapping(y, value, "outputs", TB_YAML_KEYS(keys), &r);
     if (!r.to->kind && y->errors->count == before)
         tb_yaml_error(y, value, "outputs: an entry has no type: write type: KIND");
     else if (r.to->kind && y->errors->count == before)
@@ -447,5 +446,5 @@ void tb_config_read_push(struct tb_yaml *y, yaml_node_t *value, struct tb_config
     c->push = tb_alloc(sizeof *c->push);
     *c->push = (struct tb_push_config){.interval_ns = 60 * SECOND, .price = 0.30};
     c->push->hash = tb_yaml_hash(y, value);
-    tb_yaml_mapping(y, value, "push", KEYS(keys), c->push);
+    tb_yaml_mapping(y, value, "push", TB_YAML_KEYS(keys), c->push);
 }

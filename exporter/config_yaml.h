@@ -47,6 +47,9 @@ struct tb_yaml_key {
     void (*read)(struct tb_yaml *y, yaml_node_t *value, void *to);
 };
 
+/* A table of struct tb_yaml_key and its length. */
+#define TB_YAML_KEYS(table) (table), sizeof(table) / sizeof *(table)
+
 /* tb_yaml_mapping - each key once, none unknown. @what names the mapping in messages. */
 void tb_yaml_mapping(struct tb_yaml *y, yaml_node_t *node, const char *what, const struct tb_yaml_key *keys,
                      size_t count, void *to);

@@ -11,7 +11,6 @@
 #include "config_yaml.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
-#define KEYS(table) table, COUNT(table)
 
 #define SECOND UINT64_C(1000000000)
 #define WINDOW_MIN_S 60u
@@ -350,7 +349,7 @@ static void read_rule(struct tb_yaml *y, yaml_node_t *value, void *to)
     struct rule_reader r = {.rule = &c->rules[c->rule_count++]};
     *r.rule = (struct tb_custom_rule_config){.line = (uint32_t)tb_yaml_line(value),
                                              .column = (uint32_t)tb_yaml_column(value)};
-    tb_yaml_mapping(y, value, "rules", KEYS(keys), &r);
+    tb_yaml_mapping(y, value, "rules", TB_YAML_KEYS(keys), &r);
     if (y->errors->count == before)
         check_rule(y, &r, value);
 }

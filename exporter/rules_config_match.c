@@ -15,7 +15,6 @@
 #include "json_path.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
-#define KEYS(table) table, COUNT(table)
 
 static const struct {
     const char *key;
@@ -248,7 +247,7 @@ static void match_not(struct tb_yaml *y, yaml_node_t *value, void *to)
     static const struct tb_yaml_key keys[] = {TEXT_MATCHES};
     struct match_reader r = *(struct match_reader *)to;
     r.is_not = true;
-    tb_yaml_mapping(y, value, "not", KEYS(keys), &r);
+    tb_yaml_mapping(y, value, "not", TB_YAML_KEYS(keys), &r);
 }
 
 void tb_rules_read_match(struct tb_yaml *y, yaml_node_t *value, void *to)
@@ -256,5 +255,5 @@ void tb_rules_read_match(struct tb_yaml *y, yaml_node_t *value, void *to)
     static const struct tb_yaml_key keys[] = {
         {"role", match_role}, {"method", match_method}, {"status", match_status}, {"not", match_not}, TEXT_MATCHES};
     struct match_reader r = {.rule = to};
-    tb_yaml_mapping(y, value, "match", KEYS(keys), &r);
+    tb_yaml_mapping(y, value, "match", TB_YAML_KEYS(keys), &r);
 }

@@ -212,7 +212,7 @@ static void read_tls(struct tb_yaml *y, yaml_node_t *node, void *to)
     t->is_given = true;
     t->line = (uint32_t)tb_yaml_line(node);
     t->column = (uint32_t)tb_yaml_column(node);
-    tb_yaml_mapping(y, node, "tls_server_config", keys, sizeof keys / sizeof *keys, to);
+    tb_yaml_mapping(y, node, "tls_server_config", TB_YAML_KEYS(keys), to);
     if (errors == y->errors->count)
         check_tls(y, t);
 }
@@ -357,7 +357,7 @@ struct tb_web_config *tb_web_config_load(const char *path, struct tb_config_erro
     c->tls.max_version = 3;
     c->tls.server_decides = true;
     if (tb_yaml_open(&y, path, errors))
-        tb_yaml_mapping(&y, tb_yaml_root(&y), "", keys, sizeof keys / sizeof *keys, c);
+        tb_yaml_mapping(&y, tb_yaml_root(&y), "", TB_YAML_KEYS(keys), c);
     c->is_empty = !tb_yaml_root(&y);
     tb_yaml_close(&y);
     if (errors->count == before)
