@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Starts a real Prometheus with one-second scrapes and asks it; traffic for it to show."""
+"""Starts a real Prometheus with one-second scrapes and asks it; traffic for it to show. And promtool, to which numbers of a scrape are told."""
 import json
+import subprocess
 import threading
 import urllib.parse
 import urllib.request
@@ -91,3 +92,21 @@ class Traffic(threading.Thread):
     def __exit__(self, *_):
         self.is_over.set()
         self.join()
+
+
+def as_series(scrape, service, *families):
+    """Counters of a scrape as promtool writes series: {series: value}."""
+    return {f"{name}{{{','.join(f'{k}={json.dumps(v)}' for k, v in labels.items())}}}": value
+            for name, labels, value in scrape.samples if name in families and labels.get("service") == service and value}
+
+
+def rate_test(test, rules, series, asked):
+    """promtool with the file @rules: @series rise by their value each minute for ten; @asked: expression -> value that it then has.
+    Returns whether all do, and what was said."""
+    path = test.write("tests.json", json.dumps({
+        "rule_files": [str(rules)], "evaluation_interval": "1m",
+        "tests": [{"interval": "1m", "input_series": [{"series": name, "values": f"0+{rise:g}x10"} for name, rise in series.items()],
+                   "promql_expr_test": [{"expr": f"count(abs({expression} - {value!r}) < 1e-9)", "eval_time": "10m",
+                                         "exp_samples": [{"labels": "{}", "value": 1}]} for expression, value in asked.items()]}]}))
+    done = subprocess.run([harness.which("promtool"), "test", "rules", path], capture_output=True, text=True, check=False)
+    return done.returncode == 0, done.stdout + done.stderr

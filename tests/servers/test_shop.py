@@ -13,6 +13,7 @@ import subprocess
 import sys
 
 import harness
+import prom
 
 ROOT = harness.HERE.parent.parent
 SHOP = ROOT / "examples/shop"
@@ -163,27 +164,9 @@ def prom_client(test):
                    "row_13_buckets_of_prom_client", f"{sorted(buckets)} {wrong}")
 
 
-def rate_test(test, series, asked):
-    """promtool: @series rise by their value each minute for ten; @asked: expression -> value that it then has."""
-    path = test.write("tests.json", json.dumps({
-        "rule_files": [str(SHOP / "rules.yml")], "evaluation_interval": "1m",
-        "tests": [{"interval": "1m", "input_series": [{"series": name, "values": f"0+{rise:g}x10"} for name, rise in series.items()],
-                   "promql_expr_test": [{"expr": f"count(abs({expression} - {value!r}) < 1e-9)", "eval_time": "10m",
-                                         "exp_samples": [{"labels": "{}", "value": 1}]} for expression, value in asked.items()]}]}))
-    done = subprocess.run([harness.which("promtool"), "test", "rules", path], capture_output=True, text=True, check=False)
-    return done.returncode == 0, done.stdout + done.stderr
-
-
-def as_series(scrape, service, *families):
-    """Counters of a scrape as promtool writes series."""
-    return {f"{name}{{{','.join(f'{k}={json.dumps(v)}' for k, v in labels.items())}}}": value
-            for name, labels, value in scrape.samples if name in families and labels.get("service") == service and value}
-
-
 def rules(test):
     """The ratios that Prometheus makes of what the exporter has shown, against the tally."""
-    files = [SHOP / "rules.yml", *sorted((ROOT / "examples/prometheus").glob("re*ing.yml")), ROOT / "examples/prometheus/recipe.yml",
-             ROOT / "examples/prometheus/alerts.yml"]
+    files = [SHOP / "rules.yml", *sorted((ROOT / "examples/prometheus").glob("re*ing.yml")), *(ROOT / f"examples/prometheus/{name}.yml" for name in ("recipe", "alerts", "cache"))]
     for path in files:
         done = subprocess.run([harness.which("promtool"), "check", "rules", path], capture_output=True, text=True, check=False)
         row = 15 if path.stem == "alerts" else 14
@@ -193,14 +176,14 @@ def rules(test):
     scrape, _ = counted(test, visitors)
     families = ("orders_created_total", "funnel_steps_total", "cache_requests_total", "http_client_requests_total", "http_client_errors_total")
     answered = sum(n for (_, status), n in visitors.gateway.items() if status == "200")
-    is_right, said = rate_test(test, as_series(scrape, test.service, *families), {
+    is_right, said = prom.rate_test(test, SHOP / "rules.yml", prom.as_series(scrape, test.service, *families), {
         "service:orders_created:per_minute": float(sum(visitors.orders.values())),
         "service:funnel_conversion:ratio5m": visitors.funnel["/orders"] / visitors.funnel["/products/:id"],
         "service:cache_hits:ratio5m": visitors.cache["HIT"] / sum(visitors.cache.values()),
         "service_target:availability:ratio5m": answered / (sum(visitors.gateway.values()) + visitors.hangups)})
     harness.report(is_right, "row_14_conversion_hit_rate_and_availability_as_rules", "" if is_right else said)
-    quiet = {name: 0 for name in as_series(scrape, test.service, *families)}
-    is_right, said = rate_test(test, quiet, {"service:orders_created:per_minute": 0.0})
+    quiet = {name: 0 for name in prom.as_series(scrape, test.service, *families)}
+    is_right, said = prom.rate_test(test, SHOP / "rules.yml", quiet, {"service:orders_created:per_minute": 0.0})
     harness.report(is_right, "row_14_a_quiet_shop_has_orders_of_zero", "" if is_right else said)
 
 
