@@ -3,7 +3,7 @@
 """Runs the suites and adds up what they report.
 
 A suite is a program. It reports one line per test: `ok NAME`, `not ok NAME` or `skip NAME reason`; unit tests report
-in the form of cmocka's TAP output. What counts as a failure beside `not ok`: a non-zero exit without one, no test at
+in the form of cmocka's TAP output. A line `note TEXT` is shown with the results, though all went well. What counts as a failure beside `not ok`: a non-zero exit without one, no test at
 all, a time-out. Exit 77 without a report skips the whole suite, its last line is the reason.
 
 The last line is `N passed, N failed` (`, N skipped`); the exit status is 1 when anything failed.
@@ -24,6 +24,7 @@ TAP_SKIP = re.compile(r"^(?:not )?ok \d+ *-? *(?:# SKIP|# skip) *(.*)$")
 TAP = re.compile(r"^(ok|not ok) \d+ - (.*)$")
 PLAIN = re.compile(r"^(ok|not ok) ([^\s].*)$")
 SKIP = re.compile(r"^skip (\S+) *(.*)$")
+NOTE = re.compile(r"^note (.*)$", re.M)
 
 
 class Suite:
@@ -167,6 +168,8 @@ def main():
     for suite_name, name, reason in skipped:
         print(f"skipped: {suite_name}: {name}: {reason}")
     for suite in suites:
+        for note in NOTE.findall(suite.output):
+            print(f"noted: {suite.name}: {note}")
         for name in suite.failed:
             print(f"failed: {suite.kind} {suite.name}: {name}")
     passed, failed = (sum(len(getattr(s, what)) for s in suites) for what in ("passed", "failed"))

@@ -2,7 +2,6 @@
 """Deliberately harmful objects (harmful/harmful.c): the comparison must report each of them, and the harmless one never."""
 import os
 import re
-import shutil
 import subprocess
 import tempfile
 
@@ -39,13 +38,9 @@ def make(name):
 
 
 def differs(case, preload, seconds=SECONDS):
-    """Whether a case shows the object. The reference is one plain run: that it is steady was shown before."""
-    regions = tempfile.mkdtemp(prefix="tb-transparency-", dir="/dev/shm")
-    try:
-        plain = harness.run(case, None, regions)
-        return plain.difference(harness.run(case, preload, regions, seconds))
-    finally:
-        shutil.rmtree(regions, ignore_errors=True)
+    """Whether a case shows the object, and how."""
+    with harness.own_regions() as regions:
+        return harness.Comparison(case, preload, regions, seconds).difference()
 
 
 def unnoticed(name, cases):

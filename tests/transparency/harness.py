@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs a program plainly and preloaded, and compares what both show: exit, output, errors, files left behind.
 
-A case is one behaviour of one program in one flavour (programs/tp.h). It runs three times: twice without our object, the
-second time with an empty one, which proves that nothing differs by chance or by preloading as such; and with ours.
+A case is one behaviour of one program in one flavour (programs/tp.h). It runs three times: twice plainly, the second time
+with an empty object, which shows what differs by chance or by preloading as such; and with ours. Usually all three show the
+same. Where they do not it is repeated (Comparison): what the object shows must be among what plain runs show.
 """
 import concurrent.futures
 import os
@@ -10,6 +11,8 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
+import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 HERE = os.path.join(ROOT, "tests/transparency")
@@ -164,7 +167,6 @@ def run(case, preload, regions, seconds=SECONDS):
 
 def threading_timer(seconds, pid):
     """Kills the group of @pid after @seconds. The returned function cancels that; False when it was too late."""
-    import threading
     fired = []
 
     def kill():
@@ -189,31 +191,92 @@ def recorded(regions):
     return sum(int(line.split()[5]) for line in done.stdout.decode().splitlines() if line.startswith("requests "))
 
 
-def plain_runs(case, regions):
-    """The reference, and what is wrong with it (None: nothing)."""
-    first = run(case, None, regions)
-    second = run(case, EMPTY, regions)
-    if first != second:
-        return first, "differs between two runs without the object: " + first.difference(second)
-    if first.parts["exit"] == "no end":
-        return first, f"no end after {SECONDS} s without the object"
-    if "works" in case.needs and (first.parts["exit"] or not first.parts["output"]):
-        return first, f"does not work without the object: {first.parts}"
-    if b": cannot: " in first.parts["output"]:
-        return first, "the test itself failed: " + first.parts["output"].decode(errors="replace").splitlines()[-1]
-    return first, None
+def own_regions():
+    """A directory for the regions of one comparison, to be used with `with`."""
+    return tempfile.TemporaryDirectory(prefix="tb-transparency-", dir="/dev/shm", ignore_cleanup_errors=True)
 
 
-def compare(case, preload=None):
-    """What is wrong with a case, None when nothing is; and the reference. @preload: ours unless another is named."""
-    preload = preload or OBJECT
-    regions = tempfile.mkdtemp(prefix="tb-transparency-", dir="/dev/shm")
-    try:
-        plain, wrong = plain_runs(case, regions)
-        if not wrong:
-            wrong = plain.difference(run(case, preload, regions))
-        if not wrong and preload == OBJECT and "noregion" not in case.needs and not recorded(regions):
+class Comparison:
+    """Runs of one case, plainly and with an object, as many as it takes to tell a difference from chance.
+
+    A run with the object is strange when no plain run showed the same. One strange run says little on a machine where
+    anything may be late: it is a difference when, after PLAIN_RUNS, it is still strange and a further run is strange too.
+    Plain runs that disagree say nothing about the object; they only make what is allowed wider.
+    """
+    PLAIN_RUNS = 8  # before a run with the object is held to be strange
+    OBJECT_RUNS = 20  # in which a second strange one is waited for,
+    REPEAT_SECONDS = 60  # or as long; but MIN_OBJECT_RUNS at least
+    MIN_OBJECT_RUNS = 5
+
+    def __init__(self, case, preload, regions, seconds=SECONDS):
+        """@seconds: for one run with the object."""
+        self.case, self.preload, self.regions, self.seconds = case, preload, regions, seconds
+        self.plain, self.under = [], []
+        self._run_plainly()
+        self._run_plainly()
+        if unfit(case, self.reference()):
+            return
+        self._run_with_object()
+        if self.strange():
+            self._repeat()
+
+    def _run_plainly(self):
+        self.plain.append(run(self.case, EMPTY if len(self.plain) % 2 else None, self.regions))
+
+    def _run_with_object(self):
+        self.under.append(run(self.case, self.preload, self.regions, self.seconds))
+
+    def _repeat(self):
+        while self.strange() and len(self.plain) < self.PLAIN_RUNS:
+            self._run_plainly()
+        until = time.monotonic() + self.REPEAT_SECONDS
+        while len(self.strange()) == 1 and len(self.under) < self.OBJECT_RUNS:
+            if time.monotonic() > until and len(self.under) >= self.MIN_OBJECT_RUNS:
+                break
+            self._run_with_object()
+            if self.strange():
+                self._run_plainly()
+
+    def strange(self):
+        allowed = [seen for seen in self.plain if not unfit(self.case, seen)]
+        return [seen for seen in self.under if seen not in allowed]
+
+    def reference(self):
+        """The first plain run, if it did what it should, else another one."""
+        return next((seen for seen in self.plain if not unfit(self.case, seen)), self.plain[0])
+
+    def difference(self):
+        """What the object changes, in words; None: nothing."""
+        strange = self.strange()
+        return self.reference().difference(strange[0]) if len(strange) > 1 else None
+
+    def chance(self):
+        """What differed by chance, in words; None: nothing did."""
+        reference, strange = self.reference(), self.strange()
+        count = f"{len(self.plain)} plain runs, {len(self.under)} with the object"
+        other = next((seen for seen in self.plain if seen != reference), None)
+        if other:
+            return f"differs by itself ({count}): {reference.difference(other)}"
+        return f"differed once ({count}): {reference.difference(strange[0])}" if len(strange) == 1 else None
+
+
+def unfit(case, plain):
+    """Why a plain run cannot be compared with, None when it can."""
+    if plain.parts["exit"] == "no end":
+        return f"no end after {SECONDS} s without the object"
+    if "works" in case.needs and (plain.parts["exit"] or not plain.parts["output"]):
+        return f"does not work without the object: {plain.parts}"
+    if b": cannot: " in plain.parts["output"]:
+        return "the test itself failed: " + plain.parts["output"].decode(errors="replace").splitlines()[-1]
+    return None
+
+
+def compare(case):
+    """What is wrong with a case, None when nothing is; what differed by chance, None when nothing did; and the reference."""
+    with own_regions() as regions:
+        compared = Comparison(case, OBJECT, regions)
+        plain = compared.reference()
+        wrong = unfit(case, plain) or compared.difference()
+        if not wrong and "noregion" not in case.needs and not recorded(regions):
             wrong = "the agent recorded nothing: it was not awake"
-        return wrong, plain
-    finally:
-        shutil.rmtree(regions, ignore_errors=True)
+        return wrong, compared.chance(), plain

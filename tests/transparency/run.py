@@ -3,7 +3,7 @@
 """Same behaviour, byte for byte: every small program of programs/, in every flavour and in odd environments, shows the
 same with and without the object; and each deliberately harmful object of harmful/ is noticed by that comparison.
 
-Reports `ok NAME`, `not ok NAME` or `skip NAME reason`. Arguments: parts of names to run;
+Reports `ok NAME`, `not ok NAME` or `skip NAME reason`, and what differed by chance as `note`. Arguments: parts of names to run;
 --long adds what takes long, --object=PATH tries another object.
 """
 import concurrent.futures
@@ -13,6 +13,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import chance  # noqa: E402  pylint: disable=wrong-import-position
 import environments  # noqa: E402  pylint: disable=wrong-import-position
 import harmful  # noqa: E402  pylint: disable=wrong-import-position
 import harness  # noqa: E402  pylint: disable=wrong-import-position
@@ -70,7 +71,9 @@ def main():
         else:
             ready.append(case)
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        for case, (wrong, plain) in zip(ready, pool.map(harness.compare, ready)):
+        for case, (wrong, differed, plain) in zip(ready, pool.map(harness.compare, ready)):
+            if differed:
+                print(f"note {case.name} {differed}", flush=True)
             report(case.name, wrong)
             if case.name.startswith("calls_"):
                 outputs += plain.parts["output"].decode(errors="replace")
@@ -79,7 +82,8 @@ def main():
         for name, (wrong, where) in zip(chosen, pool.map(lambda n: harmful.unnoticed(n, all_cases), chosen)):
             print(f"# {where}" if where else "#", flush=True)
             report(f"harmful_{name}_is_noticed", wrong)
-    for test, check in (("harmless_object_is_not_reported", lambda: harmful.harmless_reported(all_cases)),
+    for test, check in (("chance_is_told_from_harm", chance.misjudged),
+                        ("harmless_object_is_not_reported", lambda: harmful.harmless_reported(all_cases)),
                         ("harmful_malloc_is_noticed", harmful.malloc_unnoticed)):
         if not wanted or any(w in test for w in wanted):
             report(test, check())

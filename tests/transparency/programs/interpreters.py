@@ -39,8 +39,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return "now"
 
 
+class Threaded(http.server.ThreadingHTTPServer):
+    daemon_threads = False  # server_close() waits for them, and so for the end of their connections
+
+
 def serving():
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = Threaded(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server
 
@@ -66,8 +70,8 @@ def threads():
 
 
 def failures():
-    server = serving()
-    s = socket.create_connection(server.server_address)
+    server = socket.create_server(("127.0.0.1", 0))  # says nothing
+    s = socket.create_connection(server.getsockname())
     s.settimeout(0.05)
     for call in (lambda: s.recv(10), lambda: s.sendall(b"G" * 10), lambda: s.setblocking(False) or s.recv(1),
                  lambda: socket.create_connection(("127.0.0.1", 1), 1), lambda: socket.socket(fileno=99999),
@@ -78,7 +82,7 @@ def failures():
         except (OSError, ValueError) as error:
             print(type(error).__name__, error)
     s.close()
-    server.shutdown()
+    server.close()
 
 
 def children():

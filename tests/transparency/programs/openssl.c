@@ -200,6 +200,7 @@ static void both_close(SSL *server, SSL *client)
     TLS(server, SSL_read(server, buf, 10));
     TLS(server, SSL_shutdown(server));
     TLS(server, SSL_write(server, "x", 1));
+    wait_for(client);
     TLS(client, SSL_shutdown(client));
     TLS(client, SSL_read(client, buf, 10));
 }
@@ -303,6 +304,7 @@ static void early(void)
     TLS(server, SSL_read_early_data(server, buf, sizeof(buf), &got));
     TLS(server, SSL_write_early_data(server, TP_RESPONSE, TP_LEN(TP_RESPONSE), &put));
     say("%zu and %zu bytes\n", got, put);
+    wait_for(client);
     handshake(server, client);
     TLS(client, SSL_get_early_data_status(client));
     receive(client, "/early");

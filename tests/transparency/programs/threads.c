@@ -117,16 +117,19 @@ static void wait_asleep(int tid)
 {
     char path[64], text[256];
     snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
-    for (int i = 0; i < 20000; i++) {
+    for (int i = 0; i < 30000; i++) { /* half a minute at least */
         int fd = open(path, O_RDONLY);
-        ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+        if (fd < 0) /* its call has failed, and it is gone */
+            return;
+        ssize_t n = read(fd, text, sizeof(text) - 1);
         close(fd);
         text[n > 0 ? n : 0] = 0;
         char *state = strrchr(text, ')');
         if (state && state[2] == 'S')
             return;
-        sched_yield();
+        poll(NULL, 0, 1);
     }
+    MUST(!"the thread sleeps");
 }
 
 static void block_everything(void)
