@@ -40,7 +40,8 @@ enum tb_custom_kind {
     TB_CUSTOM_DISTINCT = 4, /* how many different values a field had in a window: kept as hashes only */
     TB_CUSTOM_KINDS
 };
-#define TB_CUSTOM_SKETCHES 2u /* rules of TB_CUSTOM_DISTINCT in a set */
+#define TB_CUSTOM_SKETCHES 2u   /* rules of TB_CUSTOM_DISTINCT in a set */
+#define TB_CUSTOM_IN_FLIGHTS 4u /* of TB_CUSTOM_IN_FLIGHT: as many as an entry in flight has room for */
 
 /* What is counted, or put into the histogram. */
 enum tb_custom_value {
@@ -49,7 +50,8 @@ enum tb_custom_value {
     TB_CUSTOM_FIRST_BYTE = 2,
     TB_CUSTOM_REQUEST_SIZE = 3,
     TB_CUSTOM_RESPONSE_SIZE = 4,
-    TB_CUSTOM_NUMBER = 5, /* of a field */
+    TB_CUSTOM_NUMBER = 5,    /* of a field */
+    TB_CUSTOM_IN_FLIGHT = 6, /* gauges: how many requests are open; known when the head of a request is complete */
     TB_CUSTOM_VALUES
 };
 
@@ -93,7 +95,8 @@ enum tb_custom_why {
 
 /*
  * The text `metric` begins with a letter that says how its series are to be read, then the name as it is served:
- * c counts exchanges, s sums of values in 10^-9, b of whole values, h a histogram, g a gauge, d different values.
+ * c counts exchanges, s sums of values in 10^-9, b of whole values, h a histogram, g a gauge, i requests in flight, d
+ * different values.
  */
 struct tb_custom_rule {
     uint64_t methods;                         /* bit by enum tb_method; 0 = any */
@@ -152,8 +155,9 @@ struct tb_custom {
     uint32_t classes[6];                      /* by status / 100 */
     uint32_t roles[3];                        /* by enum tb_role */
     uint32_t captures;                        /* rules that need fields, or the path */
+    uint32_t in_flight;                       /* rules of TB_CUSTOM_IN_FLIGHT: no class of status is theirs */
     uint32_t paths;                           /* of those, the ones that ask for the path */
-    uint32_t gets;                            /* of captures, the ones about GETs that a server answers */
+    uint32_t gets;                            /* of both, the ones about GETs that a server answers */
     bool is_for_any;                          /* one of gets is about every route and path */
     bool has_size;                            /* some rule is about the size of requests */
     uint32_t needs[TB_CUSTOM_RULES];          /* fields of each: a bit each */

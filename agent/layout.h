@@ -131,7 +131,9 @@ struct tb_inflight {
     uint16_t owner;    /* slot number when claimed */
     uint8_t method;
     uint8_t flags; /* processes that left it unanswered after a fork, see below */
-    uint64_t reserved;
+    /* Gauges that it is counted in (TB_CUSTOM_IN_FLIGHT): string references / 8 of their names, 0 = none. All 0 while
+       the entry is free. */
+    uint16_t gauges[4];
 };
 TB_SIZE(struct tb_inflight, 32);
 #define TB_INFLIGHT_OWNER(start_ns) ((uint32_t)((start_ns)&0xffu))
