@@ -127,8 +127,8 @@ static bool field_holds(const struct tb_custom *c, const struct tb_custom_match 
 
 /* What only the end of the exchange tells: the status itself, the target, then fields. (Paths were asked at the head.)
  */
-static bool is_about(struct tb_core *core, const struct tb_custom *c, const struct tb_custom_rule *r,
-                     const struct tb_custom_exchange *x, uint8_t *ret_why)
+bool tb_custom_is_about_all(struct tb_core *core, const struct tb_custom *c, const struct tb_custom_rule *r,
+                            const struct tb_custom_exchange *x, uint8_t *ret_why)
 {
     uint32_t steps = TB_RULES_GLOB_STEPS;
     if (!has_status(r, x->key->status) ||
@@ -238,7 +238,7 @@ void tb_custom_observe(struct tb_core *core, const struct tb_custom_exchange *x)
     for (; rules; rules &= rules - 1) {
         uint32_t rule = (uint32_t)__builtin_ctz(rules);
         uint8_t why = 0;
-        if (is_about(core, c, &c->rule[rule], x, &why))
+        if (tb_custom_is_about_all(core, c, &c->rule[rule], x, &why))
             (c->rule[rule].kind >= TB_CUSTOM_GAUGE ? set_rule : count_rule)(core, c, rule, x, &why);
         if (TB_UNLIKELY(why))
             tb_custom_unreadable(core, c, rule, why);

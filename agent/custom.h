@@ -81,6 +81,19 @@ bool tb_custom_looks(struct tb_core *core, struct tb_bytes path, uint32_t node);
 uint32_t tb_custom_series(struct tb_core *core, const struct tb_custom *c, uint32_t rule,
                           const struct tb_custom_exchange *x, uint8_t *ret_why);
 
+/*
+ * tb_custom_open - custom_gauge.c: a request of @key (its status is not known) is in flight from now on, under @entry
+ * of the in-flight table: it is counted in the gauges of those of @rules that are about it. False: in none.
+ * tb_inflight_leave_gauges ends it.
+ */
+bool tb_custom_open(struct tb_core *core, uint32_t rules, const struct tb_custom_exchange *x,
+                    struct tb_inflight *entry);
+
+/* tb_custom_is_about_all - what only heads, bodies and the end of the exchange tell: does it hold for rule @r? *ret_why
+ * as tb_custom_value. */
+bool tb_custom_is_about_all(struct tb_core *core, const struct tb_custom *c, const struct tb_custom_rule *r,
+                            const struct tb_custom_exchange *x, uint8_t *ret_why);
+
 /* tb_custom_hash - the keyed hash of a field that is kept as such. False: as tb_custom_value. */
 bool tb_custom_hash(const struct tb_custom *c, const struct tb_caught *caught, uint32_t field, uint64_t *ret,
                     uint8_t *ret_why);

@@ -44,6 +44,12 @@ static bool is_field(const struct tb_custom *c, uint8_t source, uint8_t field)
     return (source != TB_CUSTOM_FIELD && source != TB_CUSTOM_PRESENCE) || field < c->fields;
 }
 
+/* Is it a gauge of requests in flight? */
+static bool is_open(const struct tb_custom_rule *r)
+{
+    return r->kind == TB_CUSTOM_GAUGE && r->value == TB_CUSTOM_IN_FLIGHT;
+}
+
 static bool is_rule(const struct tb_custom *c, const struct tb_custom_head *h, const struct tb_custom_rule *r)
 {
     return r->kind >= TB_CUSTOM_COUNTER && r->kind < TB_CUSTOM_KINDS && r->value < TB_CUSTOM_VALUES &&
@@ -53,7 +59,8 @@ static bool is_rule(const struct tb_custom *c, const struct tb_custom_head *h, c
            (r->kind == TB_CUSTOM_DISTINCT || is_inside(r->bounds, r->bound_count, h->bounds)) &&
            r->bound_count <= TB_BOUNDS_MAX && (r->kind != TB_CUSTOM_HISTOGRAM || r->bound_count) &&
            (r->value != TB_CUSTOM_NUMBER || r->field < c->fields) &&
-           (r->kind < TB_CUSTOM_GAUGE || (r->value == TB_CUSTOM_NUMBER && !r->bound_count));
+           (r->kind < TB_CUSTOM_GAUGE || ((r->value == TB_CUSTOM_NUMBER || is_open(r)) && !r->bound_count)) &&
+           (r->value != TB_CUSTOM_IN_FLIGHT || is_open(r));
 }
 
 static bool is_label(const struct tb_custom *c, const struct tb_custom_head *h, const struct tb_custom_label *l)
@@ -72,9 +79,14 @@ static bool is_match(const struct tb_custom *c, const struct tb_custom_head *h, 
 
 static bool are_sound(const struct tb_custom *c, const struct tb_custom_head *h)
 {
-    for (uint32_t i = 0; i < h->rules; i++)
+    uint32_t open = 0;
+    for (uint32_t i = 0; i < h->rules; i++) {
         if (!is_rule(c, h, &c->rule[i]))
             return false;
+        open += is_open(&c->rule[i]);
+    }
+    if (open > TB_CUSTOM_IN_FLIGHTS)
+        return false;
     for (uint32_t i = 0; i < h->fields; i++)
         if (!c->field[i].place || c->field[i].place >= TB_CUSTOM_PLACES || !is_text(c, h->texts, c->field[i].name))
             return false;
@@ -181,16 +193,15 @@ static void index_rules(struct tb_custom *c)
         for (uint32_t m = 0; m < 64; m++)
             c->methods[m] |= !r->methods || r->methods >> m & 1 ? bit : 0;
         for (uint32_t class = 0; class < 6; class ++)
-            c->classes[class] |= is_about_class(r, class) ? bit : 0;
+            c->classes[class] |= is_about_class(r, class) && !is_open(r) ? bit : 0;
         for (uint32_t role = 0; role < 3; role++)
             c->roles[role] |= !r->roles || r->roles >> role & 1 ? bit : 0;
         index_needs(c, i);
         c->has_size |= r->value == TB_CUSTOM_REQUEST_SIZE;
-        if (!c->needs[i] && !has_match(c, r, TB_CUSTOM_PATH))
-            continue;
-        c->captures |= bit;
+        c->in_flight |= is_open(r) ? bit : 0;
+        c->captures |= c->needs[i] || has_match(c, r, TB_CUSTOM_PATH) ? bit : 0;
         c->paths |= has_match(c, r, TB_CUSTOM_PATH) ? bit : 0;
-        if (!(c->methods[TB_METHOD_GET] & c->roles[TB_ROLE_SERVER] & bit))
+        if (!((c->captures | c->in_flight) & bit) || !(c->methods[TB_METHOD_GET] & c->roles[TB_ROLE_SERVER] & bit))
             continue;
         c->gets |= bit;
         c->is_for_any |= !has_match(c, r, TB_CUSTOM_PATH) && !has_match(c, r, TB_CUSTOM_ROUTE);

@@ -212,20 +212,72 @@ static uint32_t rules_of_responses(const struct tb_custom *c)
     return c->places[TB_CUSTOM_RESPONSE_HEADER] | c->places[TB_CUSTOM_RESPONSE_JSON];
 }
 
-uint8_t tb_exchange_caught_head(struct call *call, uint32_t route)
+/* What was found, where the rules ask for it; valid until the capture is freed. */
+static struct tb_caught caught_of(const struct tb_capture *cap, const struct tb_custom *c)
 {
-    const struct tb_custom *c = custom_of(call->core);
-    struct tb_capture *cap = c ? hold(call->core, call->c, call->c->queue.pushed) : NULL;
-    if (!cap)
+    const struct tb_picks *picks[TB_CUSTOM_PLACES] = {[TB_CUSTOM_REQUEST_HEADER] = &cap->request_head.picks,
+                                                      [TB_CUSTOM_RESPONSE_HEADER] = &cap->response_head.picks,
+                                                      [TB_CUSTOM_QUERY] = &cap->query.picks,
+                                                      [TB_CUSTOM_REQUEST_JSON] = &cap->request_json.picks,
+                                                      [TB_CUSTOM_REQUEST_FORM] = &cap->request_form.picks,
+                                                      [TB_CUSTOM_RESPONSE_JSON] = &cap->response_json.picks};
+    struct tb_caught caught = {.rules = cap->rules};
+    for (uint32_t i = 0; i < TB_CUSTOM_PLACES; i++)
+        caught.picks[i] = asks(c, cap, (enum tb_custom_place)i) ? picks[i] : NULL;
+    caught.why[TB_CUSTOM_REQUEST_JSON] = caught.why[TB_CUSTOM_REQUEST_FORM] = cap->request_why;
+    caught.why[TB_CUSTOM_RESPONSE_JSON] = cap->response_why;
+    return caught;
+}
+
+/* A request that is in flight as @p is counted in the gauges of those of @rules that are about it. @cap: NULL, or what
+ * was found in its head. */
+static bool enter_gauges(struct call *call, const struct tb_custom *c, const struct tb_capture *cap, uint32_t rules,
+                         const struct tb_pending *p)
+{
+    uint32_t route = tb_route_label_of(call->core, p->route); /* one that was never answered is none yet */
+    struct tb_series_key key = series_key(call, TB_FAMILY_REQUESTS, 0, route ? route : TB_STR_OTHER, p);
+    struct tb_caught caught;
+    if (cap)
+        caught = caught_of(cap, c);
+    return tb_custom_open(call->core, rules, &(struct tb_custom_exchange){.key = &key, .caught = cap ? &caught : NULL},
+                          &call->core->inflight[p->inflight - 1]);
+}
+
+void tb_exchange_leave_gauges(struct tb_core *core, const struct tb_pending *p)
+{
+    struct tb_inflight *entry = &core->inflight[p->inflight - 1];
+    /* after a fork, another may have finished it: the entry is somebody else's by now */
+    if (tb_load_acquire(&entry->start_ns) == tb_inflight_word(p->start_ns, p->owner - 1u))
+        tb_inflight_leave_gauges(entry);
+}
+
+uint8_t tb_exchange_caught_head(struct call *call, const struct tb_pending *p)
+{
+    const struct tb_rules_view *view = tb_load_acquire(&call->core->rules_view);
+    const struct tb_custom *c = view ? &view->custom : NULL;
+    bool is_any = tb_load_relaxed(&call->core->captures_used) != 0;
+    struct tb_capture *cap = c && is_any ? hold(call->core, call->c, call->c->queue.pushed) : NULL;
+    uint32_t open = c && p->inflight ? c->in_flight : 0;
+    uint8_t flags = 0;
+    if (!cap && !open)
         return 0;
-    cap->rules &= tb_custom_of_handle(call->core, c, route);
+    uint32_t about = tb_custom_of_handle(call->core, c, p->route);
+    if (cap)
+        cap->rules &= about;
+    open &= about & c->roles[tb_load_relaxed(&call->c->role) % 3u] & c->methods[p->method % 64] &
+            (~c->captures | (cap ? cap->rules : 0));
+    if (open && enter_gauges(call, c, cap, open, p))
+        flags |= PENDING_GAUGED;
+    if (!cap)
+        return flags;
+    cap->rules &= ~c->in_flight;
     if (!cap->rules) {
         give_back(call->core, cap);
-        return 0;
+        return flags;
     }
     if (!asks(c, cap, TB_CUSTOM_REQUEST_JSON) && !asks(c, cap, TB_CUSTOM_REQUEST_FORM))
         cap->request_body_is = BODY_DONE;
-    uint8_t flags = PENDING_CAUGHT | (cap->rules & rules_of_responses(c) ? PENDING_CAUGHT_RESPONSE : 0);
+    flags |= PENDING_CAUGHT | (cap->rules & rules_of_responses(c) ? PENDING_CAUGHT_RESPONSE : 0);
     drop_flag(&cap->request_busy);
     return flags;
 }
@@ -347,17 +399,7 @@ struct tb_capture *tb_exchange_caught_end(struct call *call, const struct tb_pen
         return NULL;
     if (cap->request_body_is == BODY_FORM)
         tb_form_end(&cap->request_form, &c->set[TB_CUSTOM_REQUEST_FORM]);
-    *ret = (struct tb_caught){.rules = cap->rules};
-    const struct tb_picks *picks[TB_CUSTOM_PLACES] = {[TB_CUSTOM_REQUEST_HEADER] = &cap->request_head.picks,
-                                                      [TB_CUSTOM_RESPONSE_HEADER] = &cap->response_head.picks,
-                                                      [TB_CUSTOM_QUERY] = &cap->query.picks,
-                                                      [TB_CUSTOM_REQUEST_JSON] = &cap->request_json.picks,
-                                                      [TB_CUSTOM_REQUEST_FORM] = &cap->request_form.picks,
-                                                      [TB_CUSTOM_RESPONSE_JSON] = &cap->response_json.picks};
-    for (uint32_t i = 0; i < TB_CUSTOM_PLACES; i++)
-        ret->picks[i] = asks(c, cap, (enum tb_custom_place)i) ? picks[i] : NULL;
-    ret->why[TB_CUSTOM_REQUEST_JSON] = ret->why[TB_CUSTOM_REQUEST_FORM] = cap->request_why;
-    ret->why[TB_CUSTOM_RESPONSE_JSON] = cap->response_why;
+    *ret = caught_of(cap, c);
     return cap;
 }
 

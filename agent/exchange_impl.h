@@ -41,8 +41,9 @@ enum {
 /* pending.flags */
 enum {
     PENDING_PIPELINED = 1,
-    PENDING_CAUGHT = 2,         /* rules look into it (exchange_caught.h) */
-    PENDING_CAUGHT_RESPONSE = 4 /* into its response, too */
+    PENDING_CAUGHT = 2,          /* rules look into it (exchange_caught.h) */
+    PENDING_CAUGHT_RESPONSE = 4, /* into its response, too */
+    PENDING_GAUGED = 8           /* its entry is counted in gauges of rules */
 };
 
 /* One hooked call: the clock is read at most once, and only when something needs it. */
@@ -123,12 +124,23 @@ void tb_exchange_response_close(struct call *call);
 /* A response that waited for this request: count it. */
 void tb_exchange_finish_waiting(struct call *call);
 
-/* The waiting request is no longer in flight. */
-static inline void release_in_flight(struct tb_core *core, const struct tb_pending *p)
+/* exchange_caught.c: a request with PENDING_GAUGED is no longer in flight. */
+void tb_exchange_leave_gauges(struct tb_core *core, const struct tb_pending *p);
+
+/* The waiting request is no longer in flight; it has no PENDING_GAUGED. */
+static inline void release_plain(struct tb_core *core, const struct tb_pending *p)
 {
     if (TB_LIKELY(p->owner))
         tb_add_relaxed(&core->owners[p->owner - 1].in_flight, -1);
     tb_inflight_release(core, p->inflight);
+}
+
+/* The same for any. */
+static inline void release_in_flight(struct tb_core *core, const struct tb_pending *p)
+{
+    if (TB_UNLIKELY(p->flags & PENDING_GAUGED))
+        tb_exchange_leave_gauges(core, p);
+    release_plain(core, p);
 }
 
 /* The key of an exchange under the connection's role. */
@@ -259,15 +271,15 @@ void tb_exchange_note_opened(struct call *call, struct tb_pending *p, const uint
 
 /*
  * exchange_caught.c, with TB_HEAD_CUSTOM only. The request half: its line is read (nothing is queued yet), more of its
- * header section, its head is over and has this route (PENDING_CAUGHT, and _RESPONSE: what is looked into), more of its
- * body.
+ * header section, its head is over and it is in flight as @p (PENDING_CAUGHT, and _RESPONSE: what is looked into, and
+ * _GAUGED), more of its body.
  */
 #define TB_ROUTE_UNKNOWN UINT32_MAX /* @route: it waits for the end of the head */
 /* True: some rule may look into it. */
 bool tb_exchange_caught_line(struct call *call, const struct tb_start_line *line, struct tb_bytes query,
                              uint32_t route);
 void tb_exchange_caught_fields(struct call *call, struct tb_bytes in);
-uint8_t tb_exchange_caught_head(struct call *call, uint32_t route);
+uint8_t tb_exchange_caught_head(struct call *call, const struct tb_pending *p);
 void tb_exchange_caught_request_body(struct call *call, struct tb_bytes in);
 /* The response half: is the response at hand looked into? More of its header section (@status: it is over), its body.
  */

@@ -81,7 +81,7 @@ static inline __attribute__((always_inline)) void finish_first(struct tb_core *c
         finish_unknown_cell(core, c, end_ns);
         return;
     }
-    release_in_flight(core, &c->first);
+    release_plain(core, &c->first);
     tb_add_relaxed(&block[cell % TB_BLOCK_CELLS], 1);
     tb_add_relaxed(&record->sum_ns, end_ns - start_ns);
     tb_add_relaxed(&record->first_byte_ns, c->first_ns - start_ns);

@@ -21,7 +21,7 @@ void tb_exchange_note_opened(struct call *call, struct tb_pending *p, const uint
 {
     uint8_t wants = tb_load_relaxed(&call->core->wants_head);
     if (wants & TB_HEAD_CUSTOM)
-        p->flags |= tb_exchange_caught_head(call, p->route);
+        p->flags |= tb_exchange_caught_head(call, p);
     if (!p->inflight || !(wants & NOTED))
         return;
     struct tb_opened *o = &call->core->opened[p->inflight - 1];

@@ -143,11 +143,12 @@ static struct tb_bytes fields_of(struct tb_bytes head)
 static void looked_into_head(struct call *call, const struct tb_start_line *line, struct tb_bytes head)
 {
     static const uint64_t no_trace[2];
+    const struct tb_rules_view *view = tb_load_acquire(&call->core->rules_view);
     call->c->route = route_of(call->core, line);
     bool is_caught = tb_exchange_caught_line(call, line, query_of(line, head.ptr + head.len), call->c->route);
     if (is_caught)
         tb_exchange_caught_fields(call, fields_of(head));
-    request_head(call, 0, is_caught ? no_trace : NULL);
+    request_head(call, 0, is_caught || (view && view->custom.in_flight) ? no_trace : NULL);
 }
 
 static void wanted_head(struct call *call, const struct tb_start_line *line, struct tb_bytes head, uint8_t wants)

@@ -58,8 +58,10 @@ static void clean_slot(struct tb_core *core, uint32_t slot)
         for (uint32_t i = 0; i < TB_INFLIGHT_PER_PAGE; i++) {
             struct tb_inflight *entry = &table[page * TB_INFLIGHT_PER_PAGE + i];
             uint64_t start_ns = tb_load_relaxed(&entry->start_ns);
-            if (start_ns && TB_INFLIGHT_OWNER(start_ns) == slot)
-                (void)tb_cas_relaxed(&entry->start_ns, &start_ns, 0);
+            if (!start_ns || TB_INFLIGHT_OWNER(start_ns) != slot)
+                continue;
+            tb_inflight_leave_gauges(entry);
+            (void)tb_cas_acq_rel(&entry->start_ns, &start_ns, 0);
         }
     }
     tb_store_relaxed(&owner->in_flight, 0);

@@ -114,6 +114,13 @@ static inline uint64_t tb_inflight_word(uint64_t start_ns, uint32_t owner_slot)
     return (start_ns < 256 ? 256 : start_ns & ~UINT64_C(0xff)) | owner_slot;
 }
 
+/* tb_inflight_leave_gauges - a claimed entry is counted in no gauge (custom.h) any more; before it is freed. */
+static inline void tb_inflight_leave_gauges(struct tb_inflight *entry)
+{
+    for (size_t i = 0; i < sizeof entry->gauges / sizeof *entry->gauges; i++)
+        tb_store_relaxed(&entry->gauges[i], 0);
+}
+
 /* tb_inflight_release - frees what tb_inflight_claim returned; 0 is ignored. */
 static inline void tb_inflight_release(struct tb_core *core, uint16_t claimed)
 {

@@ -215,8 +215,8 @@ static void add_region(struct tb_collector *c, struct tb_region_file *f, struct 
         r->service->counters[i] += r->counters[i];
         has_counted |= r->counters[i] != 0;
     }
-    r->requests =
-        tb_region_read_series(c->snapshot, r->service, &c->copy, &f->cache, TB_READ_TOTAL, &r->series_skipped);
+    r->requests = tb_region_read_series(c->snapshot, r->service, &c->copy, &f->cache, TB_READ_TOTAL, r->alive,
+                                        &r->series_skipped);
     note_life(c, r, has_counted);
     tb_split_add(c->split, &f->part, &c->copy, r);
 }

@@ -202,7 +202,7 @@ static void add_to_base(struct tb_collector *c, const struct folding *f, struct 
     tb_region_read_counters(&c->copy, counters);
     for (size_t i = 0; i < TB_COUNTER_COUNT; i++)
         service->base_counters[i] += counters[i];
-    tb_region_read_series(c->snapshot, service, &c->copy, &f->file->cache, TB_READ_BASE, &skipped);
+    tb_region_read_series(c->snapshot, service, &c->copy, &f->file->cache, TB_READ_BASE, NULL, &skipped);
     struct tb_mark *m = tb_ledger_mark(c->options.ledger, f->file->user->uid, f->region_id, f->generation,
                                        TB_MARK_FOLDED, service, now_ns);
     m->is_seen = true;

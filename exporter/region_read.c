@@ -224,10 +224,11 @@ static void read_exemplars(struct tb_snapshot *s, struct tb_snap_service *servic
 
 uint64_t tb_region_read_series(struct tb_snapshot *s, struct tb_snap_service *service,
                                const struct tb_region_copy *copy, struct tb_slot_cache *cache, enum tb_read_into into,
-                               uint32_t *ret_skipped)
+                               const uint64_t *alive, uint32_t *ret_skipped)
 {
     const struct tb_region_header *h = tb_region_copy_header(copy);
-    uint32_t slots = tb_series_slots(h), skipped = 0, sketches_left = TB_GAUGE_SKETCHES;
+    uint32_t slots = tb_series_slots(h), skipped = 0;
+    struct tb_gauges gauges = {.sketches_left = TB_GAUGE_SKETCHES, .alive = alive};
     uint64_t requests = 0;
     prepare_cache(cache, h, slots);
     for (uint32_t i = 0; i < slots; i++) {
@@ -237,7 +238,7 @@ uint64_t tb_region_read_series(struct tb_snapshot *s, struct tb_snap_service *se
         if (r == -ENOENT && into == TB_READ_TOTAL) {
             struct reading in = {s, service, copy, &cache->slots[i]};
             read_exemplars(s, service, copy, &cache->slots[i], i);
-            tb_gauge_read(s, copy, i, look_up_gauge, &in, &sketches_left);
+            tb_gauge_read(s, copy, i, look_up_gauge, &in, &gauges);
         }
         struct tb_snap_series *e = r ? NULL : series_of(s, service, copy, &cache->slots[i], &key);
         if (!e) {
@@ -255,6 +256,7 @@ uint64_t tb_region_read_series(struct tb_snapshot *s, struct tb_snap_service *se
         if (key.family == TB_FAMILY_REQUESTS && key.role == TB_ROLE_SERVER)
             requests += sum.count;
     }
+    free(gauges.open);
     *ret_skipped = skipped;
     return requests;
 }
@@ -308,14 +310,18 @@ void tb_region_read_identity(const struct tb_region_copy *copy, struct tb_snap_r
     }
 }
 
-static void read_in_flight(const struct tb_region_copy *copy, const bool is_alive[TB_OWNERS], uint64_t now_ns,
-                           struct tb_snap_region *r)
+static bool is_alive(const struct tb_snap_region *r, uint32_t owner)
+{
+    return r->alive[owner / 64] >> owner % 64 & 1;
+}
+
+static void read_in_flight(const struct tb_region_copy *copy, uint64_t now_ns, struct tb_snap_region *r)
 {
     size_t len = 0;
     const struct tb_inflight *table = tb_region_copy_section(copy, TB_SEC_INFLIGHT, 0, &len);
     for (size_t i = 0; table && i < len / sizeof *table; i++) {
         uint64_t start_ns = table[i].start_ns;
-        if (!start_ns || !is_alive[TB_INFLIGHT_OWNER(start_ns)] || start_ns > now_ns)
+        if (!start_ns || !is_alive(r, TB_INFLIGHT_OWNER(start_ns)) || start_ns > now_ns)
             continue;
         if (now_ns - start_ns > r->oldest_ns)
             r->oldest_ns = now_ns - start_ns;
@@ -326,7 +332,7 @@ void tb_region_read_owners(const struct tb_region_copy *copy, struct tb_processe
                            uint64_t now_ns, struct tb_snap_region *r)
 {
     const struct tb_region_header *h = tb_region_copy_header(copy);
-    bool is_alive[TB_OWNERS] = {false}, is_near = pidns_inode && h->pidns_inode == pidns_inode;
+    bool is_near = pidns_inode && h->pidns_inode == pidns_inode;
     r->pidns_inode = h->pidns_inode;
     r->is_near = is_near;
     size_t len = 0;
@@ -339,7 +345,7 @@ void tb_region_read_owners(const struct tb_region_copy *copy, struct tb_processe
         bool is_telling = is_near && !(o->flags & (TB_OWNER_SHARED | TB_OWNER_FOREIGN));
         if (is_telling && !tb_processes_is_alive(processes, o->pid, o->start_ns))
             continue;
-        is_alive[i] = true;
+        r->alive[i / 64] |= UINT64_C(1) << i % 64;
         if (r->processes < sizeof r->pids / sizeof *r->pids)
             r->pids[r->processes] = o->pid;
         r->processes++;
@@ -348,5 +354,5 @@ void tb_region_read_owners(const struct tb_region_copy *copy, struct tb_processe
         r->unobservable |= o->unobservable;
     }
     if (r->in_flight)
-        read_in_flight(copy, is_alive, now_ns, r);
+        read_in_flight(copy, now_ns, r);
 }

@@ -32,12 +32,13 @@ enum tb_read_into {
 /*
  * tb_region_read_series - add every series of the copy to its entry in @s.
  * @cache        of this region; reset when its life has changed
+ * @alive        of struct tb_snap_region; NULL: nobody lives
  * @ret_skipped  slots whose key or chain makes no sense
  * Returns the exchanges added under TB_FAMILY_REQUESTS and the server role.
  */
 uint64_t tb_region_read_series(struct tb_snapshot *s, struct tb_snap_service *service,
                                const struct tb_region_copy *copy, struct tb_slot_cache *cache, enum tb_read_into into,
-                               uint32_t *ret_skipped);
+                               const uint64_t *alive, uint32_t *ret_skipped);
 
 /* tb_region_read_counters - counters.def of the copy; 0 for what its section does not hold. */
 void tb_region_read_counters(const struct tb_region_copy *copy, uint64_t ret[TB_COUNTER_COUNT]);

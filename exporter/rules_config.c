@@ -170,18 +170,23 @@ static void rule_type(struct tb_yaml *y, yaml_node_t *value, void *to)
 
 static void value_word(struct tb_yaml *y, yaml_node_t *value, struct tb_custom_rule_config *rule)
 {
-    static const char *const words[] = {"", "duration", "first_byte", "request_size", "response_size"};
+    static const char *const words[TB_CUSTOM_VALUES] = {[TB_CUSTOM_DURATION] = "duration",
+                                                        [TB_CUSTOM_FIRST_BYTE] = "first_byte",
+                                                        [TB_CUSTOM_REQUEST_SIZE] = "request_size",
+                                                        [TB_CUSTOM_RESPONSE_SIZE] = "response_size",
+                                                        [TB_CUSTOM_IN_FLIGHT] = "in_flight"};
     const char *text = tb_yaml_text(y, value, "value");
     for (uint8_t i = 1; text && i < COUNT(words); i++)
-        if (strcmp(text, words[i]) == 0) {
+        if (words[i] && strcmp(text, words[i]) == 0) {
             rule->value = i;
             return;
         }
     if (text)
-        tb_yaml_error(y, value,
-                      "value: \"%s\" is none of duration, first_byte, request_size, response_size: write one of them, "
-                      "or where a number is, like {response_json: total}",
-                      text);
+        tb_yaml_error(
+            y, value,
+            "value: \"%s\" is none of duration, first_byte, request_size, response_size, in_flight: write one "
+            "of them, or where a number is, like {response_json: total}",
+            text);
 }
 
 static void rule_value(struct tb_yaml *y, yaml_node_t *value, void *to)
@@ -303,6 +308,39 @@ OF_RULE(key_scale, rule_scale)
 OF_RULE(key_window, rule_window)
 OF_RULE(key_labels, rule_labels)
 
+/* Is it known when the head of a request is complete? */
+static bool is_known_at_head(uint8_t source, const struct tb_place_config *place)
+{
+    switch (source) {
+    case TB_CUSTOM_STATUS:
+    case TB_CUSTOM_STATUS_CLASS:
+    case TB_CUSTOM_TARGET:
+        return false;
+    default:
+        return place->place <= TB_CUSTOM_HOST && place->place != TB_CUSTOM_RESPONSE_HEADER;
+    }
+}
+
+/* A gauge of requests in flight: of those that the program answers, by what their heads say. */
+static void check_open(struct tb_yaml *y, struct tb_custom_rule_config *rule, yaml_node_t *at)
+{
+    bool is_known = !rule->status_count;
+    for (size_t i = 0; i < rule->label_count; i++)
+        is_known &= is_known_at_head(rule->labels[i].source, &rule->labels[i].field) &&
+                    is_known_at_head(rule->labels[i].source, &rule->labels[i].fallback);
+    for (size_t i = 0; i < rule->match_count; i++)
+        is_known &= is_known_at_head(rule->matches[i].source, &rule->matches[i].field);
+    if (rule->kind != TB_CUSTOM_GAUGE)
+        tb_yaml_error(y, at, "value: in_flight is a gauge's: write type: gauge");
+    if (rule->roles == 1u << TB_ROLE_CLIENT)
+        tb_yaml_error(y, at, "role: in_flight counts requests that the program answers: leave it out");
+    if (!is_known)
+        tb_yaml_error(y, at,
+                      "value: in_flight knows no status, target, response or body: match and label by method, route, "
+                      "path, host, request_header, query or cookie");
+    rule->roles = 1u << TB_ROLE_SERVER;
+}
+
 static void check_rule(struct tb_yaml *y, struct rule_reader *r, yaml_node_t *at)
 {
     struct tb_custom_rule_config *rule = r->rule;
@@ -319,10 +357,13 @@ static void check_rule(struct tb_yaml *y, struct rule_reader *r, yaml_node_t *at
     if (rule->kind == TB_CUSTOM_HISTOGRAM && !rule->value)
         rule->value = TB_CUSTOM_DURATION;
     bool is_distinct = rule->kind == TB_CUSTOM_DISTINCT;
-    if (rule->kind >= TB_CUSTOM_GAUGE && rule->value != TB_CUSTOM_NUMBER)
+    bool is_open = rule->value == TB_CUSTOM_IN_FLIGHT;
+    if (rule->kind >= TB_CUSTOM_GAUGE && rule->value != TB_CUSTOM_NUMBER && !is_open)
         tb_yaml_error(y, at,
-                      "value: a gauge has a place of a number, distinct one of what is told apart: write one like "
-                      "value: {response_json: queued}");
+                      "value: a gauge has a place of a number or in_flight, distinct a place of what is told apart: "
+                      "write one like value: {response_json: queued}");
+    if (is_open)
+        check_open(y, rule, at);
     if (rule->window_s && !is_distinct)
         tb_yaml_error(y, at, "window: only distinct has one: leave it out");
     if (is_distinct && !rule->window_s)

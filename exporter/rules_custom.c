@@ -13,7 +13,7 @@
 struct compiler {
     struct tb_custom_head head;
     struct tb_buffer rules, fields, labels, matches, bounds, texts;
-    unsigned sketches;
+    unsigned sketches, in_flights;
     const char *why; /* NULL: it fits so far */
 };
 
@@ -137,6 +137,8 @@ static void put_rule(struct compiler *c, const struct tb_custom_rule_config *r)
         c->why = "the rules have more than 256 bounds: leave some out";
     if (r->kind == TB_CUSTOM_DISTINCT && ++c->sketches > TB_CUSTOM_SKETCHES)
         c->why = "a service has more than 2 rules of type distinct, which take 272 KiB each: leave some out";
+    if (r->value == TB_CUSTOM_IN_FLIGHT && ++c->in_flights > TB_CUSTOM_IN_FLIGHTS)
+        c->why = "a service has more than 4 gauges of requests in flight: leave some out";
     if (c->head.rules == TB_CUSTOM_RULES)
         c->why = "a service has more than 32 rules: leave some out";
     if (c->why)

@@ -62,8 +62,8 @@ static const char *read_labels(const char *p)
 
 bool tb_ext_read(const char *text, struct tb_ext *ret)
 {
-    static const char shapes[] = {TB_EXT_COUNT,    TB_EXT_SUM, TB_EXT_BYTES, TB_EXT_HISTOGRAM, TB_EXT_GAUGE,
-                                  TB_EXT_DISTINCT, 0};
+    static const char shapes[] = {TB_EXT_COUNT, TB_EXT_SUM,       TB_EXT_BYTES,    TB_EXT_HISTOGRAM,
+                                  TB_EXT_GAUGE, TB_EXT_IN_FLIGHT, TB_EXT_DISTINCT, 0};
     if (!*text || !strchr(shapes, *text))
         return false;
     size_t len = strcspn(text + 1, "{");
@@ -80,7 +80,7 @@ bool tb_ext_read(const char *text, struct tb_ext *ret)
 
 uint8_t tb_ext_family(char shape)
 {
-    if (shape == TB_EXT_GAUGE)
+    if (shape == TB_EXT_GAUGE || shape == TB_EXT_IN_FLIGHT)
         return TB_FAMILY_RULE_GAUGE;
     return shape == TB_EXT_DISTINCT ? TB_FAMILY_RULE_DISTINCT : TB_FAMILY_RULE;
 }

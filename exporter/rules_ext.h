@@ -16,6 +16,7 @@ enum tb_ext_shape {
     TB_EXT_BYTES = 'b',     /* a counter of whole values */
     TB_EXT_HISTOGRAM = 'h', /* a histogram; its bound set says in what */
     TB_EXT_GAUGE = 'g',     /* the last number, in 10^-9 */
+    TB_EXT_IN_FLIGHT = 'i', /* requests that are open */
     TB_EXT_DISTINCT = 'd'   /* different values in a window */
 };
 

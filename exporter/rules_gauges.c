@@ -12,6 +12,7 @@
 #include "agent/series_read.h"
 #include "buffer.h"
 #include "distinct_count.h"
+#include "rules_ext.h"
 
 /* A sketch of a shard; NULL: there is none. */
 static const struct tb_distinct *sketch_at(const struct tb_region_copy *copy, uint64_t at)
@@ -58,9 +59,26 @@ static uint64_t count_distinct(const struct tb_region_copy *copy, uint64_t words
     return count > 0 ? (uint64_t)llround(count) : 0;
 }
 
+/* Requests of living processes that are in flight, by the gauges that count them. */
+static uint16_t *count_open(const struct tb_region_copy *copy, const uint64_t *alive)
+{
+    size_t len = 0;
+    const struct tb_inflight *table = tb_region_copy_section(copy, TB_SEC_INFLIGHT, 0, &len);
+    uint16_t *open = tb_alloc((TB_LEN_STRINGS >> 3) * sizeof *open);
+    for (size_t i = 0; alive && table && i < TB_SHARDS * TB_INFLIGHT_PER_SHARD && i < len / sizeof *table; i++) {
+        uint32_t owner = TB_INFLIGHT_OWNER(table[i].start_ns);
+        if (!table[i].start_ns || !(alive[owner / 64] >> owner % 64 & 1))
+            continue;
+        for (size_t k = 0; k < TB_CUSTOM_IN_FLIGHTS; k++)
+            if (table[i].gauges[k] && table[i].gauges[k] < TB_LEN_STRINGS >> 3)
+                open[table[i].gauges[k]]++; /* at most 4 times 4,096 */
+    }
+    return open;
+}
+
 void tb_gauge_read(struct tb_snapshot *s, const struct tb_region_copy *copy, uint32_t number,
                    struct tb_snap_series *(*look_up)(void *to, const struct tb_series_key *key), void *to,
-                   uint32_t *sketches_left)
+                   struct tb_gauges *gauges)
 {
     uint64_t words[TB_SHARDS][TB_BLOCK_CELLS];
     struct tb_series_key key;
@@ -71,7 +89,14 @@ void tb_gauge_read(struct tb_snapshot *s, const struct tb_region_copy *copy, uin
         return;
     tb_snapshot_refresh(e);
     if (key.family == TB_FAMILY_RULE_DISTINCT) {
-        e->total.rx_bytes += count_distinct(copy, words, s->now_ns, sketches_left);
+        e->total.rx_bytes += count_distinct(copy, words, s->now_ns, &gauges->sketches_left);
+        e->total.first_byte_ns = s->now_ns;
+        return;
+    }
+    if (*e->key.ext == TB_EXT_IN_FLIGHT) {
+        if (!gauges->open)
+            gauges->open = count_open(copy, gauges->alive);
+        e->total.rx_bytes += key.ext < TB_LEN_STRINGS ? gauges->open[key.ext >> 3] : 0;
         e->total.first_byte_ns = s->now_ns;
         return;
     }

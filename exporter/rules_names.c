@@ -28,6 +28,8 @@ char tb_custom_shape(const struct tb_custom_rule_config *r)
                                                  [TB_CUSTOM_GAUGE] = TB_EXT_GAUGE,
                                                  [TB_CUSTOM_DISTINCT] = TB_EXT_DISTINCT};
     bool is_size = r->value == TB_CUSTOM_REQUEST_SIZE || r->value == TB_CUSTOM_RESPONSE_SIZE;
+    if (r->value == TB_CUSTOM_IN_FLIGHT)
+        return TB_EXT_IN_FLIGHT;
     if (shapes[r->kind])
         return shapes[r->kind];
     if (!r->value)
@@ -37,8 +39,8 @@ char tb_custom_shape(const struct tb_custom_rule_config *r)
 
 struct tb_metric tb_ext_metric(char shape, const char *name, const char *help)
 {
-    bool is_gauge = shape == TB_EXT_GAUGE || shape == TB_EXT_DISTINCT;
-    bool is_whole = shape == TB_EXT_COUNT || shape == TB_EXT_BYTES || shape == TB_EXT_DISTINCT;
+    bool is_gauge = shape == TB_EXT_GAUGE || shape == TB_EXT_IN_FLIGHT || shape == TB_EXT_DISTINCT;
+    bool is_whole = shape != TB_EXT_SUM && shape != TB_EXT_HISTOGRAM && shape != TB_EXT_GAUGE;
     return (struct tb_metric){.name = name,
                               .unit = unit_of(name),
                               .help = help,

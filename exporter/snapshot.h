@@ -194,6 +194,7 @@ struct tb_snap_region {
     uint64_t pidns_inode;             /* of its pids, 0 = unknown */
     bool is_near;                     /* its pids are of this pid namespace */
     uint32_t pids[8];                 /* the first of them */
+    uint64_t alive[TB_OWNERS / 64];   /* a bit for each owner slot whose process lives */
     uint32_t rules_length, rules_tag; /* of the set in force, as tb_rules_head has them; 0 = none */
     uint64_t created_ns;
     uint64_t adopted_ns;

@@ -95,7 +95,7 @@ void tb_split_add(struct tb_split *split, struct tb_split_part *part, const stru
         tb_slot_cache_free(&part->cache);
     part->snapshot_id = s->id;
     tb_service_add_region(e, r);
-    tb_region_read_series(s, e, copy, &part->cache, TB_READ_TOTAL, &skipped);
+    tb_region_read_series(s, e, copy, &part->cache, TB_READ_TOTAL, r->alive, &skipped);
     /* Totals of a region that was taken over did not begin at 0 under these labels; when they did, nobody knows. */
     for (uint32_t i = 0; r->adopted_ns > r->created_ns && i < part->cache.count; i++) {
         struct tb_snap_series *series = part->cache.slots[i].series;

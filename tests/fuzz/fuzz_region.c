@@ -90,7 +90,7 @@ static void read_region(const uint8_t *bytes, size_t len)
     tb_region_read_owners(&copy, NULL, 0, UINT64_C(1) << 60, r);
     tb_region_read_counters(&copy, r->counters);
     struct tb_slot_cache cache = {0};
-    tb_region_read_series(s, r->service, &copy, &cache, TB_READ_TOTAL, &r->series_skipped);
+    tb_region_read_series(s, r->service, &copy, &cache, TB_READ_TOTAL, r->alive, &r->series_skipped);
     tb_snapshot_finish(s);
     struct tb_buffer out = {0};
     rendered(s, &out);

@@ -96,7 +96,7 @@ static void look(struct view *v, struct tb_core *core)
         v->s = tb_snapshot_new();
     tb_snapshot_begin(v->s, EPOCH_NS + clock_ns);
     struct tb_snap_service *service = tb_snapshot_service(v->s, "test", 4);
-    tb_region_read_series(v->s, service, &copy, &v->cache, TB_READ_TOTAL, &skipped);
+    tb_region_read_series(v->s, service, &copy, &v->cache, TB_READ_TOTAL, NULL, &skipped);
     assert_int_equal(tb_snapshot_finish(v->s), 0);
     assert_int_equal(skipped, 0);
 }
