@@ -85,6 +85,10 @@ struct tb_region_header {
     struct tb_section sections[TB_SECTIONS_MAX];
     uint32_t
         arena_at[TB_SHARDS]; /* where each shard's next object goes in TB_SEC_CELLS; on a page boundary = no room */
+    /* Of a function (invocation.h), whose processes write them; 0 in regions of older agents. */
+    uint32_t runtime_asked; /* how often it asked for work; added after all that the invocation before counts */
+    uint32_t runtime_begun; /* how often it got some */
+    uint64_t invocation_ns; /* CLOCK_MONOTONIC when it got what it is working on; 0: nothing */
 };
 TB_AT(struct tb_region_header, state, 16);
 TB_AT(struct tb_region_header, generation, 24);
@@ -94,6 +98,8 @@ TB_AT(struct tb_region_header, cells_used, 108);
 TB_AT(struct tb_region_header, agent_version, 120);
 TB_AT(struct tb_region_header, sections, 1624);
 TB_AT(struct tb_region_header, arena_at, 2200);
+TB_AT(struct tb_region_header, runtime_asked, 2216);
+TB_AT(struct tb_region_header, invocation_ns, 2224);
 _Static_assert(sizeof(struct tb_region_header) <= TB_PAGE, "the header is one page");
 
 #define TB_COUNTERS_MAX 128u
@@ -188,7 +194,10 @@ enum tb_family {
        cells. */
     TB_FAMILY_RULE_GAUGE = 17,
     TB_FAMILY_RULE_DISTINCT = 18,
-    TB_FAMILY_UNREADABLE = 16 /* what custom metrics could not read: ext is the metric's name, status the reason */
+    TB_FAMILY_UNREADABLE = 16, /* what custom metrics could not read: ext is the metric's name, status the reason */
+    /* Of a function that is handed its work by the Runtime API of AWS Lambda (invocation.h), with role server: */
+    TB_FAMILY_INVOCATION = 19,       /* invocations that ended, and how long they took */
+    TB_FAMILY_INVOCATION_ERRORS = 20 /* those that failed; status holds enum tb_invocation_error */
 };
 
 /* Words of those blocks. */
@@ -223,6 +232,14 @@ enum tb_call_error {
 };
 
 enum tb_call_result { TB_CALL_ANSWERED = 1, TB_CALL_FAILED = 2 };
+
+/* Why an invocation failed. */
+enum tb_invocation_error {
+    TB_INVOCATION_FUNCTION = 1,   /* the function said so (.../error) */
+    TB_INVOCATION_REFUSED = 2,    /* its response was not taken: too large, too late */
+    TB_INVOCATION_UNFINISHED = 3, /* the next one came and this had not ended: a crash, a time-out */
+    TB_INVOCATION_INIT = 4        /* the function could not be made ready; no invocation */
+};
 
 /*
  * Bound sets: which classic bounds the cells of a series are cut at (histogram.h). A set's number means the same bounds
