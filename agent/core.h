@@ -13,6 +13,7 @@
 #include "bytes.h"
 #include "histogram.h"
 #include "attempts.h"
+#include "invocation.h"
 #include "layout.h"
 #include "rules_format.h"
 
@@ -70,7 +71,7 @@ static inline uint64_t tb_thread_pointer(void)
 struct tb_pending {
     uint64_t start_ns;        /* CLOCK_MONOTONIC of its first byte; 0 = untimed */
     uint32_t route;           /* handle of route.h */
-    uint32_t target;          /* string reference: of the key (layout.h) */
+    uint32_t target;          /* string reference: of the key (layout.h); or enum tb_runtime_call */
     uint16_t inflight;        /* index + 1 in the in-flight table, 0 = none */
     uint16_t owner;           /* owner slot + 1 that in_flight was added to, 0 = none */
     uint8_t method;           /* enum tb_method */
@@ -169,6 +170,7 @@ struct tb_core {
     struct tb_set sets[TB_SETS];
     struct tb_opened opened[TB_SHARDS * TB_INFLIGHT_PER_SHARD];
 
+    struct tb_invoked invoked;
     struct tb_attempt attempts[TB_ATTEMPTS];
     struct tb_names_known names;
 

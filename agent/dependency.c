@@ -94,10 +94,5 @@ void tb_dependency_failed(struct tb_core *core, uint32_t target, enum tb_call_er
 
 void tb_dependency_took(struct tb_core *core, enum tb_family family, uint32_t target, uint64_t duration_ns)
 {
-    const struct tb_rules_view *v = tb_load_acquire(&core->rules_view);
-    struct tb_series_key key = key_of(family, 0, target);
-    key.bound_set = v ? v->set_of[TB_RULES_OF_DURATION] % TB_SETS : TB_SET_DURATION;
-    tb_series_add(core, &key, tb_histogram_place(&core->sets[key.bound_set].histogram, duration_ns), duration_ns);
-    if (tb_load_relaxed(&core->measures) & TB_MEASURE_SETS)
-        tb_series_choose(core, &key);
+    tb_measures_took(core, key_of(family, 0, target), duration_ns);
 }

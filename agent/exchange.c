@@ -79,7 +79,7 @@ static bool leave(uint8_t *flags, bool is_inherited, uint16_t forks)
 /* A call that will get no answer. */
 static void lose_call(struct call *call, const struct tb_pending *p, enum tb_call_error why)
 {
-    if (tb_route_end(call->core, p->route, p->method, 0) != TB_STR_IGNORED && p->target)
+    if (tb_route_end(call->core, p->route, p->method, 0) != TB_STR_IGNORED && p->target && !tb_runtime_is(p->target))
         tb_dependency_failed(call->core, p->target, why);
 }
 

@@ -181,12 +181,9 @@ static inline void observe(struct call *call, uint8_t family, uint16_t status, u
 void tb_exchange_observe_measured(struct call *call, const struct tb_pending *p, uint16_t status, uint32_t route,
                                   const struct tb_observation *o);
 
-/* A call was answered, and is to be counted. */
-static inline void note_answer(struct call *call, const struct tb_pending *p, uint16_t status, uint32_t route)
-{
-    if (TB_UNLIKELY(tb_load_relaxed(&call->c->role) == TB_ROLE_CLIENT) && p->target && route != TB_STR_IGNORED)
-        tb_dependency_answered(call->core, p->target, status, now(call));
-}
+/* The same where the other side is the Runtime API: no call of the program's, but rules may be about it. */
+void tb_exchange_observe_runtime(struct call *call, const struct tb_pending *p, uint16_t status, uint32_t route,
+                                 const struct tb_observation *o);
 
 /* One exchange is over: @status was sent. Returns the route of the key that it was counted under. */
 static inline uint32_t finish(struct call *call, const struct tb_pending *p, uint16_t status, bool is_known,
@@ -207,7 +204,14 @@ static inline uint32_t finish(struct call *call, const struct tb_pending *p, uin
     c->tx_body = 0;
     set_flags(c, RESPONSE_ANSWERED);
     uint32_t route = is_known ? tb_route_end(call->core, p->route, p->method, status) : TB_STR_UNMATCHED;
-    note_answer(call, p, status, route);
+    if (TB_UNLIKELY(tb_load_relaxed(&c->role) == TB_ROLE_CLIENT) && p->target) {
+        if (tb_runtime_is(p->target)) {
+            tb_exchange_observe_runtime(call, p, status, route, &o);
+            return route;
+        }
+        if (route != TB_STR_IGNORED)
+            tb_dependency_answered(call->core, p->target, status, now(call));
+    }
     if (TB_UNLIKELY(tb_load_relaxed(&call->core->measures))) {
         tb_exchange_observe_measured(call, p, status, route, &o);
         return route;

@@ -59,16 +59,14 @@ static bool is_ordinary(struct call *call, const struct tb_pending *p, uint16_t 
     return !tb_custom_counts(call->core, &key);
 }
 
-void tb_exchange_observe_measured(struct call *call, const struct tb_pending *p, uint16_t status, uint32_t route,
-                                  const struct tb_observation *o)
+/* @is_hidden: custom metrics alone are about it. */
+static void measure(struct call *call, const struct tb_pending *p, uint16_t status, uint32_t route,
+                    const struct tb_observation *o, bool is_hidden)
 {
-    if (is_ordinary(call, p, status, route)) {
-        release_in_flight(call->core, p);
-        observe(call, TB_FAMILY_REQUESTS, status, route, p, o);
-        return;
-    }
-    struct tb_measured m = {
-        .request_bytes = o->rx_bytes, .response_bytes = o->tx_bytes, .is_endless = is_endless(&call->c->response)};
+    struct tb_measured m = {.request_bytes = o->rx_bytes,
+                            .response_bytes = o->tx_bytes,
+                            .is_endless = is_endless(&call->c->response),
+                            .is_hidden = is_hidden};
     const struct tb_opened *opened = opened_of(call->core, p);
     if (opened) {
         m.request_bytes = request_bytes(call, p, opened);
@@ -82,4 +80,26 @@ void tb_exchange_observe_measured(struct call *call, const struct tb_pending *p,
     observe_with(call, TB_FAMILY_REQUESTS, status, route, p, o, &m);
     if (cap)
         tb_exchange_caught_free(call->core, cap);
+}
+
+void tb_exchange_observe_measured(struct call *call, const struct tb_pending *p, uint16_t status, uint32_t route,
+                                  const struct tb_observation *o)
+{
+    if (!is_ordinary(call, p, status, route)) {
+        measure(call, p, status, route, o, false);
+        return;
+    }
+    release_in_flight(call->core, p);
+    observe(call, TB_FAMILY_REQUESTS, status, route, p, o);
+}
+
+void tb_exchange_observe_runtime(struct call *call, const struct tb_pending *p, uint16_t status, uint32_t route,
+                                 const struct tb_observation *o)
+{
+    struct tb_pending other = *p;
+    other.target = TB_STR_OTHER;
+    if (!o->is_incomplete)
+        tb_invocation_answered(call->core, (enum tb_runtime_call)p->target, status, now(call));
+    if (tb_load_relaxed(&call->core->measures) & TB_MEASURE_CUSTOM)
+        measure(call, &other, status, route, o, true);
 }

@@ -83,12 +83,18 @@ void tb_exchange_request_odd(struct call *call, bool is_queued, bool is_kept, co
 /* ---- heads, where the rules want more of them ---- */
 
 /* The target of the key: whom a client asks; of what is asked of this process, the host where the rules want it. */
-static uint32_t target_of(struct call *call, struct tb_host *host)
+static uint32_t target_of(struct call *call, const struct tb_start_line *line, struct tb_host *host)
 {
     const struct tb_rules_view *v = tb_load_acquire(&call->core->rules_view);
+    bool is_client = tb_load_relaxed(&call->c->role) == TB_ROLE_CLIENT;
+    if (TB_UNLIKELY(is_client && call->core->invoked.api_len) && line->path.len) {
+        uint32_t runtime = tb_invocation_asked(call->core, call->c, tb_host_authority(host), path_of(line), now(call));
+        if (runtime)
+            return runtime;
+    }
     if (call->c->route == TB_ROUTE_IGNORED)
         return 0;
-    if (tb_load_relaxed(&call->c->role) == TB_ROLE_CLIENT)
+    if (is_client)
         return tb_dependency_asked(call->core, call->c, host);
     return v && (v->flags & TB_RULES_HOST_LABEL) ? tb_host_label(call->core, tb_host_text(host)) : 0;
 }
@@ -171,7 +177,7 @@ static void wanted_head(struct call *call, const struct tb_start_line *line, str
     }
     call->c->route = route_at(call, line, &host, probe.is_probe);
     if (wants & TB_HEAD_HOST)
-        target = target_of(call, &host);
+        target = target_of(call, line, &host);
     if (wants & TB_HEAD_CUSTOM &&
         tb_exchange_caught_line(call, line, query_of(line, head.ptr + head.len), call->c->route))
         tb_exchange_caught_fields(call, fields_of(head));
@@ -236,7 +242,7 @@ uint32_t tb_exchange_wanted_done(struct call *call, uint64_t ret_trace[2])
     struct tb_host_block *w = host_block(call);
     struct tb_start_line line = {.path = tb_bytes(w->path, w->path_len), .method = w->method, .is_cut = w->is_cut != 0};
     c->route = route_at(call, &line, &w->host, w->probe.is_probe);
-    uint32_t label = target_of(call, &w->host);
+    uint32_t label = target_of(call, &line, &w->host);
     tb_trace_id(&w->trace, ret_trace);
     tb_path_free(call->core, c->path_block);
     c->path_block = 0;
@@ -343,6 +349,8 @@ bool tb_exchange_request_step(struct call *call, struct tb_bytes *b)
         uint64_t body = 0;
         enum tb_parse r = look_into_body(call, b, &body);
         tb_store_relaxed(&c->rx_body, c->rx_body + body);
+        if (TB_UNLIKELY(tb_load_relaxed(&call->core->invoked.conn) == c))
+            tb_invocation_sent(call->core, now(call));
         if (r == TB_PARSE_BAD) {
             m->phase = TB_PHASE_STOPPED;
             tb_count(call->core, b->ptr ? TB_COUNTER_GIVEUP_FRAMING : TB_COUNTER_GIVEUP_MISSED);

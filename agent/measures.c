@@ -114,6 +114,13 @@ static void add_value(struct tb_core *core, struct tb_series_key key, enum tb_fa
         tb_series_choose(core, &key);
 }
 
+void tb_measures_took(struct tb_core *core, struct tb_series_key key, uint64_t duration_ns)
+{
+    const struct tb_rules_view *v = tb_load_acquire(&core->rules_view);
+    uint8_t set = v ? v->set_of[TB_RULES_OF_DURATION] : TB_SET_DURATION;
+    add_value(core, key, (enum tb_family)key.family, set, duration_ns, duration_ns);
+}
+
 void tb_measures_observe(struct tb_core *core, const struct tb_series_key *key, const struct tb_observation *o,
                          const struct tb_measured *m)
 {
@@ -121,6 +128,8 @@ void tb_measures_observe(struct tb_core *core, const struct tb_series_key *key, 
     const struct tb_rules_view *view = tb_load_acquire(&core->rules_view);
     struct tb_series_key k = *key;
     uint8_t request_set = TB_SET_SIZE, response_set = TB_SET_SIZE;
+    if (m->is_hidden)
+        measures &= TB_MEASURE_CUSTOM;
     if (view) {
         k.bound_set = view->set_of[TB_RULES_OF_DURATION] % TB_SETS;
         request_set = view->set_of[TB_RULES_OF_REQUEST_SIZE];
@@ -128,7 +137,8 @@ void tb_measures_observe(struct tb_core *core, const struct tb_series_key *key, 
     }
     if (measures & TB_MEASURE_ROUTES)
         k.bound_set = tb_measures_set(core, key->route);
-    tb_series_observe(core, &k, o);
+    if (!m->is_hidden)
+        tb_series_observe(core, &k, o);
     if (measures & TB_MEASURE_SETS)
         tb_series_choose(core, &k);
     if (measures & TB_MEASURE_REQUEST_SIZE)

@@ -28,6 +28,7 @@ struct tb_measured {
     uint64_t trace[2];              /* 0: none, or not sampled */
     const struct tb_caught *caught; /* for custom metrics; NULL: nothing was looked for */
     bool is_endless;                /* its response has no end: no size either */
+    bool is_hidden;                 /* no metric but custom ones is about it */
 };
 
 /*
@@ -41,6 +42,10 @@ void tb_measures_use(struct tb_core *core, const struct tb_rules_view *view, uin
 
 /* tb_measures_set - the bound set for durations of a route (string reference). With TB_MEASURE_ROUTES only. */
 uint8_t tb_measures_set(struct tb_core *core, uint32_t route);
+
+/* tb_measures_took - one duration that is no exchange's, under the bounds that durations have. @key's bound set is
+ * filled in. Context: as tb_series_add. */
+void tb_measures_took(struct tb_core *core, struct tb_series_key key, uint64_t duration_ns);
 
 /* tb_measures_observe - tb_series_observe and all else that is in force for it. @key is of TB_FAMILY_REQUESTS, its
  * bound set is filled in. Context: as tb_series_observe. */

@@ -425,6 +425,44 @@ static void expose_calls(struct tb_exposition *x, const struct tb_snapshot *s, c
     expose_dependencies(x, s, results, &m[TB_M_DEPENDENCY_SUCCESS], true);
 }
 
+/* By reason; a function that never failed has failed 0 times: error ratios then have a value before the first error. */
+static void expose_invocation_errors(struct tb_exposition *x, const struct tb_snapshot *s, struct range ended,
+                                     struct range failed, const struct tb_metric *m)
+{
+    struct tb_buffer scratch = {0};
+    if ((ended.from == ended.to && failed.from == failed.to) || !tb_expose_family(x, m))
+        return;
+    for (struct tb_snap_series *const *p = failed.from; p < failed.to; p++)
+        if (tb_snapshot_is_shown(*p))
+            tb_expose_value(x, tb_families_labels(x, *p), (*p)->whole.count, (*p)->whole.created_ns);
+    for (struct tb_snap_series *const *p = ended.from; p < ended.to; p++) {
+        const struct tb_snap_key function = {
+            .family = TB_FAMILY_INVOCATION_ERRORS, .role = TB_ROLE_SERVER, .status = TB_INVOCATION_FUNCTION};
+        const char *const reason = tb_reason_name(&function);
+        bool has_failed = !tb_snapshot_is_shown(*p);
+        for (struct tb_snap_series *const *q = failed.from; q < failed.to; q++)
+            has_failed |= (*q)->service == (*p)->service && (*q)->key.status == TB_INVOCATION_FUNCTION &&
+                          tb_snapshot_is_shown(*q);
+        if (!has_failed)
+            tb_expose_value(
+                x, with_label(&scratch, service_labels((*p)->service), s->label_names[TB_LABEL_REASON], reason), 0,
+                (*p)->whole.created_ns);
+    }
+    tb_buffer_free(&scratch);
+}
+
+static void expose_invocations(struct tb_exposition *x, const struct tb_snapshot *s,
+                               const struct tb_expose_options *options)
+{
+    const struct tb_metric *m = options->metrics;
+    struct range ended = find_range(s, TB_FAMILY_INVOCATION, TB_ROLE_SERVER),
+                 failed = find_range(s, TB_FAMILY_INVOCATION_ERRORS, TB_ROLE_SERVER);
+    if (ended.from < ended.to)
+        expose_counts(x, ended, &m[TB_M_INVOCATIONS]);
+    expose_asked(x, ended, &m[TB_M_INVOKE_DURATION], options);
+    expose_invocation_errors(x, s, ended, failed, &m[TB_M_INVOCATION_ERRORS]);
+}
+
 void tb_expose_series(struct tb_exposition *x, const struct tb_snapshot *s, const struct tb_expose_options *options)
 {
     const struct tb_metric *metrics = options->metrics;
@@ -435,6 +473,7 @@ void tb_expose_series(struct tb_exposition *x, const struct tb_snapshot *s, cons
     if (calls.from < calls.to)
         expose_role(x, s, TB_ROLE_CLIENT, options);
     expose_calls(x, s, options);
+    expose_invocations(x, s, options);
     tb_expose_custom(x, s, options);
 }
 

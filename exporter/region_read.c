@@ -48,6 +48,9 @@ static bool is_sensible(const struct tb_series_key *key)
         return key->role == TB_ROLE_SERVER;
     if (key->family == TB_FAMILY_UNREADABLE)
         return key->role == TB_ROLE_SERVER && key->status >= 1 && key->status < TB_CUSTOM_WHYS;
+    if (key->family == TB_FAMILY_INVOCATION || key->family == TB_FAMILY_INVOCATION_ERRORS)
+        return key->role == TB_ROLE_SERVER &&
+               key->status <= (key->family == TB_FAMILY_INVOCATION ? 0u : (unsigned)TB_INVOCATION_INIT);
     if (key->family >= TB_FAMILY_CALL_ERRORS && key->role != TB_ROLE_CLIENT)
         return false;
     if (key->family == TB_FAMILY_CALL_ERRORS)

@@ -115,7 +115,9 @@ static uint64_t cost_of(const struct tb_snap_key *key, const struct tb_names *na
                   {TB_FAMILY_CALL_ERRORS, TB_ROLE_CLIENT, TB_M_CLIENT_ERRORS, 1},
                   {TB_FAMILY_CALL_CONNECT, TB_ROLE_CLIENT, TB_M_CLIENT_CONNECT, histogram},
                   {TB_FAMILY_CALL_TLS, TB_ROLE_CLIENT, TB_M_CLIENT_TLS, histogram},
-                  {TB_FAMILY_CALL_RESULT, TB_ROLE_CLIENT, TB_M_DEPENDENCY_UP, 2}}; /* and when it last was */
+                  {TB_FAMILY_CALL_RESULT, TB_ROLE_CLIENT, TB_M_DEPENDENCY_UP, 2},          /* and when it last was */
+                  {TB_FAMILY_INVOCATION, TB_ROLE_SERVER, TB_M_INVOCATIONS, histogram + 2}, /* and its errors at 0 */
+                  {TB_FAMILY_INVOCATION_ERRORS, TB_ROLE_SERVER, TB_M_INVOCATION_ERRORS, 1}};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (key->family == others[i].family && (!others[i].role || key->role == others[i].role) &&
             m[others[i].metric].name)

@@ -164,10 +164,11 @@ const char *tb_abort_name(uint16_t status);
 struct tb_snap_key;
 const char *tb_reason_name(const struct tb_snap_key *key);
 
-/* tb_is_call_family - about calls to a target, not about exchanges: no method, route or status. */
-static inline bool tb_is_call_family(uint8_t family)
+/* tb_is_exchange_family - about exchanges, which have a method, a route and a status; not about calls to a target or
+ * invocations of a function. */
+static inline bool tb_is_exchange_family(uint8_t family)
 {
-    return family >= TB_FAMILY_CALL_ERRORS && family <= TB_FAMILY_CALL_RESULT;
+    return (family < TB_FAMILY_CALL_ERRORS || family > TB_FAMILY_CALL_RESULT) && family < TB_FAMILY_INVOCATION;
 }
 
 /* tb_custom_why_name - the reason label of TB_FAMILY_UNREADABLE (enum tb_custom_why); "" when unknown. */

@@ -23,6 +23,15 @@ static const char *call_error_name(uint16_t status)
     return status >= TB_CALL_REFUSED && status <= TB_CALL_PROTOCOL ? names[status] : "";
 }
 
+static const char *invocation_error_name(uint16_t status)
+{
+    static const char *const names[] = {[TB_INVOCATION_FUNCTION] = "function",
+                                        [TB_INVOCATION_REFUSED] = "refused",
+                                        [TB_INVOCATION_UNFINISHED] = "unfinished",
+                                        [TB_INVOCATION_INIT] = "init"};
+    return status >= TB_INVOCATION_FUNCTION && status <= TB_INVOCATION_INIT ? names[status] : "";
+}
+
 const char *tb_reason_name(const struct tb_snap_key *key)
 {
     if (key->family == TB_FAMILY_ABORTED)
@@ -31,6 +40,8 @@ const char *tb_reason_name(const struct tb_snap_key *key)
         return call_error_name(key->status);
     if (key->family == TB_FAMILY_CALL_RESULT)
         return key->status == TB_CALL_ANSWERED ? "answered" : "failed";
+    if (key->family == TB_FAMILY_INVOCATION_ERRORS)
+        return invocation_error_name(key->status);
     return NULL;
 }
 
@@ -74,7 +85,7 @@ void tb_labels_service(const struct tb_snapshot *s, struct tb_snap_service *e)
 void tb_labels_series(const struct tb_snapshot *s, struct tb_snap_series *e)
 {
     const char *const *names = (const char *const *)s->label_names, *reason = tb_reason_name(&e->key);
-    const bool is_call = tb_is_call_family(e->key.family);
+    const bool is_exchange = tb_is_exchange_family(e->key.family);
     struct tb_buffer b = {0};
     char status[8] = {(char)('0' + e->key.status / 100 % 10), (char)('0' + e->key.status / 10 % 10),
                       (char)('0' + e->key.status % 10)};
@@ -103,13 +114,13 @@ void tb_labels_series(const struct tb_snapshot *s, struct tb_snap_series *e)
         tb_put_label(&b, names[TB_LABEL_TARGET], e->key.target);
     else if (*e->key.target)
         tb_put_label(&b, names[TB_LABEL_HOST], e->key.target);
-    if (!is_call) {
+    if (is_exchange) {
         tb_put_label(&b, names[TB_LABEL_METHOD], tb_method_name(e->key.method));
         tb_put_label(&b, names[TB_LABEL_ROUTE], e->key.route);
     }
     if (reason)
         tb_put_label(&b, names[TB_LABEL_REASON], reason);
-    else if (!is_call)
+    else if (is_exchange)
         tb_put_label(&b, names[TB_LABEL_STATUS], status);
     use(&b, &e->labels, &e->labels_len);
     free(e->pairs);

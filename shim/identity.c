@@ -58,6 +58,8 @@ static struct setting {
     {"TICKBIRD_EXCLUDE", tb_settings.exclude, sizeof(tb_settings.exclude)},
     {"TICKBIRD_SELECT_FILE", tb_settings.select_file, sizeof(tb_settings.select_file)},
     {"TICKBIRD_DIR_QUOTA", tb_settings.dir_quota, sizeof(tb_settings.dir_quota)},
+    {"AWS_LAMBDA_RUNTIME_API", tb_settings.runtime_api, sizeof(tb_settings.runtime_api)},
+    {"AWS_LAMBDA_MAX_CONCURRENCY", tb_settings.concurrency, sizeof(tb_settings.concurrency)},
 };
 
 static struct {

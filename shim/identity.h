@@ -19,8 +19,10 @@ struct tb_settings {
     char simd[12];                        /* "" = the widest */
     char include[TB_SELECT_LIST_MAX + 2]; /* one byte more than may be, so that a longer one is noticed */
     char exclude[TB_SELECT_LIST_MAX + 2];
-    char select_file[256]; /* "" = the one of the machine */
-    char dir_quota[12];    /* TICKBIRD_DIR_QUOTA */
+    char select_file[256];                    /* "" = the one of the machine */
+    char dir_quota[12];                       /* TICKBIRD_DIR_QUOTA */
+    char runtime_api[TB_RUNTIME_API_MAX + 1]; /* AWS_LAMBDA_RUNTIME_API: this is a function (agent/invocation.h) */
+    char concurrency[12];                     /* AWS_LAMBDA_MAX_CONCURRENCY */
     bool is_disabled;
     bool is_debug;
     bool is_disk_allowed;

@@ -235,6 +235,8 @@ static bool make_region(bool is_server)
     know_process();
     tb_identity_read(&tb_core, &identity);
     identity.is_server = is_server;
+    if (tb_settings.runtime_api[0])
+        tb_invocation_start(&tb_core, tb_bytes_str(tb_settings.runtime_api), tb_bytes_str(tb_settings.concurrency));
     if (tb_region_open(&tb_core, tb_settings.dir[0] ? tb_settings.dir : NULL, &identity, &why)) {
         become_inert("not recording: ", inert_text(why));
         return false;

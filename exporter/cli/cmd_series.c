@@ -85,7 +85,7 @@ static void series_json(struct tb_snap_series *const *chosen, size_t count)
         tb_json_string(&json, "role", s->key.role == TB_ROLE_CLIENT ? "client" : "server");
         if (s->key.role == TB_ROLE_CLIENT)
             tb_json_string(&json, "target", s->key.target);
-        if (!tb_is_call_family(s->key.family)) {
+        if (tb_is_exchange_family(s->key.family)) {
             tb_json_string(&json, "method", tb_method_name(s->key.method));
             tb_json_string(&json, "route", s->key.route);
         }
@@ -120,13 +120,13 @@ static void series_text(struct tb_snap_series *const *chosen, size_t shown, size
         const struct tb_snap_series *s = chosen[i];
         tb_table_cell(&table, "%llu", (unsigned long long)s->whole.count);
         tb_table_cell(&table, "%s", tb_text_duration(mean, mean_ns(s->total.sum_ns, tb_values_timed(&s->total))));
-        const bool is_call = tb_is_call_family(s->key.family);
+        const bool is_exchange = tb_is_exchange_family(s->key.family);
         tb_table_cell(&table, "%s", s->service->name);
         if (is_target)
             tb_table_cell(&table, "%s", s->key.role == TB_ROLE_CLIENT ? s->key.target : "-");
-        tb_table_cell(&table, "%s", is_call ? "-" : tb_method_name(s->key.method));
+        tb_table_cell(&table, "%s", is_exchange ? tb_method_name(s->key.method) : "-");
         tb_table_cell(&table, "%s", status_text(&s->key, status));
-        tb_table_cell(&table, "%s", is_call ? "-" : s->key.route);
+        tb_table_cell(&table, "%s", is_exchange ? s->key.route : "-");
     }
     tb_table_print(&table);
     if (shown < count)

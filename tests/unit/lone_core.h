@@ -22,7 +22,7 @@
 #define LONE_INFLIGHT 64
 #define LONE_SLOT 1
 #define LONE_LABEL 1000000u /* plus the handle of the route */
-#define LONE_TARGETS 64u    /* references from 1 up */
+#define LONE_TARGETS 64u    /* references behind enum tb_runtime_call */
 
 static struct tb_core core;
 static struct tb_rules_head rules;
@@ -49,7 +49,7 @@ uint32_t __wrap_tb_dependency_asked(struct tb_core *k, const struct tb_conn *c, 
     (void)k, (void)c;
     struct tb_bytes name = tb_host_authority(host);
     size_t len = name.len < sizeof lone_targets[0] - 1 ? name.len : sizeof lone_targets[0] - 1;
-    for (uint32_t i = 1; len && i < LONE_TARGETS; i++) {
+    for (uint32_t i = TB_RUNTIME_CALLS; len && i < LONE_TARGETS; i++) {
         if (!lone_targets[i][0])
             memcpy(lone_targets[i], name.ptr, len);
         if (strlen(lone_targets[i]) == len && memcmp(lone_targets[i], name.ptr, len) == 0)
