@@ -308,6 +308,49 @@ static void different_values_are_counted_but_not_kept(void **state)
     support_drop(core);
 }
 
+static uint64_t sessions_now(struct tb_core *core)
+{
+    struct view v = {0};
+    look(&v, core);
+    uint64_t found = find_gauge(&v, "dactive_sessions{}")->total.rx_bytes;
+    drop(&v);
+    return found;
+}
+
+static void visit(struct tb_core *core, struct tb_conn *c, unsigned from, unsigned to)
+{
+    for (unsigned i = from; i < to; i++) {
+        char *headers = tb_format("Cookie: sid=session-%u\r\n", i);
+        get_with(core, c, headers, "");
+        free(headers);
+    }
+}
+
+/* Who comes back stays; the others go when half an hour is over, and not before. Bots keep nobody. */
+static void sessions_end_with_their_window(void **state)
+{
+    const uint64_t minute_ns = 60 * SECOND;
+    (void)state;
+    struct tb_core *core =
+        new_core("rules: [{metric: active_sessions, type: distinct, value: {cookie: sid}, window: 30m}]\n");
+    struct tb_conn c;
+    tb_conn_open(&c);
+    visit(core, &c, 0, 600);
+    for (unsigned minute = 1; minute <= 52; minute++) {
+        clock_ns += minute_ns;
+        if (minute == 20)
+            visit(core, &c, 400, 600);
+        get_with(core, &c, "User-Agent: bot\r\n", "");
+        uint64_t found = sessions_now(core), expected = minute < 30 ? 600 : minute < 50 ? 200 : 0;
+        if (minute == 30 || minute == 50)
+            continue; /* a window begins with a slice, so it is up to one longer than it says */
+        if (found + expected / 50 < expected || found > expected + expected / 50)
+            fail_msg("minute %u: %llu of %llu", minute, (unsigned long long)found, (unsigned long long)expected);
+    }
+    tb_exchange_close(core, &c, TB_CLOSE_LOCAL);
+    support_drop(core);
+}
+
 /* A region's owner could make the exporter busy with one sketch that thousands of series name. */
 static void a_sketch_is_not_read_as_often_as_it_is_named(void **state)
 {
@@ -352,6 +395,7 @@ int main(void)
         cmocka_unit_test(many_exchanges_share_the_captures),
         cmocka_unit_test(a_gauge_is_the_last_number),
         cmocka_unit_test(different_values_are_counted_but_not_kept),
+        cmocka_unit_test(sessions_end_with_their_window),
         cmocka_unit_test(a_sketch_is_not_read_as_often_as_it_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
