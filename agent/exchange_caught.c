@@ -183,9 +183,19 @@ void tb_exchange_caught_fields(struct call *call, struct tb_bytes in)
 }
 
 /*
+ * Does a compressed body begin so? With a byte that no text begins with (RFC 1952; what brotli mostly begins with), or
+ * with a letter before one that no text has there: RFC 8878, and RFC 1950, but for its "x^", which may be a form.
+ */
+static bool is_compressed(struct tb_bytes in)
+{
+    uint8_t first = in.ptr[0], second = in.len > 1 ? in.ptr[1] : ' ';
+    return first < ' ' || first >= 0x7f || (first == '(' && second == 0xb5) ||
+           (first == 'x' && (second == 0x01 || second == 0x9c || second == 0xda));
+}
+
+/*
  * How a body is to be read that begins with @in: JSON where it begins as that does and a value of it is asked for,
- * else a form where that is. The byte tells more than Content-Type, which lies about JSON as often as it is left out;
- * what no text begins with is compressed (RFC 1952, RFC 8878, and what brotli mostly begins with).
+ * else a form where that is. The bytes tell more than Content-Type, which lies about JSON as often as it is left out.
  */
 static uint8_t body_of(const struct tb_pick_set *paths, const struct tb_pick_set *names, struct tb_bytes in,
                        uint8_t *ret_why)
@@ -198,7 +208,7 @@ static uint8_t body_of(const struct tb_pick_set *paths, const struct tb_pick_set
     bool is_json = in.ptr[i] == '{' || in.ptr[i] == '[';
     if (is_json && paths->count)
         return BODY_JSON;
-    if (in.ptr[i] < ' ' || in.ptr[i] >= 0x7f)
+    if (is_compressed(tb_bytes(in.ptr + i, in.len - i)))
         *ret_why = TB_CUSTOM_WHY_COMPRESSED;
     else if (names && names->count && !is_json)
         return BODY_FORM;

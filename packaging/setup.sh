@@ -15,7 +15,7 @@ packages() {
         python3-prometheus-client python3-statsd openssl python3-httptools golang-go groff \
         mini-httpd lighttpd-mod-openssl lighttpd-mod-gnutls lighttpd-mod-mbedtls libssl-dev \
         micro-httpd xinetd ipsvd busybox gawk systemd erlang-inets liburing-dev checkpolicy semodule-utils apparmor \
-        varnish squid python3-fastapi node-express \
+        varnish squid zstd python3-fastapi \
         curl wget php-curl python3-requests python3-httpx python3-aiohttp libwww-perl git \
         libc6-i386 libjemalloc2 faketime libnss-wrapper bubblewrap python3-yaml python3-botocore python3-jsonschema ;;
     browser) echo chromium ;; # 300 MB: without it, what needs a browser is skipped

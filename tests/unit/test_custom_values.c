@@ -132,7 +132,10 @@ static void what_cannot_be_read_is_counted(void **state)
         bool is_length; /* nobody has the bytes */
     } cases[] = {{"Content-Encoding: gzip\r\n", "\x1f\x8b\x08 and so on", TB_CUSTOM_WHY_COMPRESSED, false},
                  {"Content-Encoding: br\r\n", "\x8b\x03\x80 and so on", TB_CUSTOM_WHY_COMPRESSED, false},
+                 {"Content-Encoding: zstd\r\n", "\x28\xb5\x2f\xfd and so on", TB_CUSTOM_WHY_COMPRESSED, false},
+                 {"Content-Encoding: deflate\r\n", "x\x9c and so on", TB_CUSTOM_WHY_COMPRESSED, false},
                  {"", "<html>", TB_CUSTOM_WHY_TYPE, false},
+                 {"", "x", TB_CUSTOM_WHY_TYPE, false},
                  {"", large, TB_CUSTOM_WHY_TOO_LONG, false},
                  {"", long_value, TB_CUSTOM_WHY_TOO_LONG, false},
                  {"", "{\"order\":{\"status\":\"\xff\"}}", TB_CUSTOM_WHY_NOT_UTF8, false},
