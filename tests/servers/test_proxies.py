@@ -106,7 +106,7 @@ def proxy(name, configure):
             seen[("GET", "_unmatched" if code == 404 else "/items/:id" if "items" in path else path, str(code))] += 1
         compare(f"{name}_serves_what_the_client_saw", seen, test.settled(test.service, sum(seen.values())).counts(test.service))
         try:
-            harness.until(lambda: counted(test) == behind.counts, "all is counted", 5)
+            harness.until(lambda: counted(test) == behind.counts, "all is counted")
         except AssertionError:
             pass
         compare(f"{name}_calls_what_the_server_behind_counted", behind.counts, counted(test))

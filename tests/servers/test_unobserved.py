@@ -84,7 +84,7 @@ def not_preloaded_and_static(test):
     other = test.scrape().values("http_requests_in_flight", service=names[0])
     harness.report(not other, "what_is_not_recorded_has_no_other_metrics", str(other or ""))
     test.stop(plain)
-    harness.until(lambda: not is_told(test, names[0], "not_preloaded"), "the ended program is forgotten", 5)
+    harness.until(lambda: not is_told(test, names[0], "not_preloaded"), "the ended program is forgotten")
     harness.report(True, "an_ended_program_is_forgotten")
     expect_exe(test, test.dir / names[0])
 

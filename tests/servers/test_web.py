@@ -298,9 +298,9 @@ def slow_readers_hold_little_and_give_way(test):
 def half_a_tls_handshake_is_dropped(test):
     make_certificates(test)
     _, port = start(test, config=TLS)
+    began = time.monotonic()
     stalled = socket.create_connection(("127.0.0.1", port), 60)
     stalled.sendall(b"\x16\x03\x01\x02\x00\x01\x00")  # the beginning of a ClientHello
-    began = time.monotonic()
     try:
         closed = stalled.recv(100) == b""  # within the socket's 60 s
     except ConnectionResetError:
