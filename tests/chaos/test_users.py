@@ -90,9 +90,7 @@ def ask(address, times=7):
     conn = client.Conn(address)
     for _ in range(times):
         assert chaos.get(conn, "/small").status == 200
-    conn.half_close()
-    assert not conn.fill()
-    conn.close()
+    conn.finish()
     return {("GET", "/small", "200"): times}
 
 

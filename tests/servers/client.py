@@ -98,6 +98,13 @@ class Conn:
     def close(self):
         self.sock.close()
 
+    def finish(self):
+        """Leaves when the server has: it closes after it is done with all that it answered, which is counted then."""
+        self.half_close()
+        while self.fill():
+            pass
+        self.close()
+
     def reset(self):
         """Leave at once: the kernel sends RST and drops what was on its way."""
         raw = getattr(self.sock, "sock", self.sock)

@@ -330,7 +330,7 @@ def killed_mid_response(test):
         conn = client.Conn(address)
         conn.send(client.request("GET", "/hello", "localhost"))
         test.record.add("GET", "/hello", conn.response("GET").status)
-        conn.close()
+        conn.finish()  # and it is counted, before the server is killed
     conns = [client.Conn(address, receive_buffer=4096) for _ in range(4)]
     for conn in conns:
         conn.send(client.request("GET", "/big.bin", "localhost"))
