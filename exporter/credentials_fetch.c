@@ -2,33 +2,17 @@
 /* Credentials over HTTP (credentials_fetch.h). Variables and addresses are those of the AWS SDKs' documentation. */
 #include "credentials_fetch.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "config.h"
+#include "secret.h"
 
 #define SECOND UINT64_C(1000000000)
-#define TOKEN_MAX ((size_t)64 << 10)
 
 static const char *variable(const char *name)
 {
     const char *value = getenv(name);
     return value && *value ? value : NULL;
-}
-
-/* A small file, without line ends behind it. NULL: told. */
-static char *read_token(const char *path, char *why, size_t why_size)
-{
-    size_t len = 0;
-    char *text = tb_read_whole(path, TOKEN_MAX, &len);
-    if (!text) {
-        snprintf(why, why_size, "%s: %s", path, strerror(errno));
-        return NULL;
-    }
-    while (len && (text[len - 1] == '\n' || text[len - 1] == '\r'))
-        text[--len] = 0;
-    return text;
 }
 
 /* An answer of 200, its body the caller's; NULL: told. */
@@ -88,7 +72,7 @@ bool tb_credentials_from_web_identity(struct tb_credential_source *s, struct tb_
 {
     const char *file = variable("AWS_WEB_IDENTITY_TOKEN_FILE"), *role = variable("AWS_ROLE_ARN");
     const char *session = variable("AWS_ROLE_SESSION_NAME");
-    char *token = file && role ? read_token(file, why, why_size) : NULL;
+    char *token = file && role ? tb_secret_read(file, why, why_size) : NULL;
     if (!token)
         return false;
     struct tb_buffer form = {0};
@@ -144,7 +128,7 @@ bool tb_credentials_from_container(struct tb_credential_source *s, struct tb_cre
         free(url);
         return false;
     }
-    char *token = file ? read_token(file, why, why_size) : given ? tb_strndup(given, strlen(given)) : NULL;
+    char *token = file ? tb_secret_read(file, why, why_size) : given ? tb_strndup(given, strlen(given)) : NULL;
     if (token)
         headers = tb_push_header(headers, "Authorization", token);
     struct tb_push_http_request r = {.url = url, .headers = headers, .timeout_ns = 2 * SECOND, .has_no_proxy = true};

@@ -8,6 +8,7 @@
 
 #include "boot.h"
 #include "inlet_files.h"
+#include "inlet_pull.h"
 #include "inlet_statsd.h"
 #include "log.h"
 #include "self.h"
@@ -22,6 +23,7 @@ struct inlet {
     struct tb_inlet_stats stats;
     struct tb_inlet_files *files; /* of text files; else NULL */
     struct tb_statsd *statsd;     /* of StatsD; else NULL */
+    struct tb_pull *pull;         /* of those that ask; else NULL */
 };
 
 struct tb_inlets {
@@ -29,11 +31,14 @@ struct tb_inlets {
     size_t count;
     const struct tb_names *names; /* that collisions were last looked for with; only compared */
     bool is_changed;              /* since then */
+    struct tb_puller *puller;
 };
 
 struct tb_inlets *tb_inlets_new(void)
 {
-    return tb_alloc(sizeof(struct tb_inlets));
+    struct tb_inlets *i = tb_alloc(sizeof *i);
+    i->puller = tb_puller_new();
+    return i;
 }
 
 static void free_inlet(struct inlet *e)
@@ -42,6 +47,7 @@ static void free_inlet(struct inlet *e)
         return;
     tb_inlet_files_free(e->files);
     tb_statsd_free(e->statsd);
+    tb_puller_remove(e->pull);
     tb_inlet_set_free(&e->set);
     tb_inlet_config_free(&e->config);
     free(e);
@@ -53,18 +59,22 @@ void tb_inlets_free(struct tb_inlets *i)
         return;
     for (size_t k = 0; k < i->count; k++)
         free_inlet(i->items[k]);
+    tb_puller_free(i->puller);
     free(i);
 }
 
 /* Takes over what is in @c. */
-static struct inlet *new_inlet(const struct tb_inlet_config *c)
+static struct inlet *new_inlet(struct tb_inlets *i, const struct tb_inlet_config *c)
 {
     struct inlet *e = tb_alloc(sizeof *e);
     e->config = *c;
     if (c->type == TB_INLET_TEXTFILE)
         e->files = tb_inlet_files_new(&e->config);
-    else
+    else if (c->type == TB_INLET_STATSD)
         e->statsd = tb_statsd_new(&e->config, &e->set, &e->stats);
+    else
+        e->pull = tb_puller_add(i->puller, c->pull);
+    e->config.pull = NULL; /* it has gone over */
     return e;
 }
 
@@ -89,7 +99,7 @@ void tb_inlets_use(struct tb_inlets *i, struct tb_inlet_list *list)
         if (now[k])
             tb_inlet_config_free(&list->items[k]);
         else
-            now[k] = new_inlet(&list->items[k]);
+            now[k] = new_inlet(i, &list->items[k]);
     }
     for (size_t k = 0; k < i->count; k++)
         free_inlet(i->items[k]);
@@ -136,6 +146,16 @@ void tb_inlets_take(struct tb_inlets *i)
         }
 }
 
+void tb_inlets_start(struct tb_inlets *i)
+{
+    tb_puller_start(i->puller);
+}
+
+void tb_inlets_settle(struct tb_inlets *i)
+{
+    tb_puller_settle(i->puller);
+}
+
 void tb_inlets_read(struct tb_inlets *i, const struct tb_names *names)
 {
     i->is_changed |= i->names != names;
@@ -147,6 +167,8 @@ void tb_inlets_read(struct tb_inlets *i, const struct tb_names *names)
             i->is_changed |= tb_statsd_take(e->statsd, SCRAPE_BYTES);
             tb_statsd_tick(e->statsd, tb_clock_ns(CLOCK_MONOTONIC));
         }
+        if (e->pull)
+            i->is_changed |= tb_pull_take(e->pull, &e->set, &e->stats);
     }
     if (i->is_changed)
         hide(i, names);
@@ -180,6 +202,14 @@ static void expose_stats(struct tb_exposition *x, const struct tb_inlets *i, con
         for (size_t k = 0; k < i->count; k++)
             if (i->items[k]->stats.success_ns)
                 expose_of(x, i->items[k], NULL, i->items[k]->stats.success_ns, 0);
+    if (tb_expose_family(x, &metrics[TB_M_INLET_UP]))
+        for (size_t k = 0; k < i->count; k++)
+            if (i->items[k]->stats.duration_ns)
+                expose_of(x, i->items[k], NULL, i->items[k]->stats.is_up, 0);
+    if (tb_expose_family(x, &metrics[TB_M_INLET_DURATION]))
+        for (size_t k = 0; k < i->count; k++)
+            if (i->items[k]->stats.duration_ns)
+                expose_of(x, i->items[k], NULL, i->items[k]->stats.duration_ns, 0);
     if (tb_expose_family(x, &metrics[TB_M_INLET_FILE_TIME]))
         for (size_t k = 0; k < i->count; k++)
             if (i->items[k]->files)

@@ -21,6 +21,11 @@ void tb_inlets_free(struct tb_inlets *i); /* NULL does nothing */
 /* tb_inlets_use - takes the entries of @list over; those of before that are not among them end. */
 void tb_inlets_use(struct tb_inlets *i, struct tb_inlet_list *list);
 
+/* tb_inlets_start - those that ask begin to. To be called once, when the process has given up its rights: a thread
+ * would keep them. tb_inlets_settle - waits until each of them was read once, for no longer than their time limits. */
+void tb_inlets_start(struct tb_inlets *i);
+void tb_inlets_settle(struct tb_inlets *i);
+
 /* tb_inlets_read - what came since. To be called before a scrape. @names: of what else stands in it. */
 void tb_inlets_read(struct tb_inlets *i, const struct tb_names *names);
 
@@ -39,6 +44,9 @@ struct tb_inlet_stats {
     uint64_t accepted; /* lines */
     uint64_t refused[TB_INLET_REASONS];
     uint64_t success_ns; /* CLOCK_REALTIME of when all was well last; 0 = never */
+    /* of those that ask: */
+    bool is_up;           /* the last read succeeded */
+    uint64_t duration_ns; /* of the last read; 0 = none yet */
 };
 
 #endif

@@ -188,6 +188,17 @@ size_t tb_inlet_set_hide(struct tb_inlet_set *s, const struct tb_names *names, c
     return newly;
 }
 
+void tb_inlet_set_replace(struct tb_inlet_set *s, struct tb_inlet_set *by)
+{
+    for (size_t i = 0; i < by->count; i++) {
+        const struct tb_inlet_family *before = tb_inlet_set_find(s, by->families[i].name);
+        by->families[i].is_hidden = before && before->is_hidden;
+    }
+    tb_inlet_set_free(s);
+    *s = *by;
+    *by = (struct tb_inlet_set){0};
+}
+
 /* --- merging ---------------------------------------------------------------------------------------------------------
  */
 

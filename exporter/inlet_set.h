@@ -79,6 +79,10 @@ char *tb_inlet_labels(const char **names, const char **values, size_t count, enu
  */
 bool tb_inlet_set_merge(struct tb_inlet_set *to, struct tb_inlet_set *from, enum tb_inlet_reason *ret_reason);
 
+/* tb_inlet_set_replace - @by instead of what is in @s; what was hidden stays so until it is looked for again. @by is
+ * empty afterwards. */
+void tb_inlet_set_replace(struct tb_inlet_set *s, struct tb_inlet_set *by);
+
 /*
  * tb_inlet_set_hide - sets is_hidden of each family that would be mistaken for one of the exporter's own (@names), one
  * of @before, which come first in a scrape, or one before it in @s. Returns how many samples became hidden, those of

@@ -258,6 +258,9 @@ static int run(struct tb_exporter *e, char **ret_error)
     tb_exporter_limit(e);
     if (give_rights_up(e, ret_error) < 0 || open_ledger(e, ret_error) < 0 || open_collector(e, ret_error) < 0)
         return 1;
+    tb_inlets_start(e->inlets);
+    if (ends_at_once(&e->options))
+        tb_inlets_settle(e->inlets);
     if (tb_option_is_on(&e->options, TB_OPTION_PUSH_DRY_RUN))
         return tb_exporter_push_dry_run(e, ret_error);
     tb_exporter_publish(e);

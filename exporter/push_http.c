@@ -2,9 +2,10 @@
 /* HTTP by libcurl (push_http.h): its multi interface, so that a request can be ended from another thread. */
 #include "push_http.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#include "curl.h"
 
 /* Of headers that are older than the option; a library that does not know it says so. */
 #if LIBCURL_VERSION_NUM < 0x074b00
@@ -19,22 +20,12 @@ struct tb_push_http {
     const struct tb_push_stop *stop;
 };
 
-static void init_once(void)
-{
-    if (curl_global_init(CURL_GLOBAL_DEFAULT))
-        abort();
-}
-
 struct tb_push_http *tb_push_http_new(const struct tb_push_stop *stop)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct tb_push_http *h = tb_alloc(sizeof *h);
-    pthread_once(&once, init_once);
-    h->multi = curl_multi_init();
-    h->easy = curl_easy_init();
+    h->multi = tb_curl_multi();
+    h->easy = tb_curl_easy();
     h->stop = stop;
-    if (!h->multi || !h->easy)
-        tb_out_of_memory(sizeof *h);
     return h;
 }
 
@@ -65,15 +56,6 @@ static size_t take_body(char *data, size_t size, size_t count, void *arg)
     return len <= room ? len : 0; /* 0 ends it: more is not wanted */
 }
 
-static void allow_http_alone(CURL *c)
-{
-#if LIBCURL_VERSION_NUM < 0x075500
-    curl_easy_setopt(c, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
-#else
-    curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
-#endif
-}
-
 /* Returns CURLE_OK, or why the request cannot be made: this libcurl does not sign. */
 static CURLcode set_up(struct tb_push_http *h, const struct tb_push_http_request *r, struct tb_buffer *body,
                        char *error)
@@ -81,16 +63,12 @@ static CURLcode set_up(struct tb_push_http *h, const struct tb_push_http_request
     CURLcode result = CURLE_OK;
     CURL *c = h->easy;
     curl_easy_reset(c);
-    curl_easy_setopt(c, CURLOPT_URL, r->url);
-    allow_http_alone(c);
-    curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(c, CURLOPT_ERRORBUFFER, error);
+    tb_curl_basics(c, r->url, error);
     curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, take_body);
     curl_easy_setopt(c, CURLOPT_WRITEDATA, body);
     curl_easy_setopt(c, CURLOPT_HTTPHEADER, r->headers);
     curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)(r->timeout_ns / 1000000));
     curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, (long)(r->timeout_ns / 2000000));
-    curl_easy_setopt(c, CURLOPT_USERAGENT, "tickbird-exporter/" TB_VERSION);
     if (r->ca_file)
         curl_easy_setopt(c, CURLOPT_CAINFO, r->ca_file);
     if (r->is_sent_once) {

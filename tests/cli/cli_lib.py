@@ -54,7 +54,7 @@ class Scratch:
         self.path = tempfile.mkdtemp(prefix="tb-cli-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
         self.env = clean_environment(self.path)
         self.regions = self.env["TICKBIRD_DIR"]
-        self.processes = []
+        self.processes, self.closing = [], []
 
     def file(self, name, content=b"", mode=0o644):
         path = os.path.join(self.path, name)
@@ -74,6 +74,8 @@ class Scratch:
         return process
 
     def close(self):
+        for close in self.closing:
+            close()
         for process in self.processes:
             if process.poll() is None:
                 process.kill()

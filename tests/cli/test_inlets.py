@@ -13,7 +13,8 @@ import struct
 import subprocess
 import urllib.request
 
-from cli_lib import EXPORTER, Skip, check, main, make_regions, read_line, test, wait_for
+from cli_lib import EXPORTER, Skip, check, main, make_regions, test, wait_for
+from inlets_lib import OWN, Exporter, need_client, samples, value_of
 
 try:
     import prometheus_client
@@ -25,41 +26,6 @@ except ImportError:
 OPENMETRICS = "application/openmetrics-text;version=1.0.0"
 OPENMETRICS2 = "application/openmetrics-text;version=2.0.0"
 PROTOBUF = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
-OWN = ("tickbird_", "process_", "http_")
-
-
-def need_client():
-    if not prometheus_client:
-        raise Skip("prometheus_client is not installed")
-
-
-class Exporter:
-    def __init__(self, s, config, wanted="listening"):
-        make_regions(s)
-        self.config = s.file("inlets.yml", config.encode())
-        self.process = s.start([EXPORTER, "--config.file", self.config, "--web.listen-address=127.0.0.1:0",
-                                "--log.format=json"], stderr=subprocess.PIPE)
-        line = read_line(self.process.stderr)
-        while "listening" not in line:
-            line = read_line(self.process.stderr)
-        self.port = int(re.search(r'"port":"(\d+)"', line).group(1))
-        while wanted not in line:
-            line = read_line(self.process.stderr)
-        self.inlet_line = line
-
-    def get(self, accept="text/plain"):
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/metrics", headers={"Accept": accept})
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return answer.read()
-
-    def text(self):
-        return self.get().decode()
-
-
-def samples(families):
-    """{(name, labels): value} of what is not the exporter's own."""
-    return {(x.name, tuple(sorted(x.labels.items()))): x.value for f in families for x in f.samples
-            if not x.name.startswith(OWN)}
 
 
 def same(a, b, what):
@@ -182,11 +148,6 @@ def openmetrics_of_it_can_be_read(s):
     got = samples(openmetrics.text_string_to_metric_families(e.get(OPENMETRICS).decode()))
     same({("h_bucket", (("le", "5.0"),)): 2, ("h_bucket", (("le", "+Inf"),)): 3, ("h_sum", ()): 1e3, ("h_count", ()): 3,
           ("c_total", ()): 5, ("g", (("a", "1"),)): 0.5}, got, "openmetrics")
-
-
-def value_of(e, what, **labels):
-    pattern = r"^tickbird_exporter_inlet_" + what + r"\{" + "".join(f'(?=.*{n}="{v}")' for n, v in labels.items()) + r".*\} (\S+)$"
-    return sum(float(v) for v in re.findall(pattern, e.text(), re.M))
 
 
 GOOD = "good_one 1\n"
