@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which rules are about an exchange, and what they count at its end (custom.h). What most exchanges get is three words
- * and'ed together: the rules by method, by class of status and by role; then the rules by route, remembered for each
- * route.
+ * Which rules are about an exchange, beyond what custom_hot.h asks of every one, and what they count at its end
+ * (custom.h).
  *
  * Threads: rules that are replaced while a thread reads them give numbers of either, all within their arrays.
  * Fork story: private, copied, and right in a child, since it is about the region.
  */
-#include "custom.h"
+#include "custom_hot.h"
 #include "decimal.h"
+#include "exchange_caught.h"
 #include "route.h"
 #include "rules.h"
 
@@ -36,21 +36,21 @@ static bool hold_of(const struct tb_custom *c, const struct tb_custom_rule *r, u
     return true;
 }
 
-/* Rules by route, remembered: a word is the reference's number, the generation's low bits, the rules. */
-static uint32_t about_route(struct tb_core *core, const struct tb_custom *c, uint32_t route)
+/* All rules whose conditions on the route hold for @route. */
+static uint32_t of_route(const struct tb_custom *c, struct tb_bytes route, uint32_t *steps)
 {
-    uint64_t generation = tb_load_acquire(&core->rules_word) >> 32;
-    uint64_t known = (uint64_t)((route >> 3) << 16 | (generation & 0xffff)) << 32;
-    uint64_t *place = &core->custom_routes[(route >> 3) % TB_CUSTOM_ROUTES], entry = tb_load_relaxed(place);
-    uint32_t rules = 0, steps = TB_RULES_GLOB_STEPS;
-    _Static_assert(TB_LEN_STRINGS >> 3 < 1u << 16, "a reference's number");
-    if (TB_LIKELY((entry ^ known) <= UINT32_MAX && entry))
-        return (uint32_t)entry;
-    struct tb_bytes label = tb_string_get(core->strings, TB_LEN_STRINGS, route);
+    uint32_t rules = 0;
     for (uint32_t i = 0; i < c->rules && i < TB_CUSTOM_RULES; i++)
-        rules |= hold_of(c, &c->rule[i], TB_CUSTOM_ROUTE, label, &steps) ? 1u << i : 0;
-    if (steps && tb_load_acquire(&core->rules_word) >> 32 == generation)
-        tb_store_relaxed(place, known | rules);
+        rules |= hold_of(c, &c->rule[i], TB_CUSTOM_ROUTE, route, steps) ? 1u << i : 0;
+    return rules;
+}
+
+uint32_t tb_custom_ask_route(struct tb_core *core, const struct tb_custom *c, uint32_t label)
+{
+    uint32_t tag = tb_custom_route_tag(core, label), steps = TB_RULES_GLOB_STEPS;
+    uint32_t rules = of_route(c, tb_string_get(core->strings, TB_LEN_STRINGS, label), &steps);
+    if (steps && tb_custom_route_tag(core, label) == tag)
+        tb_store_relaxed(tb_custom_route_place(core, label), (uint64_t)tag << 32 | rules);
     return rules;
 }
 
@@ -65,39 +65,20 @@ uint32_t tb_custom_of_path(const struct tb_custom *c, uint32_t rules, struct tb_
     return rules;
 }
 
-uint32_t tb_custom_of_handle(struct tb_core *core, const struct tb_custom *c, uint32_t handle)
+uint32_t tb_custom_ask_handle(struct tb_core *core, const struct tb_custom *c, uint32_t handle)
 {
     char text[TB_RULES_LABEL_MAX + 16];
-    uint32_t rules = 0, steps = TB_RULES_GLOB_STEPS;
-    uint32_t label = tb_route_label_of(core, handle);
-    if (TB_LIKELY(label))
-        return about_route(core, c, label);
-    struct tb_bytes route = tb_bytes(text, tb_route_text(core, handle, text, sizeof text));
-    for (uint32_t i = 0; i < c->rules && i < TB_CUSTOM_RULES; i++)
-        rules |= hold_of(c, &c->rule[i], TB_CUSTOM_ROUTE, route, &steps) ? 1u << i : 0;
-    return rules;
+    uint32_t steps = TB_RULES_GLOB_STEPS;
+    return of_route(c, tb_bytes(text, tb_route_text(core, handle, text, sizeof text)), &steps);
 }
 
 bool tb_custom_looks(struct tb_core *core, struct tb_bytes path, uint32_t node)
 {
     const struct tb_rules_view *view = tb_load_acquire(&core->rules_view);
-    if (!view || !view->custom.gets || view->custom.is_for_any)
+    if (!view || view->custom.is_for_any)
         return false;
-    const struct tb_custom *c = &view->custom;
-    return tb_custom_of_path(c, c->gets & tb_custom_of_handle(core, c, node + 1), path) != 0;
-}
-
-uint32_t tb_custom_is_about(struct tb_core *core, const struct tb_custom *c, const struct tb_series_key *key)
-{
-    uint32_t class = key->status / 100u;
-    uint32_t rules = c->methods[key->method % 64] & c->roles[key->role % 3] & c->classes[class < 6 ? class : 0];
-    return TB_LIKELY(!rules) ? 0 : rules & about_route(core, c, key->route);
-}
-
-bool tb_custom_counts(struct tb_core *core, const struct tb_series_key *key)
-{
-    const struct tb_rules_view *view = tb_load_acquire(&core->rules_view);
-    return view && tb_custom_is_about(core, &view->custom, key) & ~view->custom.captures;
+    return tb_custom_of_path(&view->custom,
+                             tb_custom_asked(core, &view->custom, TB_ROLE_SERVER, TB_METHOD_GET, node + 1), path) != 0;
 }
 
 static bool has_status(const struct tb_custom_rule *r, uint16_t status)
@@ -173,9 +154,6 @@ static bool value_of(const struct tb_custom *c, const struct tb_custom_rule *r, 
         return x->o->is_timed;
     case TB_CUSTOM_NUMBER:
         return number_of(c, r, x, ret, ret_why);
-    case TB_CUSTOM_ONE:
-        *ret = 0;
-        return true;
     default:
         *ret = (int64_t)size;
         return !x->m->is_endless || r->value == TB_CUSTOM_REQUEST_SIZE;
@@ -205,27 +183,33 @@ static void set_rule(struct tb_core *core, const struct tb_custom *c, uint32_t r
     tb_custom_add_distinct(core, &key, r->bounds * UINT64_C(1000000000), hash);
 }
 
-static void count_rule(struct tb_core *core, const struct tb_custom *c, uint32_t rule,
-                       const struct tb_custom_exchange *x, uint8_t *ret_why)
+static void add_to_histogram(struct tb_core *core, const struct tb_custom *c, uint32_t rule,
+                             const struct tb_custom_exchange *x, uint64_t value, uint8_t *ret_why)
 {
-    const struct tb_custom_rule *r = &c->rule[rule];
-    int64_t value;
-    if (!value_of(c, r, x, &value, ret_why))
-        return;
     struct tb_series_key key = {.family = TB_FAMILY_RULE, .role = TB_ROLE_SERVER};
     key.ext = tb_custom_series(core, c, rule, x, ret_why);
     if (!key.ext) {
         tb_count(core, TB_COUNTER_CUSTOM_LOST);
-    } else if (r->kind == TB_CUSTOM_HISTOGRAM) {
-        key.bound_set = c->sets[rule] % TB_SETS;
-        uint64_t ticks = r->unit == TB_UNIT_BYTES ? tb_byte_ticks((uint64_t)value) : (uint64_t)value;
-        tb_series_add(core, &key, tb_histogram_place(&core->sets[key.bound_set].histogram, ticks), (uint64_t)value);
-        if (tb_load_relaxed(&core->measures) & TB_MEASURE_SETS)
-            tb_series_choose(core, &key);
-    } else {
-        struct tb_observation one = {.rx_bytes = (uint64_t)value}; /* untimed; a sum goes with it */
-        tb_series_observe(core, &key, &one);
+        return;
     }
+    key.bound_set = c->sets[rule] % TB_SETS;
+    uint64_t ticks = c->rule[rule].unit == TB_UNIT_BYTES ? tb_byte_ticks(value) : value;
+    tb_series_add(core, &key, tb_histogram_place(&core->sets[key.bound_set].histogram, ticks), value);
+    if (tb_load_relaxed(&core->measures) & TB_MEASURE_SETS)
+        tb_series_choose(core, &key);
+}
+
+static void count_rule(struct tb_core *core, const struct tb_custom *c, uint32_t rule,
+                       const struct tb_custom_exchange *x, uint8_t *ret_why)
+{
+    const struct tb_custom_rule *r = &c->rule[rule];
+    int64_t value = 0;
+    if (r->value != TB_CUSTOM_ONE && !value_of(c, r, x, &value, ret_why))
+        return;
+    if (r->kind == TB_CUSTOM_HISTOGRAM)
+        add_to_histogram(core, c, rule, x, (uint64_t)value, ret_why);
+    else
+        tb_custom_count(core, c, rule, x, (uint64_t)value, ret_why);
 }
 
 void tb_custom_observe(struct tb_core *core, const struct tb_custom_exchange *x)
@@ -234,11 +218,12 @@ void tb_custom_observe(struct tb_core *core, const struct tb_custom_exchange *x)
     if (!view)
         return;
     const struct tb_custom *c = &view->custom;
-    uint32_t rules = tb_custom_is_about(core, c, x->key) & (~c->captures | (x->caught ? x->caught->rules : 0));
+    uint32_t rules = tb_custom_about(core, c, x->key->role, x->key->method, x->key->status, x->key->route) &
+                     (~c->captures | (x->caught ? x->caught->rules : 0));
     for (; rules; rules &= rules - 1) {
         uint32_t rule = (uint32_t)__builtin_ctz(rules);
         uint8_t why = 0;
-        if (tb_custom_is_about_all(core, c, &c->rule[rule], x, &why))
+        if (!(c->at_end >> rule & 1) || tb_custom_is_about_all(core, c, &c->rule[rule], x, &why))
             (c->rule[rule].kind >= TB_CUSTOM_GAUGE ? set_rule : count_rule)(core, c, rule, x, &why);
         if (TB_UNLIKELY(why))
             tb_custom_unreadable(core, c, rule, why);

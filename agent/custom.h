@@ -11,19 +11,14 @@
 
 #include "measures.h"
 
-/* What was found in an exchange (exchange_caught.c). Borrowed. */
-struct tb_caught {
-    uint32_t rules; /* a bit for each whose request it was */
-    const struct tb_picks *picks[TB_CUSTOM_PLACES];
-    uint8_t why[TB_CUSTOM_PLACES]; /* enum tb_custom_why: what was not found there could not be; 0: it was not there */
-};
+struct tb_capture; /* exchange_caught.h */
 
 /* One exchange at its end. */
 struct tb_custom_exchange {
     const struct tb_series_key *key; /* of TB_FAMILY_REQUESTS */
     const struct tb_observation *o;
     const struct tb_measured *m;
-    const struct tb_caught *caught; /* NULL: nothing was looked for */
+    const struct tb_capture *caught; /* what was found in it, borrowed; NULL: nothing was looked for */
 };
 
 /* tb_custom_read - the section of @view's set, which tb_rules_read has found, into view->custom. False: it contradicts
@@ -32,13 +27,6 @@ bool tb_custom_read(const uint8_t *section, struct tb_rules_view *view);
 
 /* tb_custom_sets - numbers for the bounds that the rules name. Context: as tb_rules_adopt. */
 void tb_custom_sets(struct tb_core *core, struct tb_rules_view *view);
-
-/* tb_custom_is_about - a bit for each rule that counts exchanges of this key, whatever their fields are. */
-uint32_t tb_custom_is_about(struct tb_core *core, const struct tb_custom *c, const struct tb_series_key *key);
-
-/* tb_custom_counts - does some rule count exchanges of this key of which nothing was looked for? With
- * TB_MEASURE_CUSTOM only. */
-bool tb_custom_counts(struct tb_core *core, const struct tb_series_key *key);
 
 /* tb_custom_observe - what every rule makes of an exchange. With TB_MEASURE_CUSTOM only. Context: as
  * tb_series_observe. */
@@ -62,13 +50,16 @@ struct tb_bytes tb_custom_pick(const struct tb_picks *picks, uint32_t number);
 
 /* tb_custom_value - the value of a field. False: there is none, *ret_why is enum tb_custom_why, or 0 where that is as
  * it may be. @caught may be NULL. */
-bool tb_custom_value(const struct tb_custom *c, const struct tb_caught *caught, uint32_t field, struct tb_bytes *ret,
+bool tb_custom_value(const struct tb_custom *c, const struct tb_capture *caught, uint32_t field, struct tb_bytes *ret,
                      uint8_t *ret_why);
 
-/* tb_custom_of_path - of @rules, those whose conditions on the path hold. tb_custom_of_handle - of all rules, those
- * whose conditions on the route hold as it looks now (a handle of route.h). */
+/* tb_custom_of_path - of @rules, those whose conditions on the path hold. */
 uint32_t tb_custom_of_path(const struct tb_custom *c, uint32_t rules, struct tb_bytes path);
-uint32_t tb_custom_of_handle(struct tb_core *core, const struct tb_custom *c, uint32_t handle);
+
+/* tb_custom_ask_route, tb_custom_ask_handle - custom_hot.h: of all rules, those whose conditions on the route hold, by
+ * its label (remembered from now on), or as a handle that has none looks now. */
+uint32_t tb_custom_ask_route(struct tb_core *core, const struct tb_custom *c, uint32_t label);
+uint32_t tb_custom_ask_handle(struct tb_core *core, const struct tb_custom *c, uint32_t handle);
 
 /* tb_custom_looks - may some rule look into a GET of this path, whose node of the learner it is? Then its requests are
  * not to take the short way. */
@@ -80,6 +71,11 @@ bool tb_custom_looks(struct tb_core *core, struct tb_bytes path, uint32_t node);
  */
 uint32_t tb_custom_series(struct tb_core *core, const struct tb_custom *c, uint32_t rule,
                           const struct tb_custom_exchange *x, uint8_t *ret_why);
+
+/* tb_custom_count - for a rule of TB_CUSTOM_COUNTER: one more in the series of this exchange, @value added to its sum.
+ * *ret_why as above. Context: as tb_series_observe. */
+void tb_custom_count(struct tb_core *core, const struct tb_custom *c, uint32_t rule, const struct tb_custom_exchange *x,
+                     uint64_t value, uint8_t *ret_why);
 
 /*
  * tb_custom_open - custom_gauge.c: a request of @key (its status is not known) is in flight from now on, under @entry
@@ -95,7 +91,7 @@ bool tb_custom_is_about_all(struct tb_core *core, const struct tb_custom *c, con
                             const struct tb_custom_exchange *x, uint8_t *ret_why);
 
 /* tb_custom_hash - the keyed hash of a field that is kept as such. False: as tb_custom_value. */
-bool tb_custom_hash(const struct tb_custom *c, const struct tb_caught *caught, uint32_t field, uint64_t *ret,
+bool tb_custom_hash(const struct tb_custom *c, const struct tb_capture *caught, uint32_t field, uint64_t *ret,
                     uint8_t *ret_why);
 
 /* tb_custom_set_gauge, tb_custom_add_distinct - custom_gauge.c: in the series of @key, of those families. Context: as

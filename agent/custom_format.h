@@ -150,18 +150,18 @@ TB_SIZE(struct tb_custom_match, 8);
 /* What a process knows of them: private memory. Numbers inside are checked once more wherever they are used, since
  * another thread may be filling it anew. */
 struct tb_custom {
-    uint32_t rules, fields;                   /* how many */
-    uint32_t methods[64];                     /* rules that are about it: a bit each */
-    uint32_t classes[6];                      /* by status / 100 */
-    uint32_t roles[3];                        /* by enum tb_role */
-    uint32_t captures;                        /* rules that need fields, or the path */
-    uint32_t in_flight;                       /* rules of TB_CUSTOM_IN_FLIGHT: no class of status is theirs */
-    uint32_t paths;                           /* of those, the ones that ask for the path */
-    uint32_t gets;                            /* of both, the ones about GETs that a server answers */
-    bool is_for_any;                          /* one of gets is about every route and path */
-    bool has_size;                            /* some rule is about the size of requests */
-    uint32_t needs[TB_CUSTOM_RULES];          /* fields of each: a bit each */
-    uint32_t places[TB_CUSTOM_PLACES];        /* rules that need a field which is looked for there (tb_custom_set_of) */
+    uint32_t rules, fields; /* how many */
+    uint32_t methods[64];   /* rules that are about it: a bit each */
+    uint32_t classes[6];    /* by status / 100 */
+    uint32_t roles[4];      /* by enum tb_role */
+    uint32_t captures;      /* rules that need fields, or the path */
+    uint32_t in_flight;     /* rules of TB_CUSTOM_IN_FLIGHT: no class of status is theirs */
+    uint32_t at_head;       /* both */
+    uint32_t paths;         /* of those, the ones that ask for the path */
+    uint32_t at_end;        /* rules that also ask for a status within a class, a target or a field */
+    bool is_for_any;        /* of at_head, one about GETs that a server answers is about every route and path */
+    bool has_size;          /* some rule is about the size of requests */
+    uint16_t places[TB_CUSTOM_RULES];         /* where each looks for fields: a bit by tb_custom_set_of */
     uint8_t sets[TB_CUSTOM_RULES];            /* bound sets of histograms */
     uint8_t pick[TB_CUSTOM_FIELDS];           /* the number of each in the set of its place */
     struct tb_pick_set set[TB_CUSTOM_PLACES]; /* what is looked for in each place */

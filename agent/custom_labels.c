@@ -169,11 +169,24 @@ static uint32_t name_of(struct tb_core *core, const struct tb_custom *c, uint32_
     return w.is_over ? 0 : tb_string_intern(core, tb_bytes(w.text, w.len));
 }
 
-uint32_t tb_custom_series(struct tb_core *core, const struct tb_custom *c, uint32_t rule,
-                          const struct tb_custom_exchange *x, uint8_t *ret_why)
+/* ---- what is remembered ---- */
+
+/*
+ * A word of core->custom_series: the upper 48 bits are those of a hash of the labels' values, which the rules'
+ * generation and the shard are in; below is the place of the series. Of counters that is their record, in units of 64
+ * bytes of the cells, so that nothing is looked for on the way there; of others the number of the reference that names
+ * them.
+ */
+#define PLACE_MASK UINT64_C(0xffff)
+#define RECORD_UNIT 64u
+_Static_assert(sizeof(struct tb_record) == RECORD_UNIT && TB_LEN_CELLS / RECORD_UNIT <= PLACE_MASK + 1, "a place");
+_Static_assert(TB_LEN_STRINGS >> 3 <= PLACE_MASK, "a reference's number");
+
+static uint64_t hash_of(struct tb_core *core, const struct tb_custom *c, uint32_t rule,
+                        const struct tb_custom_exchange *x, uint8_t *ret_why)
 {
     const struct tb_custom_rule *r = &c->rule[rule];
-    uint64_t h = mix(tb_load_acquire(&core->route_seed), rule);
+    uint64_t h = mix(tb_load_acquire(&core->route_seed), rule << 8 | tb_load_relaxed(&core->shard));
     for (uint32_t i = 0; i < r->label_count; i++) {
         const struct tb_custom_label *l = &c->label[(r->labels + i) % TB_CUSTOM_LABELS];
         struct tb_bytes value;
@@ -183,13 +196,63 @@ uint32_t tb_custom_series(struct tb_core *core, const struct tb_custom *c, uint3
         else
             h = value_of(core, c, l, x, room, &value, ret_why) ? mix_text(h, value) : mix(h, 1);
     }
-    h = mix(h, r->label_count);
-    uint64_t *place = &core->custom_series[h % TB_CUSTOM_SERIES], entry = tb_load_relaxed(place);
-    if (TB_LIKELY((entry ^ h) >> 16 == 0 && (entry & 0xffff)))
-        return (uint32_t)(entry & 0xffff) << 3;
+    return mix(h, r->label_count);
+}
+
+/* The place that is remembered under @hash; 0: none is. */
+static uint32_t find(struct tb_core *core, uint64_t hash)
+{
+    uint64_t entry = tb_load_acquire(&core->custom_series[hash % TB_CUSTOM_SERIES]);
+    return TB_LIKELY((entry ^ hash) <= PLACE_MASK) ? (uint32_t)(entry & PLACE_MASK) : 0;
+}
+
+static void keep(struct tb_core *core, uint64_t hash, size_t place)
+{
+    tb_store_release(&core->custom_series[hash % TB_CUSTOM_SERIES], (hash & ~PLACE_MASK) | (place & PLACE_MASK));
+}
+
+uint32_t tb_custom_series(struct tb_core *core, const struct tb_custom *c, uint32_t rule,
+                          const struct tb_custom_exchange *x, uint8_t *ret_why)
+{
+    uint64_t hash = hash_of(core, c, rule, x, ret_why);
+    uint32_t number = find(core, hash);
+    if (TB_LIKELY(number))
+        return number << 3;
     uint32_t ref = name_of(core, c, rule, x);
-    tb_store_relaxed(place, (h & ~UINT64_C(0xffff)) | (ref >> 3 & 0xffff));
+    keep(core, hash, ref >> 3);
     return ref;
+}
+
+/* A counter's series that is not remembered. */
+static void count_slowly(struct tb_core *core, const struct tb_custom *c, uint32_t rule,
+                         const struct tb_custom_exchange *x, uint64_t value, uint64_t hash)
+{
+    struct tb_series_key key = {.family = TB_FAMILY_RULE, .role = TB_ROLE_SERVER, .ext = name_of(core, c, rule, x)};
+    struct tb_observation one = {.rx_bytes = value}; /* untimed; a sum goes with it */
+    if (!key.ext) {
+        tb_count(core, TB_COUNTER_CUSTOM_LOST);
+        return;
+    }
+    tb_series_observe(core, &key, &one);
+    const struct tb_record *record = tb_series_record(core, &key);
+    size_t at = record ? (size_t)((const uint8_t *)record - core->cells) : 0;
+    if (at && at % RECORD_UNIT == 0) /* else the file was tampered with */
+        keep(core, hash, at / RECORD_UNIT);
+}
+
+void tb_custom_count(struct tb_core *core, const struct tb_custom *c, uint32_t rule, const struct tb_custom_exchange *x,
+                     uint64_t value, uint8_t *ret_why)
+{
+    uint64_t hash = hash_of(core, c, rule, x, ret_why);
+    uint32_t place = find(core, hash);
+    if (TB_UNLIKELY(!place)) {
+        count_slowly(core, c, rule, x, value, hash);
+        return;
+    }
+    struct tb_record *record = (struct tb_record *)(void *)(core->cells + (size_t)place * RECORD_UNIT);
+    tb_add_relaxed(&record->untimed, 1);
+    if (value)
+        tb_add_relaxed(&record->rx_bytes, value);
 }
 
 void tb_custom_unreadable(struct tb_core *core, const struct tb_custom *c, uint32_t rule, uint8_t why)

@@ -175,13 +175,24 @@ static bool make_sets(struct tb_custom *c)
     return true;
 }
 
-static void index_needs(struct tb_custom *c, uint32_t rule)
+/* Bits by tb_custom_set_of. */
+static uint16_t places_of(const struct tb_custom *c, const struct tb_custom_rule *r)
 {
-    c->needs[rule] = needs_of(c, &c->rule[rule]);
-    for (uint32_t left = c->needs[rule]; left; left &= left - 1) {
+    uint16_t places = 0;
+    for (uint32_t left = needs_of(c, r); left; left &= left - 1) {
         uint32_t field = (uint32_t)__builtin_ctz(left);
-        c->places[tb_custom_set_of(c->field[field % TB_CUSTOM_FIELDS].place % TB_CUSTOM_PLACES)] |= 1u << rule;
+        places |= (uint16_t)(1u << tb_custom_set_of(c->field[field % TB_CUSTOM_FIELDS].place % TB_CUSTOM_PLACES));
     }
+    return places;
+}
+
+/* Does the class of the status not tell whether the rule's ranges hold it? */
+static bool has_partial_range(const struct tb_custom_rule *r)
+{
+    for (uint32_t i = 0; i < TB_CUSTOM_STATUSES; i++)
+        if (r->statuses[i][0] && (r->statuses[i][0] % 100 != 0 || r->statuses[i][1] % 100 != 99))
+            return true;
+    return false;
 }
 
 /* The words that are asked first. */
@@ -196,15 +207,16 @@ static void index_rules(struct tb_custom *c)
             c->classes[class] |= is_about_class(r, class) && !is_open(r) ? bit : 0;
         for (uint32_t role = 0; role < 3; role++)
             c->roles[role] |= !r->roles || r->roles >> role & 1 ? bit : 0;
-        index_needs(c, i);
+        c->places[i] = places_of(c, r);
         c->has_size |= r->value == TB_CUSTOM_REQUEST_SIZE;
         c->in_flight |= is_open(r) ? bit : 0;
-        c->captures |= c->needs[i] || has_match(c, r, TB_CUSTOM_PATH) ? bit : 0;
+        if (has_partial_range(r) || has_match(c, r, TB_CUSTOM_TARGET) || has_match(c, r, TB_CUSTOM_FIELD))
+            c->at_end |= bit;
+        c->captures |= c->places[i] || has_match(c, r, TB_CUSTOM_PATH) ? bit : 0;
         c->paths |= has_match(c, r, TB_CUSTOM_PATH) ? bit : 0;
-        if (!((c->captures | c->in_flight) & bit) || !(c->methods[TB_METHOD_GET] & c->roles[TB_ROLE_SERVER] & bit))
-            continue;
-        c->gets |= bit;
-        c->is_for_any |= !has_match(c, r, TB_CUSTOM_PATH) && !has_match(c, r, TB_CUSTOM_ROUTE);
+        c->at_head = c->captures | c->in_flight;
+        c->is_for_any |= c->at_head & c->methods[TB_METHOD_GET] & c->roles[TB_ROLE_SERVER] & bit &&
+                         !has_match(c, r, TB_CUSTOM_PATH) && !has_match(c, r, TB_CUSTOM_ROUTE);
     }
 }
 

@@ -3,7 +3,8 @@
  * Texts of rules, and values that were found in an exchange. Other threads may be writing either, in a race that nobody
  * waits for: every place is checked where it is used.
  */
-#include "custom.h"
+#include "exchange_caught.h"
+#include "route_segment.h"
 #include "rules.h"
 
 struct tb_bytes tb_custom_text(const struct tb_custom *c, uint32_t offset)
@@ -44,7 +45,7 @@ static struct tb_bytes without_port(struct tb_bytes host)
 }
 
 /* What was found of a field: its picks and number in them. False: nothing, and why. */
-static bool look_up(const struct tb_custom *c, const struct tb_caught *caught, uint32_t field,
+static bool look_up(const struct tb_custom *c, const struct tb_capture *caught, uint32_t field,
                     const struct tb_picks **ret_picks, uint32_t *ret_number, uint8_t *ret_why)
 {
     static const uint8_t whys[] = {[TB_PICK_NULL] = TB_CUSTOM_WHY_MISSING,
@@ -55,18 +56,32 @@ static bool look_up(const struct tb_custom *c, const struct tb_caught *caught, u
     *ret_why = 0;
     if (!caught || field >= TB_CUSTOM_FIELDS)
         return false;
-    uint8_t place = c->field[field].place % TB_CUSTOM_PLACES, set = tb_custom_set_of(place);
-    *ret_picks = caught->picks[set];
+    uint8_t set = tb_custom_set_of(c->field[field].place % TB_CUSTOM_PLACES);
+    *ret_picks = tb_capture_picks(caught, set);
     *ret_number = c->pick[field] % TB_PICKS;
     uint8_t kind = *ret_picks ? tb_load_relaxed(&(*ret_picks)->values[*ret_number].kind) : TB_PICK_NONE;
     if (kind == TB_PICK_NONE)
-        *ret_why = caught->why[set] || place < TB_CUSTOM_REQUEST_JSON ? caught->why[set] : TB_CUSTOM_WHY_MISSING;
+        *ret_why = tb_capture_why(caught, set);
     else if (kind >= TB_PICK_NULL)
         *ret_why = kind < sizeof whys ? whys[kind] : TB_CUSTOM_WHY_TYPE;
     return kind != TB_PICK_NONE && kind < TB_PICK_NULL;
 }
 
-bool tb_custom_value(const struct tb_custom *c, const struct tb_caught *caught, uint32_t field, struct tb_bytes *ret,
+/* Control characters: nothing that is shown as it is. */
+static bool has_controls(struct tb_bytes text)
+{
+    uint64_t found = 0;
+    for (size_t i = 0; i < text.len; i += 8) {
+        size_t n = text.len - i;
+        uint64_t x = n < 8 ? tb_load_few(text.ptr + i, n) | TB_EACH_BYTE(' ') << 8 * n : tb_load_8(text.ptr + i);
+        uint64_t delete = x ^ TB_EACH_BYTE(127);
+        /* a borrow comes only from a byte that is one itself */
+        found |= ((x - TB_EACH_BYTE(' ')) & ~x) | ((delete - TB_EACH_BYTE(1)) & ~delete);
+    }
+    return found & TB_EACH_BYTE(0x80);
+}
+
+bool tb_custom_value(const struct tb_custom *c, const struct tb_capture *caught, uint32_t field, struct tb_bytes *ret,
                      uint8_t *ret_why)
 {
     const struct tb_picks *picks;
@@ -80,13 +95,12 @@ bool tb_custom_value(const struct tb_custom *c, const struct tb_caught *caught, 
                                    : tb_custom_pick(picks, number);
     if (c->field[field].place == TB_CUSTOM_HOST)
         *ret = without_port(*ret);
-    for (size_t i = 0; i < ret->len; i++)
-        if (ret->ptr[i] < ' ' || ret->ptr[i] == 127)
-            *ret_why = TB_CUSTOM_WHY_NOT_UTF8; /* nothing that is shown as it is */
+    if (has_controls(*ret))
+        *ret_why = TB_CUSTOM_WHY_NOT_UTF8;
     return !*ret_why;
 }
 
-bool tb_custom_hash(const struct tb_custom *c, const struct tb_caught *caught, uint32_t field, uint64_t *ret,
+bool tb_custom_hash(const struct tb_custom *c, const struct tb_capture *caught, uint32_t field, uint64_t *ret,
                     uint8_t *ret_why)
 {
     const struct tb_picks *picks;

@@ -4,6 +4,7 @@
  * be a rule's, feeding it heads and bodies, giving it back when the exchange is over.
  */
 #include "exchange_caught.h"
+#include "custom_hot.h"
 #include "exchange_impl.h"
 #include "rules.h"
 
@@ -11,6 +12,8 @@
 
 /* How a body is read: its first byte decides. */
 enum { BODY_NEW, BODY_JSON, BODY_FORM, BODY_DONE };
+
+#define RESPONSE_PLACES (1u << TB_CUSTOM_RESPONSE_HEADER | 1u << TB_CUSTOM_RESPONSE_JSON)
 
 /* ---- captures ---- */
 
@@ -36,38 +39,51 @@ static struct tb_capture *find(struct tb_core *core, const struct tb_conn *c, ui
     return NULL;
 }
 
-/* The start of a reader, whose first part is what it found: all but the texts, which are not read before they are set.
- */
-static void reset(void *reader, size_t size)
+/* @size a constant: a row of stores. */
+static inline __attribute__((always_inline)) void zero_words(void *to, size_t size)
 {
-    tb_zero(reader, offsetof(struct tb_picks, text));
-    tb_zero((uint8_t *)reader + sizeof(struct tb_picks), size - sizeof(struct tb_picks));
+#pragma GCC unroll 16
+    for (size_t i = 0; i < size / 8; i++)
+        __builtin_memset((uint8_t *)to + i * 8, 0, 8);
 }
 
-/* Does some rule of the capture look for something in @place? */
-static bool asks(const struct tb_custom *c, const struct tb_capture *cap, enum tb_custom_place place)
-{
-    return (cap->rules & c->places[place]) != 0;
-}
+/* The start of a reader, which begins with what it found: all but the texts and the hash, which are not read before
+ * they are set. */
+#define RESET(reader)                                                                                                  \
+    do {                                                                                                               \
+        _Static_assert((sizeof *(reader) - sizeof(struct tb_picks)) % 8 == 0, "words");                                \
+        zero_words(reader, offsetof(struct tb_picks, hash));                                                           \
+        zero_words((uint8_t *)(reader) + sizeof(struct tb_picks), sizeof *(reader) - sizeof(struct tb_picks));         \
+    } while (0)
 
 /* Those readers that have something to look for; the others are never asked. */
-static void reset_all(struct tb_capture *cap, const struct tb_custom *c)
+static void reset_readers(struct tb_capture *cap)
 {
-    if (asks(c, cap, TB_CUSTOM_REQUEST_HEADER))
-        reset(&cap->request_head, sizeof cap->request_head);
-    if (asks(c, cap, TB_CUSTOM_RESPONSE_HEADER))
-        reset(&cap->response_head, sizeof cap->response_head);
-    if (asks(c, cap, TB_CUSTOM_QUERY))
-        reset(&cap->query, sizeof cap->query);
-    if (asks(c, cap, TB_CUSTOM_REQUEST_JSON))
-        reset(&cap->request_json, sizeof cap->request_json);
-    if (asks(c, cap, TB_CUSTOM_RESPONSE_JSON))
-        reset(&cap->response_json, sizeof cap->response_json);
-    if (asks(c, cap, TB_CUSTOM_REQUEST_FORM))
-        reset(&cap->request_form, sizeof cap->request_form);
+    if (tb_capture_asks(cap, TB_CUSTOM_REQUEST_HEADER))
+        RESET(&cap->request_head);
+    if (tb_capture_asks(cap, TB_CUSTOM_RESPONSE_HEADER))
+        RESET(&cap->response_head);
+    if (tb_capture_asks(cap, TB_CUSTOM_QUERY))
+        RESET(&cap->query);
+    if (tb_capture_asks(cap, TB_CUSTOM_REQUEST_JSON))
+        RESET(&cap->request_json);
+    if (tb_capture_asks(cap, TB_CUSTOM_RESPONSE_JSON))
+        RESET(&cap->response_json);
+    if (tb_capture_asks(cap, TB_CUSTOM_REQUEST_FORM))
+        RESET(&cap->request_form);
 }
 
-/* One for this request, zeroed but for key, flag and readers; its flag is held. NULL: none is free. */
+/* The rules that may be about it, now that so much is known, and what they look for. */
+static void set_rules(struct tb_capture *cap, const struct tb_custom *c, uint32_t rules)
+{
+    uint16_t places = 0;
+    cap->rules = rules;
+    for (; rules; rules &= rules - 1)
+        places |= c->places[__builtin_ctz(rules)];
+    cap->places = places;
+}
+
+/* One for this request, at its start but for rules and readers; its flag is held. NULL: none is free. */
 static struct tb_capture *claim(struct tb_core *core, const struct tb_conn *c, uint16_t number)
 {
     uint64_t key = key_of(c, number);
@@ -80,10 +96,9 @@ static struct tb_capture *claim(struct tb_core *core, const struct tb_conn *c, u
             continue;
         if (tb_cas_acq_rel(&cap->key, &seen, key)) {
             tb_add_relaxed(&core->captures_used, !is_left);
-            tb_zero(&cap->generation,
-                    offsetof(struct tb_capture, request_head) - offsetof(struct tb_capture, generation));
-            cap->request_busy = 1;
+            cap->generation = (uint32_t)(tb_load_acquire(&core->rules_word) >> 32);
             cap->fork_generation = life;
+            cap->request = cap->response = (struct tb_looked){0};
             return cap;
         }
         drop_flag(&cap->request_busy);
@@ -121,40 +136,91 @@ static const struct tb_custom *custom_of(const struct tb_core *core)
 
 /* ---- requests ---- */
 
-/* Rules that may be about a request: by role, method and path; by route where it is known. */
-static uint32_t rules_of(struct call *call, const struct tb_custom *c, const struct tb_start_line *line, uint32_t route)
+/* The query of a target that lies whole in memory: what is behind the path up to the blank. Always before @end: the
+ * memory is the program's, which may be writing to it by now. */
+static struct tb_bytes query_of(const struct tb_start_line *line, const uint8_t *end)
 {
-    uint32_t rules = c->captures & c->roles[tb_load_relaxed(&call->c->role) % 3u] & c->methods[line->method % 64];
-    if (!rules || !line->path.len)
-        return 0;
-    if (route != TB_ROUTE_UNKNOWN)
-        rules &= tb_custom_of_handle(call->core, c, route);
-    return rules & c->paths ? tb_custom_of_path(c, rules, path_of(line)) : rules;
+    const uint8_t *p = line->path.ptr + line->path.len;
+    while (p < end && *p != '?' && *p != ' ' && *p != '#' && *p != '\n')
+        p++; /* a path that was longer than is looked at */
+    if (p >= end || *p != '?')
+        return tb_bytes(p, 0);
+    const uint8_t *start = ++p;
+    while (p < end && *p != ' ' && *p != '#' && *p != '\n')
+        p++;
+    return tb_bytes(start, (size_t)(p - start));
 }
 
-bool tb_exchange_caught_line(struct call *call, const struct tb_start_line *line, struct tb_bytes query, uint32_t route)
+/* A capture for a request that @rules look into where its path is theirs, its flag held; @end as in
+ * tb_exchange_caught_line. NULL: they do not, or none is free. */
+static struct tb_capture *open_capture(struct call *call, const struct tb_custom *c, uint32_t rules,
+                                       const struct tb_start_line *line, const uint8_t *end)
 {
     struct tb_core *core = call->core;
-    const struct tb_rules_view *view = tb_load_acquire(&core->rules_view);
-    const struct tb_custom *c = view ? &view->custom : NULL;
-    uint32_t rules = c ? rules_of(call, c, line, route) : 0;
-    if (TB_LIKELY(!rules))
-        return false;
-    struct tb_capture *cap = claim(core, call->c, call->c->queue.pushed);
-    if (!cap) {
+    if (!line->path.len)
+        rules = 0;
+    else if (rules & c->paths)
+        rules = tb_custom_of_path(c, rules, path_of(line));
+    struct tb_capture *cap = rules ? claim(core, call->c, call->c->queue.pushed) : NULL;
+    if (TB_UNLIKELY(!cap)) {
         for (; rules; rules &= rules - 1)
             tb_custom_unreadable(core, c, (uint32_t)__builtin_ctz(rules), TB_CUSTOM_WHY_NO_MEMORY);
-        return false;
+        return NULL;
     }
-    cap->generation = (uint32_t)(tb_load_acquire(&core->rules_word) >> 32);
-    cap->rules = rules;
-    reset_all(cap, c);
-    if (asks(c, cap, TB_CUSTOM_QUERY)) {
-        tb_form_feed(&cap->query, &c->set[TB_CUSTOM_QUERY], query);
+    set_rules(cap, c, rules);
+    reset_readers(cap);
+    if (tb_capture_asks(cap, TB_CUSTOM_QUERY)) {
+        tb_form_feed(&cap->query, &c->set[TB_CUSTOM_QUERY], end ? query_of(line, end) : line->query);
         tb_form_end(&cap->query, &c->set[TB_CUSTOM_QUERY]);
     }
-    drop_flag(&cap->request_busy);
-    return true;
+    return cap;
+}
+
+/* Its head is over. Returns the flags of the request that waits. */
+static uint8_t flags_of(struct tb_capture *cap)
+{
+    if (!(cap->places & (1u << TB_CUSTOM_REQUEST_JSON | 1u << TB_CUSTOM_REQUEST_FORM)))
+        cap->request.is = BODY_DONE;
+    return PENDING_CAUGHT | (cap->places & RESPONSE_PLACES ? PENDING_CAUGHT_RESPONSE : 0);
+}
+
+void tb_exchange_caught_line(struct call *call, const struct tb_start_line *line, const uint8_t *end)
+{
+    const struct tb_rules_view *view = tb_load_acquire(&call->core->rules_view);
+    const struct tb_custom *c = view ? &view->custom : NULL;
+    uint8_t role = tb_load_relaxed(&call->c->role);
+    uint32_t rules = c ? c->captures & c->roles[role % 4] & c->methods[line->method % 64] : 0;
+    struct tb_capture *cap = rules ? open_capture(call, c, rules, line, end) : NULL;
+    if (cap)
+        drop_flag(&cap->request_busy);
+}
+
+/* What follows the request line. */
+static struct tb_bytes fields_of(struct tb_bytes head)
+{
+    size_t i = 0;
+    while (i < head.len && head.ptr[i] != '\n')
+        i++;
+    i += i < head.len;
+    return tb_bytes(head.ptr + i, head.len - i);
+}
+
+uint8_t tb_exchange_caught_whole(struct call *call, const struct tb_start_line *line, struct tb_bytes head,
+                                 uint32_t rules)
+{
+    const struct tb_rules_view *view = tb_load_acquire(&call->core->rules_view);
+    const struct tb_custom *c = &view->custom; /* whoever found rules saw one */
+    struct tb_capture *cap = open_capture(call, c, rules & c->captures, line, head.ptr + head.len);
+    uint8_t flags = 0;
+    if (cap && tb_capture_asks(cap, TB_CUSTOM_REQUEST_HEADER))
+        (void)tb_header_feed(&cap->request_head, &c->set[TB_CUSTOM_REQUEST_HEADER], fields_of(head));
+    if (rules & c->in_flight)
+        flags = PENDING_ASKED;
+    else if (cap)
+        flags = flags_of(cap);
+    if (cap)
+        drop_flag(&cap->request_busy);
+    return flags;
 }
 
 /* The capture of request @number, its flag held; NULL: there is none, or its rules are not in force any more. */
@@ -177,7 +243,7 @@ void tb_exchange_caught_fields(struct call *call, struct tb_bytes in)
     struct tb_capture *cap = is_needed ? hold(call->core, call->c, call->c->queue.pushed) : NULL;
     if (!cap)
         return;
-    if (asks(c, cap, TB_CUSTOM_REQUEST_HEADER))
+    if (tb_capture_asks(cap, TB_CUSTOM_REQUEST_HEADER))
         (void)tb_header_feed(&cap->request_head, &c->set[TB_CUSTOM_REQUEST_HEADER], in);
     drop_flag(&cap->request_busy);
 }
@@ -217,39 +283,13 @@ static uint8_t body_of(const struct tb_pick_set *paths, const struct tb_pick_set
     return BODY_DONE;
 }
 
-static uint32_t rules_of_responses(const struct tb_custom *c)
-{
-    return c->places[TB_CUSTOM_RESPONSE_HEADER] | c->places[TB_CUSTOM_RESPONSE_JSON];
-}
-
-/* What was found, where the rules ask for it; valid until the capture is freed. */
-static struct tb_caught caught_of(const struct tb_capture *cap, const struct tb_custom *c)
-{
-    const struct tb_picks *picks[TB_CUSTOM_PLACES] = {[TB_CUSTOM_REQUEST_HEADER] = &cap->request_head.picks,
-                                                      [TB_CUSTOM_RESPONSE_HEADER] = &cap->response_head.picks,
-                                                      [TB_CUSTOM_QUERY] = &cap->query.picks,
-                                                      [TB_CUSTOM_REQUEST_JSON] = &cap->request_json.picks,
-                                                      [TB_CUSTOM_REQUEST_FORM] = &cap->request_form.picks,
-                                                      [TB_CUSTOM_RESPONSE_JSON] = &cap->response_json.picks};
-    struct tb_caught caught = {.rules = cap->rules};
-    for (uint32_t i = 0; i < TB_CUSTOM_PLACES; i++)
-        caught.picks[i] = asks(c, cap, (enum tb_custom_place)i) ? picks[i] : NULL;
-    caught.why[TB_CUSTOM_REQUEST_JSON] = caught.why[TB_CUSTOM_REQUEST_FORM] = cap->request_why;
-    caught.why[TB_CUSTOM_RESPONSE_JSON] = cap->response_why;
-    return caught;
-}
-
 /* A request that is in flight as @p is counted in the gauges of those of @rules that are about it. @cap: NULL, or what
  * was found in its head. */
-static bool enter_gauges(struct call *call, const struct tb_custom *c, const struct tb_capture *cap, uint32_t rules,
-                         const struct tb_pending *p)
+static bool enter_gauges(struct call *call, const struct tb_capture *cap, uint32_t rules, const struct tb_pending *p)
 {
-    uint32_t route = tb_route_label_of(call->core, p->route); /* one that was never answered is none yet */
+    uint32_t route = tb_custom_label_of(call->core, p->route); /* one that was never answered is none yet */
     struct tb_series_key key = series_key(call, TB_FAMILY_REQUESTS, 0, route ? route : TB_STR_OTHER, p);
-    struct tb_caught caught;
-    if (cap)
-        caught = caught_of(cap, c);
-    return tb_custom_open(call->core, rules, &(struct tb_custom_exchange){.key = &key, .caught = cap ? &caught : NULL},
+    return tb_custom_open(call->core, rules, &(struct tb_custom_exchange){.key = &key, .caught = cap},
                           &call->core->inflight[p->inflight - 1]);
 }
 
@@ -272,54 +312,57 @@ uint8_t tb_exchange_caught_head(struct call *call, const struct tb_pending *p)
     if (!cap && !open)
         return 0;
     uint32_t about = tb_custom_of_handle(call->core, c, p->route);
+    uint8_t role = tb_load_relaxed(&call->c->role);
     if (cap)
-        cap->rules &= about;
-    open &= about & c->roles[tb_load_relaxed(&call->c->role) % 3u] & c->methods[p->method % 64] &
-            (~c->captures | (cap ? cap->rules : 0));
-    if (open && enter_gauges(call, c, cap, open, p))
+        set_rules(cap, c, cap->rules & about);
+    open &= about & c->roles[role % 4] & c->methods[p->method % 64] & (~c->captures | (cap ? cap->rules : 0));
+    if (open && enter_gauges(call, cap, open, p))
         flags |= PENDING_GAUGED;
     if (!cap)
         return flags;
-    cap->rules &= ~c->in_flight;
+    set_rules(cap, c, cap->rules & ~c->in_flight);
     if (!cap->rules) {
         give_back(call->core, cap);
         return flags;
     }
-    if (!asks(c, cap, TB_CUSTOM_REQUEST_JSON) && !asks(c, cap, TB_CUSTOM_REQUEST_FORM))
-        cap->request_body_is = BODY_DONE;
-    flags |= PENDING_CAUGHT | (cap->rules & rules_of_responses(c) ? PENDING_CAUGHT_RESPONSE : 0);
+    flags |= flags_of(cap);
     drop_flag(&cap->request_busy);
     return flags;
 }
 
-/* More of a body, which is read as @is says. Returns how its rest is read. */
-static uint8_t feed_body(uint8_t is, struct tb_json_pick *json, const struct tb_pick_set *paths,
-                         struct tb_form_pick *form, const struct tb_pick_set *names, struct tb_bytes in, uint32_t *seen,
-                         uint8_t *why)
+/* Where values of a body are looked for, and which. */
+struct readers {
+    struct tb_json_pick *json;
+    const struct tb_pick_set *paths;
+    struct tb_form_pick *form; /* NULL: no forms */
+    const struct tb_pick_set *names;
+};
+
+/* More of a body. */
+static inline void feed_body(struct tb_looked *l, const struct readers *r, struct tb_bytes in)
 {
-    if (is == BODY_DONE)
-        return is;
-    if (!in.ptr) {
-        *why = TB_CUSTOM_WHY_UNSEEN;
-        return BODY_DONE;
+    if (l->is == BODY_DONE)
+        return;
+    if (TB_UNLIKELY(!in.ptr)) {
+        l->why = TB_CUSTOM_WHY_UNSEEN;
+        l->is = BODY_DONE;
+        return;
     }
-    if (is == BODY_NEW && (is = body_of(paths, names, in, why)) != BODY_JSON && is != BODY_FORM)
-        return is;
-    if (in.len > TB_LOOK_BYTES - *seen) {
-        in.len = TB_LOOK_BYTES - *seen;
-        *why = TB_CUSTOM_WHY_TOO_LONG;
-    }
-    *seen += (uint32_t)in.len;
-    enum tb_parse r = TB_PARSE_PARTIAL;
-    if (is == BODY_JSON)
-        r = tb_json_feed(json, paths, in);
-    else if (form)
-        r = tb_form_feed(form, names, in);
-    if (r == TB_PARSE_BAD)
-        *why = TB_CUSTOM_WHY_MALFORMED;
-    else if (r == TB_PARSE_OK)
-        *why = 0;
-    return r != TB_PARSE_PARTIAL || *why ? BODY_DONE : is;
+    if (l->is == BODY_NEW && (l->is = body_of(r->paths, r->names, in, &l->why)) != BODY_JSON && l->is != BODY_FORM)
+        return;
+    bool is_too_long = in.len > TB_LOOK_BYTES - l->seen;
+    if (TB_UNLIKELY(is_too_long))
+        in.len = TB_LOOK_BYTES - l->seen;
+    l->seen += (uint32_t)in.len;
+    enum tb_parse parsed = TB_PARSE_PARTIAL;
+    if (l->is == BODY_JSON)
+        parsed = tb_json_feed(r->json, r->paths, in);
+    else if (r->form)
+        parsed = tb_form_feed(r->form, r->names, in);
+    if (parsed == TB_PARSE_PARTIAL && !is_too_long)
+        return;
+    l->is = BODY_DONE;
+    l->why = parsed == TB_PARSE_BAD ? TB_CUSTOM_WHY_MALFORMED : parsed == TB_PARSE_OK ? 0 : TB_CUSTOM_WHY_TOO_LONG;
 }
 
 void tb_exchange_caught_request_body(struct call *call, struct tb_bytes in)
@@ -328,9 +371,9 @@ void tb_exchange_caught_request_body(struct call *call, struct tb_bytes in)
     struct tb_capture *cap = c ? hold(call->core, call->c, (uint16_t)(call->c->queue.pushed - 1)) : NULL;
     if (!cap)
         return;
-    cap->request_body_is =
-        feed_body(cap->request_body_is, &cap->request_json, &c->set[TB_CUSTOM_REQUEST_JSON], &cap->request_form,
-                  &c->set[TB_CUSTOM_REQUEST_FORM], in, &cap->request_seen, &cap->request_why);
+    struct readers r = {&cap->request_json, &c->set[TB_CUSTOM_REQUEST_JSON], &cap->request_form,
+                        &c->set[TB_CUSTOM_REQUEST_FORM]};
+    feed_body(&cap->request, &r, in);
     drop_flag(&cap->request_busy);
 }
 
@@ -373,32 +416,33 @@ bool tb_exchange_is_caught(struct call *call)
     if (TB_LIKELY(tb_queue_is_first(call->c)))
         return call->c->first.flags & PENDING_CAUGHT_RESPONSE;
     const struct tb_capture *cap = current(call, &c);
-    return cap && cap->rules & rules_of_responses(c);
+    return cap && cap->places & RESPONSE_PLACES;
 }
 
 void tb_exchange_caught_response_head(struct call *call, struct tb_bytes in, uint16_t status)
 {
     const struct tb_custom *c;
     struct tb_capture *cap = current(call, &c);
-    if (!cap || !asks(c, cap, TB_CUSTOM_RESPONSE_HEADER))
+    if (!cap || !tb_capture_asks(cap, TB_CUSTOM_RESPONSE_HEADER))
         return;
     (void)tb_header_feed(&cap->response_head, &c->set[TB_CUSTOM_RESPONSE_HEADER], in);
     if (status && status < 200)
-        reset(&cap->response_head, sizeof cap->response_head); /* not the answer yet */
+        RESET(&cap->response_head); /* not the answer yet */
 }
 
 void tb_exchange_caught_response_body(struct call *call, struct tb_bytes in)
 {
     const struct tb_custom *c;
     struct tb_capture *cap = current(call, &c);
-    if (cap && asks(c, cap, TB_CUSTOM_RESPONSE_JSON))
-        cap->response_body_is = feed_body(cap->response_body_is, &cap->response_json, &c->set[TB_CUSTOM_RESPONSE_JSON],
-                                          NULL, NULL, in, &cap->response_seen, &cap->response_why);
+    if (!cap || !tb_capture_asks(cap, TB_CUSTOM_RESPONSE_JSON))
+        return;
+    struct readers r = {.json = &cap->response_json, .paths = &c->set[TB_CUSTOM_RESPONSE_JSON]};
+    feed_body(&cap->response, &r, in);
 }
 
 /* ---- the end ---- */
 
-struct tb_capture *tb_exchange_caught_end(struct call *call, const struct tb_pending *p, struct tb_caught *ret)
+struct tb_capture *tb_exchange_caught_end(struct call *call, const struct tb_pending *p)
 {
     struct tb_conn *conn = call->c;
     bool is_queued = tb_queue_is_first(conn) && conn->first.start_ns == p->start_ns; /* not taken out yet */
@@ -407,9 +451,8 @@ struct tb_capture *tb_exchange_caught_end(struct call *call, const struct tb_pen
     struct tb_capture *cap = c ? hold(call->core, conn, number) : NULL;
     if (!cap)
         return NULL;
-    if (cap->request_body_is == BODY_FORM)
+    if (cap->request.is == BODY_FORM)
         tb_form_end(&cap->request_form, &c->set[TB_CUSTOM_REQUEST_FORM]);
-    *ret = caught_of(cap, c);
     return cap;
 }
 

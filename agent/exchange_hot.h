@@ -29,15 +29,21 @@ static inline void request_bytes(struct call *call, struct tb_bytes b)
 
     while (b.len) {
         const uint8_t *start = b.ptr;
+        uint8_t flags = 0;
         if (TB_LIKELY(c->request.phase == TB_PHASE_START && b.ptr) &&
             !(tb_load_relaxed(&c->response_flags) & RESPONSE_TUNNEL) && whole_request(&c->request, &b, &line)) {
             request_starts(call);
-            if (TB_UNLIKELY(wanted_of_head(call))) {
-                tb_exchange_wanted_head(call, &line, tb_bytes(start, (size_t)(b.ptr - start)));
+            uint8_t wants = wanted_of_head(call);
+            struct tb_bytes head = tb_bytes(start, (size_t)(b.ptr - start));
+            if (TB_UNLIKELY(wants & ~(TB_HOT_CAUGHT * TB_HEAD_CUSTOM))) {
+                tb_exchange_wanted_head(call, &line, head);
                 continue;
             }
             c->route = route_of(call->core, &line);
-            request_head(call, 0, NULL);
+            uint32_t rules = TB_HOT_CAUGHT && wants ? rules_asked(call, &line) : 0;
+            if (TB_UNLIKELY(rules))
+                flags = tb_exchange_caught_whole(call, &line, head, rules);
+            request_head(call, 0, NULL, flags);
         } else if (!tb_exchange_request_step(call, &b)) {
             return;
         }

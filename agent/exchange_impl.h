@@ -5,6 +5,7 @@
 #define TB_EXCHANGE_IMPL_H
 
 #include "conn.h"
+#include "custom_hot.h"
 #include "dependency.h"
 #include "exchange.h"
 #include "measures.h"
@@ -43,7 +44,8 @@ enum {
     PENDING_PIPELINED = 1,
     PENDING_CAUGHT = 2,          /* rules look into it (exchange_caught.h) */
     PENDING_CAUGHT_RESPONSE = 4, /* into its response, too */
-    PENDING_GAUGED = 8           /* its entry is counted in gauges of rules */
+    PENDING_GAUGED = 8,          /* its entry is counted in gauges of rules */
+    PENDING_ASKED = 16           /* not queued yet: rules are asked once it is in flight (tb_exchange_caught_head) */
 };
 
 /* One hooked call: the clock is read at most once, and only when something needs it. */
@@ -185,6 +187,13 @@ void tb_exchange_observe_measured(struct call *call, const struct tb_pending *p,
 void tb_exchange_observe_runtime(struct call *call, const struct tb_pending *p, uint16_t status, uint32_t route,
                                  const struct tb_observation *o);
 
+/* Did a rule of custom metrics look into an exchange, or does one count its like? */
+static inline bool is_custom(const struct call *call, const struct tb_pending *p, uint16_t status, uint32_t route)
+{
+    uint8_t role = tb_load_relaxed(&call->c->role);
+    return p->flags & PENDING_CAUGHT || tb_custom_counts(call->core, role, p->method, status, route);
+}
+
 /* One exchange is over: @status was sent. Returns the route of the key that it was counted under. */
 static inline uint32_t finish(struct call *call, const struct tb_pending *p, uint16_t status, bool is_known,
                               bool is_incomplete)
@@ -212,7 +221,8 @@ static inline uint32_t finish(struct call *call, const struct tb_pending *p, uin
         if (route != TB_STR_IGNORED)
             tb_dependency_answered(call->core, p->target, status, now(call));
     }
-    if (TB_UNLIKELY(tb_load_relaxed(&call->core->measures))) {
+    uint32_t measures = tb_load_relaxed(&call->core->measures);
+    if (TB_UNLIKELY(measures) && (measures != TB_MEASURE_CUSTOM || is_custom(call, p, status, route))) {
         tb_exchange_observe_measured(call, p, status, route, &o);
         return route;
     }
@@ -278,10 +288,12 @@ void tb_exchange_note_opened(struct call *call, struct tb_pending *p, const uint
  * header section, its head is over and it is in flight as @p (PENDING_CAUGHT, and _RESPONSE: what is looked into, and
  * _GAUGED), more of its body.
  */
-#define TB_ROUTE_UNKNOWN UINT32_MAX /* @route: it waits for the end of the head */
-/* True: some rule may look into it. */
-bool tb_exchange_caught_line(struct call *call, const struct tb_start_line *line, struct tb_bytes query,
-                             uint32_t route);
+/* @end: up to there the line lies whole in memory; NULL: line->query is its query. */
+void tb_exchange_caught_line(struct call *call, const struct tb_start_line *line, const uint8_t *end);
+/* All of a head at once, into which @rules (tb_custom_asked; not 0) may look. Returns as tb_exchange_caught_head, or
+ * PENDING_ASKED. */
+uint8_t tb_exchange_caught_whole(struct call *call, const struct tb_start_line *line, struct tb_bytes head,
+                                 uint32_t rules);
 void tb_exchange_caught_fields(struct call *call, struct tb_bytes in);
 uint8_t tb_exchange_caught_head(struct call *call, const struct tb_pending *p);
 void tb_exchange_caught_request_body(struct call *call, struct tb_bytes in);
@@ -294,9 +306,7 @@ void tb_exchange_caught_response_body(struct call *call, struct tb_bytes in);
 enum tb_parse tb_exchange_caught_body(struct call *call, struct tb_message *m, struct tb_bytes *in, uint64_t *ret_body,
                                       void (*sink)(struct call *call, struct tb_bytes in));
 /* The exchange of @p, with PENDING_CAUGHT, is over: what was found, valid until the capture is freed. NULL: nothing. */
-struct tb_capture;
-struct tb_caught;
-struct tb_capture *tb_exchange_caught_end(struct call *call, const struct tb_pending *p, struct tb_caught *ret);
+struct tb_capture *tb_exchange_caught_end(struct call *call, const struct tb_pending *p);
 void tb_exchange_caught_free(struct tb_core *core, struct tb_capture *cap);
 /* A connection is closed or given up: its captures are free. Both halves are held. */
 void tb_exchange_caught_forget(struct tb_core *core, const struct tb_conn *c);
@@ -380,6 +390,14 @@ static inline uint32_t route_of(struct tb_core *core, const struct tb_start_line
     return tb_route_begin(core, line->method, path_of(line), line->is_cut);
 }
 
+/* Rules that may look into a request whose route is known. */
+static inline uint32_t rules_asked(const struct call *call, const struct tb_start_line *line)
+{
+    const struct tb_rules_view *view = tb_load_acquire(&call->core->rules_view);
+    uint8_t role = tb_load_relaxed(&call->c->role);
+    return view ? tb_custom_asked(call->core, &view->custom, role, line->method, call->c->route) : 0;
+}
+
 static inline void request_starts(struct call *call)
 {
     call->c->start_ns = now(call);
@@ -387,8 +405,9 @@ static inline void request_starts(struct call *call)
         tb_exchange_note_generation(call);
 }
 
-/* The head of a request is complete: queue it, choose its body. @trace: NULL unless more is wanted of heads. */
-static inline void request_head(struct call *call, uint32_t target, const uint64_t *trace)
+/* The head of a request is complete: queue it, choose its body. @trace: NULL unless more is wanted of heads. @flags:
+ * what is known of them. */
+static inline void request_head(struct call *call, uint32_t target, const uint64_t *trace, uint8_t flags)
 {
     struct tb_conn *c = call->c;
     struct tb_message *m = &c->request;
@@ -397,6 +416,7 @@ static inline void request_head(struct call *call, uint32_t target, const uint64
                            .route = c->route,
                            .target = target,
                            .method = m->method,
+                           .flags = flags,
                            .fork_generation = (uint16_t)call->core->fork_generation};
 
     if (TB_UNLIKELY(!(c->request_flags & REQUEST_COUNTED)))
@@ -405,6 +425,8 @@ static inline void request_head(struct call *call, uint32_t target, const uint64
         p.flags |= PENDING_PIPELINED;
     if (TB_LIKELY(tb_load_relaxed(&c->role) == TB_ROLE_SERVER) && TB_LIKELY(p.route != TB_ROUTE_IGNORED))
         note_in_flight(call, &p);
+    if (TB_UNLIKELY(flags & PENDING_ASKED))
+        p.flags = (uint8_t)((p.flags & ~PENDING_ASKED) | tb_exchange_caught_head(call, &p));
     if (trace)
         tb_exchange_note_opened(call, &p, trace);
     is_queued = tb_queue_push_first(c, &p) || tb_queue_push(call->core, c, &p, &is_kept);

@@ -9,7 +9,7 @@
  * and says so. Fork story: exchange.c's; the cells are found under the shard of the process's own owner slot.
  */
 #include "cell_cache.h"
-#include "custom.h"
+#include "custom_hot.h"
 #include "exchange_impl.h"
 #include "measures.h"
 #include "route_cache.h"
@@ -48,7 +48,7 @@ static __attribute__((noinline)) void finish_unknown_cell(struct tb_core *core, 
     uint32_t measures = tb_load_relaxed(&core->measures);
     if (measures & TB_MEASURE_ROUTES && tb_measures_set(core, key.route) != key.bound_set)
         return;
-    if (measures & TB_MEASURE_CUSTOM && tb_custom_counts(core, &key))
+    if (measures & TB_MEASURE_CUSTOM && tb_custom_counts(core, key.role, key.method, key.status, key.route))
         return;
     if (tb_series_places(core, &key, cell, &record, &block))
         tb_cell_keep(core, tb_cell_key(base, core->shard, node, p.method, key.status) | cell / TB_BLOCK_CELLS, record,

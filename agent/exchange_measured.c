@@ -4,7 +4,6 @@
  * complete waits in core->opened, under the number of its entry in the in-flight table: that entry is this process's
  * until the exchange ends. A request without an entry has no trace, and its size is what came since the one before.
  */
-#include "custom.h"
 #include "exchange_impl.h"
 
 #define NOTED (TB_HEAD_SIZE | TB_HEAD_TRACE) /* what a note is for */
@@ -20,8 +19,6 @@ static const struct tb_opened *opened_of(const struct tb_core *core, const struc
 void tb_exchange_note_opened(struct call *call, struct tb_pending *p, const uint64_t trace[2])
 {
     uint8_t wants = tb_load_relaxed(&call->core->wants_head);
-    if (wants & TB_HEAD_CUSTOM)
-        p->flags |= tb_exchange_caught_head(call, p);
     if (!p->inflight || !(wants & NOTED))
         return;
     struct tb_opened *o = &call->core->opened[p->inflight - 1];
@@ -50,15 +47,6 @@ static bool is_endless(const struct tb_message *m)
     return m->phase == TB_PHASE_TUNNEL || (m->flags & TB_MSG_IS_STREAM && m->phase != TB_PHASE_START);
 }
 
-/* Is a count and a duration all that is wanted of an exchange? No rule looked into it, and none counts its like. */
-static bool is_ordinary(struct call *call, const struct tb_pending *p, uint16_t status, uint32_t route)
-{
-    if (tb_load_relaxed(&call->core->measures) != TB_MEASURE_CUSTOM || p->flags & PENDING_CAUGHT)
-        return false;
-    struct tb_series_key key = series_key(call, TB_FAMILY_REQUESTS, status, route, p);
-    return !tb_custom_counts(call->core, &key);
-}
-
 /* @is_hidden: custom metrics alone are about it. */
 static void measure(struct call *call, const struct tb_pending *p, uint16_t status, uint32_t route,
                     const struct tb_observation *o, bool is_hidden)
@@ -73,9 +61,8 @@ static void measure(struct call *call, const struct tb_pending *p, uint16_t stat
         m.trace[0] = opened->trace[0];
         m.trace[1] = opened->trace[1];
     }
-    struct tb_caught caught;
-    struct tb_capture *cap = p->flags & PENDING_CAUGHT ? tb_exchange_caught_end(call, p, &caught) : NULL;
-    m.caught = cap ? &caught : NULL;
+    struct tb_capture *cap = p->flags & PENDING_CAUGHT ? tb_exchange_caught_end(call, p) : NULL;
+    m.caught = cap;
     release_in_flight(call->core, p);
     observe_with(call, TB_FAMILY_REQUESTS, status, route, p, o, &m);
     if (cap)
@@ -85,12 +72,7 @@ static void measure(struct call *call, const struct tb_pending *p, uint16_t stat
 void tb_exchange_observe_measured(struct call *call, const struct tb_pending *p, uint16_t status, uint32_t route,
                                   const struct tb_observation *o)
 {
-    if (!is_ordinary(call, p, status, route)) {
-        measure(call, p, status, route, o, false);
-        return;
-    }
-    release_in_flight(call->core, p);
-    observe(call, TB_FAMILY_REQUESTS, status, route, p, o);
+    measure(call, p, status, route, o, false);
 }
 
 void tb_exchange_observe_runtime(struct call *call, const struct tb_pending *p, uint16_t status, uint32_t route,

@@ -120,45 +120,9 @@ static uint32_t route_at(struct call *call, const struct tb_start_line *line, st
     return tb_route_begin_at(call->core, line->method, tb_host_text(host), path_of(line), line->is_cut);
 }
 
-/* The query of a target that lies whole in memory: what is behind the path up to the blank. Always before @end: the
- * memory is the program's, which may be writing to it by now. */
-static struct tb_bytes query_of(const struct tb_start_line *line, const uint8_t *end)
+void tb_exchange_wanted_head(struct call *call, const struct tb_start_line *line, struct tb_bytes head)
 {
-    const uint8_t *p = line->path.ptr + line->path.len;
-    while (p < end && *p != '?' && *p != ' ' && *p != '#' && *p != '\n')
-        p++; /* a path that was longer than is looked at */
-    if (p >= end || *p != '?')
-        return tb_bytes(p, 0);
-    const uint8_t *start = ++p;
-    while (p < end && *p != ' ' && *p != '#' && *p != '\n')
-        p++;
-    return tb_bytes(start, (size_t)(p - start));
-}
-
-/* What follows the request line. */
-static struct tb_bytes fields_of(struct tb_bytes head)
-{
-    size_t i = 0;
-    while (i < head.len && head.ptr[i] != '\n')
-        i++;
-    i += i < head.len;
-    return tb_bytes(head.ptr + i, head.len - i);
-}
-
-/* A whole head that nobody but rules of custom metrics looks into. */
-static void looked_into_head(struct call *call, const struct tb_start_line *line, struct tb_bytes head)
-{
-    static const uint64_t no_trace[2];
-    const struct tb_rules_view *view = tb_load_acquire(&call->core->rules_view);
-    call->c->route = route_of(call->core, line);
-    bool is_caught = tb_exchange_caught_line(call, line, query_of(line, head.ptr + head.len), call->c->route);
-    if (is_caught)
-        tb_exchange_caught_fields(call, fields_of(head));
-    request_head(call, 0, is_caught || (view && view->custom.in_flight) ? no_trace : NULL);
-}
-
-static void wanted_head(struct call *call, const struct tb_start_line *line, struct tb_bytes head, uint8_t wants)
-{
+    uint8_t wants = wanted_of_head(call), flags = 0;
     struct tb_trace reader = {0};
     struct tb_probe probe = {0};
     struct tb_host host = {0};
@@ -178,19 +142,10 @@ static void wanted_head(struct call *call, const struct tb_start_line *line, str
     call->c->route = route_at(call, line, &host, probe.is_probe);
     if (wants & TB_HEAD_HOST)
         target = target_of(call, line, &host);
-    if (wants & TB_HEAD_CUSTOM &&
-        tb_exchange_caught_line(call, line, query_of(line, head.ptr + head.len), call->c->route))
-        tb_exchange_caught_fields(call, fields_of(head));
-    request_head(call, target, trace);
-}
-
-void tb_exchange_wanted_head(struct call *call, const struct tb_start_line *line, struct tb_bytes head)
-{
-    uint8_t wants = wanted_of_head(call);
-    if (TB_LIKELY(wants == TB_HEAD_CUSTOM))
-        looked_into_head(call, line, head);
-    else
-        wanted_head(call, line, head, wants);
+    uint32_t rules = wants & TB_HEAD_CUSTOM ? rules_asked(call, line) : 0;
+    if (rules)
+        flags = tb_exchange_caught_whole(call, line, head, rules);
+    request_head(call, target, trace, flags);
 }
 
 static struct tb_host_block *host_block(struct call *call)
@@ -253,7 +208,8 @@ void tb_exchange_request_head(struct call *call)
 {
     uint64_t trace[2];
     uint32_t target = tb_exchange_wanted_done(call, trace);
-    request_head(call, target, tb_load_relaxed(&call->core->wants_head) ? trace : NULL);
+    uint8_t wants = tb_load_relaxed(&call->core->wants_head);
+    request_head(call, target, wants ? trace : NULL, wants & TB_HEAD_CUSTOM ? PENDING_ASKED : 0);
 }
 
 static enum tb_parse request_line(struct call *call, struct tb_bytes *b)
@@ -280,9 +236,7 @@ static enum tb_parse request_line(struct call *call, struct tb_bytes *b)
             r = TB_PARSE_BAD;
         } else {
             if (wanted_of_head(call) & TB_HEAD_CUSTOM)
-                (void)tb_exchange_caught_line(call, &line,
-                                              line.query.ptr || !line.path.len ? line.query : query_of(&line, b->ptr),
-                                              TB_ROUTE_UNKNOWN);
+                tb_exchange_caught_line(call, &line, line.query.ptr || !line.path.len ? NULL : b->ptr);
             is_waiting =
                 wanted_of_head(call) & (TB_HEAD_HOST | TB_HEAD_TRACE | TB_HEAD_PROBE) && wait_for_head(call, &line);
             if (!is_waiting)

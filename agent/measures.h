@@ -21,14 +21,14 @@ enum {
 };
 
 /* What an exchange was beside an observation. */
-struct tb_caught; /* custom.h */
+struct tb_capture; /* exchange_caught.h */
 struct tb_measured {
     uint64_t request_bytes; /* of its bodies, as transferred: content codings are in, framing is not */
     uint64_t response_bytes;
-    uint64_t trace[2];              /* 0: none, or not sampled */
-    const struct tb_caught *caught; /* for custom metrics; NULL: nothing was looked for */
-    bool is_endless;                /* its response has no end: no size either */
-    bool is_hidden;                 /* no metric but custom ones is about it */
+    uint64_t trace[2];               /* 0: none, or not sampled */
+    const struct tb_capture *caught; /* for custom metrics; NULL: nothing was looked for */
+    bool is_endless;                 /* its response has no end: no size either */
+    bool is_hidden;                  /* no metric but custom ones is about it */
 };
 
 /*

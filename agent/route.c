@@ -334,11 +334,6 @@ static __attribute__((noinline)) uint32_t end_trial(struct tb_core *core, uint32
     return label;
 }
 
-uint32_t tb_route_label_of(struct tb_core *core, uint32_t handle)
-{
-    return (int32_t)handle > 0 ? tb_load_acquire(&tb_learn_node(core, handle - 1)->label) : 0;
-}
-
 uint32_t tb_route_end(struct tb_core *core, uint32_t handle, uint8_t method, uint16_t status)
 {
     (void)method;

@@ -35,9 +35,6 @@ uint32_t tb_route_begin_at(struct tb_core *core, uint8_t method, struct tb_bytes
  */
 uint32_t tb_route_end(struct tb_core *core, uint32_t handle, uint8_t method, uint16_t status);
 
-/* tb_route_label_of - the label that @handle has already (string reference); 0: it has none yet. */
-uint32_t tb_route_label_of(struct tb_core *core, uint32_t handle);
-
 /*
  * tb_route_text - the template as it stands now for @handle (before any cap or 404 rule), for `tickbird routes --stdin`
  * and the stack sampler. Writes at most @len bytes to @ret (no NUL); returns its length.

@@ -16,11 +16,11 @@ void tb_route_reseed(struct tb_core *core)
     uint64_t seed = core->header->region_id ^ (core->header->generation << 32);
     uint64_t generation = tb_load_relaxed(&core->rules_word) >> 32;
     uint32_t flags = v ? tb_load_relaxed(&v->flags) : 0;
-    uint8_t wants = (uint8_t)((flags & (TB_RULES_HOST_LABEL | TB_RULES_HOST_RULES) ? TB_HEAD_HOST : 0) |
-                              (flags & TB_RULES_EXEMPLARS ? TB_HEAD_TRACE : 0) |
-                              (flags & TB_RULES_REQUEST_SIZE || (v && v->custom.has_size) ? TB_HEAD_SIZE : 0) |
-                              (flags & TB_RULES_PROBES ? TB_HEAD_PROBE : 0) |
-                              (v && v->custom.captures | v->custom.in_flight ? TB_HEAD_CUSTOM : 0));
+    uint8_t wants =
+        (uint8_t)((flags & (TB_RULES_HOST_LABEL | TB_RULES_HOST_RULES) ? TB_HEAD_HOST : 0) |
+                  (flags & TB_RULES_EXEMPLARS ? TB_HEAD_TRACE : 0) |
+                  (flags & TB_RULES_REQUEST_SIZE || (v && v->custom.has_size) ? TB_HEAD_SIZE : 0) |
+                  (flags & TB_RULES_PROBES ? TB_HEAD_PROBE : 0) | (v && v->custom.at_head ? TB_HEAD_CUSTOM : 0));
     tb_store_relaxed(&core->wants_head, wants);
     /* release: whoever finds a route under the new seed asked the new rules */
     tb_store_release(&core->route_seed, seed ^ (generation * TB_SEGMENT_MIX));

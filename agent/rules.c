@@ -150,7 +150,7 @@ static void use(struct tb_core *core, struct tb_rules_view *view, uint32_t gener
     tb_store_release(&core->rules_word, (uint64_t)generation << 32); /* the view first: tb_rules_ask */
     tb_measures_use(core, view, generation);
     tb_route_reseed(core);
-    tb_exchange_look(view && tb_load_relaxed(&view->custom.captures));
+    tb_exchange_look(view && tb_load_relaxed(&view->custom.at_head));
 }
 
 void tb_rules_adopt(struct tb_core *core)

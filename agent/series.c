@@ -475,15 +475,18 @@ static uint64_t *known_block(const struct tb_core *core, struct tb_record *r, ui
     return NULL;
 }
 
-bool tb_series_places(struct tb_core *core, const struct tb_series_key *key, uint32_t cell,
-                      struct tb_record **ret_record, uint64_t **ret_block)
+struct tb_record *tb_series_record(struct tb_core *core, const struct tb_series_key *key)
 {
     struct tb_series *s = known_series(core, words_of(key));
     uint32_t at = s ? tb_load_acquire((uint32_t *)(void *)((uint8_t *)s + core->record_link)) : 0;
-    if (!is_inside(at, sizeof(struct tb_record)))
-        return false;
-    struct tb_record *r = (struct tb_record *)(void *)object_at(core, at);
-    uint64_t *block = known_block(core, r, cell / TB_BLOCK_CELLS);
+    return is_inside(at, sizeof(struct tb_record)) ? (struct tb_record *)(void *)object_at(core, at) : NULL;
+}
+
+bool tb_series_places(struct tb_core *core, const struct tb_series_key *key, uint32_t cell,
+                      struct tb_record **ret_record, uint64_t **ret_block)
+{
+    struct tb_record *r = tb_series_record(core, key);
+    uint64_t *block = r ? known_block(core, r, cell / TB_BLOCK_CELLS) : NULL;
     if (block) {
         *ret_record = r;
         *ret_block = block;

@@ -49,8 +49,12 @@ uint64_t tb_series_now(const struct tb_core *core);
 /* tb_series_choose - the key's bound set is in force since core->chosen_ns. Nothing when there is no such series. */
 void tb_series_choose(struct tb_core *core, const struct tb_series_key *key);
 
+/* tb_series_record - the record of this process's shard where tb_series_observe would count under @key. NULL when it
+ * does not exist yet. It stays where it is as long as the process has its region. */
+struct tb_record *tb_series_record(struct tb_core *core, const struct tb_series_key *key);
+
 /*
- * tb_series_places - the record of this process's shard and the block for @cell (tb_histogram_place) where
+ * tb_series_places - that record and the block for @cell (tb_histogram_place) where
  * tb_series_observe would count an exchange under @key. False when something of it does not exist yet. For the table of
  * cell_cache.h.
  */
