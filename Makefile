@@ -49,8 +49,11 @@ HOST_LDFLAGS := -shared -nostdlib -Wl,-soname,libtickbird.so -Wl,--hash-style=bo
 	-Wl,-z,noexecstack -Wl,-z,defs -Wl,-z,nodelete -Wl,-Bsymbolic
 # gzip by ISA-L's igzip where it is installed, else by zlib.
 HAS_ISAL := $(shell $(PKG_CONFIG) --exists libisal 2>/dev/null && echo 1 || echo 0)
-EXPORTER_PKGS := libmicrohttpd yaml-0.1 jansson gnutls libcrypt libseccomp libzstd libcurl $(if $(filter 1,$(HAS_ISAL)),libisal,zlib)
-EXPORTER_CFLAGS = $(shell $(PKG_CONFIG) --cflags $(EXPORTER_PKGS) 2>/dev/null) -DTB_HAS_ISAL=$(HAS_ISAL)
+# Inlets that ask a Redis server, where hiredis is installed.
+HAS_HIREDIS := $(shell $(PKG_CONFIG) --exists hiredis 2>/dev/null && echo 1 || echo 0)
+EXPORTER_PKGS := libmicrohttpd yaml-0.1 jansson gnutls libcrypt libseccomp libzstd libcurl $(if $(filter 1,$(HAS_ISAL)),libisal,zlib) \
+	$(if $(filter 1,$(HAS_HIREDIS)),hiredis)
+EXPORTER_CFLAGS = $(shell $(PKG_CONFIG) --cflags $(EXPORTER_PKGS) 2>/dev/null) -DTB_HAS_ISAL=$(HAS_ISAL) -DTB_HAS_HIREDIS=$(HAS_HIREDIS)
 # What only remote write needs has no pkg-config file.
 EXPORTER_LIBS = -lsnappy $(shell $(PKG_CONFIG) --libs $(EXPORTER_PKGS) 2>/dev/null || \
 	echo -lmicrohttpd -lyaml -ljansson -lgnutls -lcrypt -lseccomp -lzstd -lcurl -lz)
@@ -62,7 +65,7 @@ LIBS := -lpthread -lm
 # --- sources ---------------------------------------------------------------------------------------------------------
 AGENT_SRC := $(wildcard agent/*.c)
 SHIM_SRC := $(wildcard shim/*.c)
-EXPORTER_SRC := $(wildcard exporter/*.c)
+EXPORTER_SRC := $(filter-out $(if $(filter 0,$(HAS_HIREDIS)),exporter/inlet_redis.c),$(wildcard exporter/*.c))
 CLI_SRC := $(wildcard exporter/cli/*.c)
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)

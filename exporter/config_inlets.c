@@ -11,11 +11,13 @@
 
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
 
-static const char *const types[TB_INLET_TYPES] = {
-    [TB_INLET_TEXTFILE] = "textfile", [TB_INLET_STATSD] = "statsd", [TB_INLET_JSON] = "json"};
+static const char *const types[TB_INLET_TYPES] = {[TB_INLET_TEXTFILE] = "textfile",
+                                                  [TB_INLET_STATSD] = "statsd",
+                                                  [TB_INLET_JSON] = "json",
+                                                  [TB_INLET_REDIS] = "redis"};
 
 #define OF(type) (1u << TB_INLET_##type)
-#define CONNECTS OF(JSON)
+#define CONNECTS (OF(JSON) | OF(REDIS))
 #define ASKS (CONNECTS)
 
 /* Which types have a key, and to which it is not left to choose. */
@@ -26,7 +28,7 @@ static const struct {
     [TB_KEY_FOLDER] = {"folder", OF(TEXTFILE), OF(TEXTFILE)},
     [TB_KEY_LISTEN] = {"listen", OF(STATSD), OF(STATSD)},
     [TB_KEY_BOUNDS] = {"bounds", OF(STATSD), 0},
-    [TB_KEY_URL] = {"url", CONNECTS, CONNECTS},
+    [TB_KEY_URL] = {"url", CONNECTS, OF(JSON)},
     [TB_KEY_UNIX_SOCKET] = {"unix_socket", CONNECTS, 0},
     [TB_KEY_HEADERS] = {"headers", OF(JSON), 0},
     [TB_KEY_USER] = {"user", CONNECTS, 0},
@@ -34,6 +36,7 @@ static const struct {
     [TB_KEY_PASSWORD_ENV] = {"password_env", CONNECTS, 0},
     [TB_KEY_CA_FILE] = {"ca_file", CONNECTS, 0},
     [TB_KEY_INSECURE] = {"insecure", CONNECTS, 0},
+    [TB_KEY_DATABASE] = {"database", OF(REDIS), 0},
     [TB_KEY_INTERVAL] = {"interval", ASKS, 0},
     [TB_KEY_TIMEOUT] = {"timeout", ASKS, 0},
     [TB_KEY_STALE] = {"stale_after", ASKS, 0},
@@ -71,10 +74,14 @@ static void inlet_type(struct tb_yaml *y, yaml_node_t *value, void *to)
         if (strcmp(types[i], text) == 0) {
             r->to->type = (enum tb_inlet_type)i;
             r->has_type = true;
+#if !TB_HAS_HIREDIS
+            if (i == TB_INLET_REDIS)
+                tb_yaml_error(y, value, "type: this program was built without hiredis: build it with, or leave it out");
+#endif
             return;
         }
     if (text)
-        tb_yaml_error(y, value, "type: \"%s\" is no kind of inlet: one of textfile, statsd, json", text);
+        tb_yaml_error(y, value, "type: \"%s\" is no kind of inlet: one of textfile, statsd, json, redis", text);
 }
 
 static void inlet_name(struct tb_yaml *y, yaml_node_t *value, void *to)
@@ -178,6 +185,7 @@ static void read_inlet(struct tb_yaml *y, yaml_node_t *value, void *to)
                                               {"password_env", tb_config_pull_password_env},
                                               {"ca_file", tb_config_pull_ca_file},
                                               {"insecure", tb_config_pull_insecure},
+                                              {"database", tb_config_pull_database},
                                               {"interval", tb_config_pull_interval},
                                               {"timeout", tb_config_pull_timeout},
                                               {"stale_after", tb_config_pull_stale},

@@ -2,7 +2,6 @@
 /* Reads what entries of `inlets` have that ask others (inlet_config.h); their metrics: config_pull_metrics.c. */
 #include "config_inlets.h"
 
-#include <curl/curl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,6 +33,9 @@ static void free_metric(struct tb_pull_metric *m)
         free(m->labels[i].value);
         free(m->labels[i].path.steps);
     }
+    for (size_t i = 0; i < m->word_count; i++)
+        free(m->command[i]);
+    free(m->command);
     free(m->labels);
     free(m->name);
     free(m->help);
@@ -116,6 +118,11 @@ void tb_config_pull_ca_file(struct tb_yaml *y, yaml_node_t *value, void *to)
 void tb_config_pull_insecure(struct tb_yaml *y, yaml_node_t *value, void *to)
 {
     tb_yaml_switch(y, value, "insecure", &config_of(to, TB_KEY_INSECURE, value)->is_insecure);
+}
+
+void tb_config_pull_database(struct tb_yaml *y, yaml_node_t *value, void *to)
+{
+    tb_yaml_number(y, value, "database", 0, 65535, &config_of(to, TB_KEY_DATABASE, value)->database);
 }
 
 /* --- headers ---------------------------------------------------------------------------------------------------------
@@ -211,37 +218,56 @@ static void check_times(struct tb_yaml *y, struct tb_inlet_reader *r)
 /* --- together --------------------------------------------------------------------------------------------------------
  */
 
-static void check_url(struct tb_yaml *y, struct tb_inlet_reader *r)
+/* HOST, HOST:PORT, [ADDRESS]:PORT. */
+static bool is_host(const char *text, size_t len)
 {
-    const char *url = r->to->pull->url;
-    char *user = NULL, *password = NULL;
-    CURLU *parts = curl_url();
-    if (!parts)
-        tb_out_of_memory(1);
-    if ((strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0) ||
-        curl_url_set(parts, CURLUPART_URL, url, 0) != CURLUE_OK)
-        tb_yaml_error(y, r->places[TB_KEY_URL], "url: \"%s\" is no URL: write http://HOST/... or https://HOST/...",
-                      url);
-    else if (curl_url_get(parts, CURLUPART_USER, &user, 0) == CURLUE_OK ||
-             curl_url_get(parts, CURLUPART_PASSWORD, &password, 0) == CURLUE_OK)
-        tb_yaml_error(y, r->places[TB_KEY_URL], "url: it has a user or password: write user and password_file");
-    curl_free(user);
-    curl_free(password);
-    curl_url_cleanup(parts);
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._";
+    const size_t name = *text == '[' ? strspn(text + 1, "0123456789abcdefABCDEF:.%") + 2 : strspn(text, letters);
+    const size_t digits = name < len ? strspn(text + name + 1, "0123456789") : 0;
+    if (!name || name > len || (*text == '[' && text[name - 1] != ']'))
+        return false;
+    return name == len || (text[name] == ':' && digits && digits < 6 && name + 1 + digits == len);
 }
 
+static void check_url(struct tb_yaml *y, struct tb_inlet_reader *r)
+{
+    const bool is_redis = r->to->type == TB_INLET_REDIS;
+    const char *plain = is_redis ? "redis://" : "http://", *tls = is_redis ? "rediss://" : "https://";
+    const char *url = r->to->pull->url;
+    const bool is_plain = strncmp(url, plain, strlen(plain)) == 0, is_tls = strncmp(url, tls, strlen(tls)) == 0;
+    const char *host = url + strlen(is_plain ? plain : is_tls ? tls : url);
+    const size_t len = strcspn(host, "/?#");
+    if (memchr(host, '@', len))
+        tb_yaml_error(y, r->places[TB_KEY_URL], "url: it has a user or password: write user and password_file");
+    else if (!is_host(host, len))
+        tb_yaml_error(y, r->places[TB_KEY_URL], "url: \"%s\" is no URL: write %sHOST or %sHOST", url, plain, tls);
+    else if (is_redis && host[len])
+        tb_yaml_error(y, r->places[TB_KEY_URL], "url: \"%s\" has a path: leave it out, and write database: NUMBER",
+                      url);
+}
+
+/* A Redis server may have a password alone. */
 static void check_password(struct tb_yaml *y, struct tb_inlet_reader *r)
 {
     yaml_node_t *user = r->places[TB_KEY_USER], *file = r->places[TB_KEY_PASSWORD_FILE],
                 *variable = r->places[TB_KEY_PASSWORD_ENV];
     if (file && variable)
         tb_yaml_error(y, variable, "password_env: there is a password_file, too: leave one out");
-    else if (!user != !(file || variable))
-        tb_yaml_error(y,
-                      user   ? user
-                      : file ? file
-                             : variable,
-                      "user: it stands with a password: write user, and password_file or password_env");
+    else if (user && !file && !variable)
+        tb_yaml_error(y, user, "user: there is no password: write password_file or password_env, too");
+    else if (!user && (file || variable) && r->to->type != TB_INLET_REDIS)
+        tb_yaml_error(y, file ? file : variable, "user: there is a password, and nobody's: write user: NAME, too");
+}
+
+/* Redis on a Unix socket: its name is nobody's. */
+static void complete_url(struct tb_yaml *y, yaml_node_t *value, struct tb_inlet_reader *r)
+{
+    if (r->places[TB_KEY_URL])
+        return;
+    if (r->places[TB_KEY_UNIX_SOCKET])
+        r->to->pull->url = tb_format("redis://localhost");
+    else
+        tb_yaml_error(y, value, "url: there is no server to ask: write url: redis://HOST or unix_socket: /PATH");
 }
 
 void tb_config_check_pull(struct tb_yaml *y, yaml_node_t *value, struct tb_inlet_reader *r)
@@ -250,12 +276,9 @@ void tb_config_check_pull(struct tb_yaml *y, yaml_node_t *value, struct tb_inlet
     c->type = r->to->type;
     c->name = tb_strndup(r->to->name, strlen(r->to->name));
     check_times(y, r);
-    check_url(y, r);
+    complete_url(y, value, r);
+    if (c->url)
+        check_url(y, r);
     check_password(y, r);
-    if (!c->metric_count)
-        tb_yaml_error(y, value, "metrics: nothing would be read: name at least one metric");
-    for (size_t i = 0; i < c->metric_count; i++)
-        if (!c->metrics[i].has_path)
-            tb_yaml_error(y, r->places[TB_KEY_METRICS], "metrics: \"%s\" has no path: write path: PATH, or path: .",
-                          c->metrics[i].name);
+    tb_config_check_pull_metrics(y, r);
 }

@@ -134,9 +134,9 @@ static void check_name(struct tb_yaml *y, yaml_node_t *value, const struct tb_pu
 
 static void read_metric(struct tb_yaml *y, yaml_node_t *value, void *to)
 {
-    static const struct tb_yaml_key keys[] = {{"name", metric_name},    {"help", metric_help}, {"type", metric_type},
-                                              {"scale", metric_scale},  {"each", metric_each}, {"path", metric_path},
-                                              {"labels", metric_labels}};
+    static const struct tb_yaml_key keys[] = {
+        {"name", metric_name}, {"help", metric_help}, {"type", metric_type},     {"scale", metric_scale},
+        {"each", metric_each}, {"path", metric_path}, {"labels", metric_labels}, {"command", tb_config_redis_command}};
     struct tb_pull_config *c = ((struct tb_inlet_reader *)to)->to->pull;
     const unsigned before = y->errors->count;
     if (c->metric_count == TB_PULL_METRICS_MAX) {
@@ -145,7 +145,10 @@ static void read_metric(struct tb_yaml *y, yaml_node_t *value, void *to)
     }
     c->metrics = tb_grow(c->metrics, c->metric_count, &c->metric_space, sizeof *c->metrics);
     struct tb_pull_metric *m = &c->metrics[c->metric_count++];
-    *m = (struct tb_pull_metric){.type = TB_METRIC_GAUGE, .scale = 1};
+    *m = (struct tb_pull_metric){.type = TB_METRIC_GAUGE,
+                                 .scale = 1,
+                                 .line = (uint32_t)tb_yaml_line(value),
+                                 .column = (uint32_t)tb_yaml_column(value)};
     tb_yaml_mapping(y, value, "metrics", TB_YAML_KEYS(keys), m);
     if (!m->name && y->errors->count == before)
         tb_yaml_error(y, value, "metrics: an entry has no name: write name: NAME");
@@ -157,4 +160,34 @@ void tb_config_read_pull_metrics(struct tb_yaml *y, yaml_node_t *value, void *to
 {
     ((struct tb_inlet_reader *)to)->places[TB_KEY_METRICS] = value;
     tb_yaml_each(y, value, read_metric, to);
+}
+
+static void complain(struct tb_yaml *y, const struct tb_pull_metric *m, const char *wrong)
+{
+    tb_config_error(y->errors, y->file, m->line, m->column, "metrics: \"%s\": %s", m->name, wrong);
+}
+
+static bool has_found_labels(const struct tb_pull_metric *m)
+{
+    for (size_t i = 0; i < m->label_count; i++)
+        if (!m->labels[i].value)
+            return true;
+    return false;
+}
+
+void tb_config_check_pull_metrics(struct tb_yaml *y, const struct tb_inlet_reader *r)
+{
+    const struct tb_pull_config *c = r->to->pull;
+    const bool has_paths = c->type == TB_INLET_JSON, has_commands = c->type == TB_INLET_REDIS;
+    for (size_t i = 0; i < c->metric_count; i++) {
+        const struct tb_pull_metric *m = &c->metrics[i];
+        if (has_paths && !m->has_path)
+            complain(y, m, "it has no path: write path: PATH, or path: .");
+        if (!has_paths && (m->has_path || m->has_each || has_found_labels(m)))
+            complain(y, m, "there is no JSON that paths could lead into: leave them out");
+        if (has_commands && !m->word_count)
+            complain(y, m, "it has no command: write one like command: [LLEN, KEY]");
+        if (!has_commands && m->word_count)
+            complain(y, m, "it has a command and is not of Redis: leave it out");
+    }
 }

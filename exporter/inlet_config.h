@@ -16,7 +16,7 @@
 #define TB_PULL_METRICS_MAX 100u /* of an inlet */
 #define TB_PULL_LABELS_MAX 16u   /* of a metric */
 
-enum tb_inlet_type { TB_INLET_TEXTFILE, TB_INLET_STATSD, TB_INLET_JSON, TB_INLET_TYPES };
+enum tb_inlet_type { TB_INLET_TEXTFILE, TB_INLET_STATSD, TB_INLET_JSON, TB_INLET_REDIS, TB_INLET_TYPES };
 
 /* A way into a JSON text, compiled (json_path.h). */
 struct tb_pull_path {
@@ -41,6 +41,9 @@ struct tb_pull_metric {
     struct tb_pull_path each, path;
     struct tb_pull_label *labels; /* owned */
     size_t label_count, label_space;
+    char **command; /* owned; of Redis: its words */
+    size_t word_count, word_space;
+    uint32_t line, column;
 };
 
 /* A text that is not to stand in the configuration, or one that may. At most one is given; owned. */
@@ -53,7 +56,7 @@ struct tb_pull_header {
     struct tb_pull_secret value;
 };
 
-/* What inlets have that ask: URLs. */
+/* What inlets have that ask: URLs and Redis servers. */
 struct tb_pull_config {
     enum tb_inlet_type type;
     char *name; /* owned */
@@ -61,6 +64,7 @@ struct tb_pull_config {
     uint64_t stale_ns;                        /* what is older is not shown; 0: not given */
     char *url, *unix_socket, *user, *ca_file; /* owned; NULL: not given */
     struct tb_pull_secret password;
+    uint32_t database;
     bool is_insecure;               /* whoever answers is believed */
     struct tb_pull_header *headers; /* owned */
     size_t header_count, header_space;

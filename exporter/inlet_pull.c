@@ -33,6 +33,7 @@ struct tb_pull {
 
     struct tb_pull_read read; /* valid while is_running */
     bool is_running, has_begun;
+    bool is_transferred;       /* the transfer of the read is over, if it has one */
     uint64_t began_ns, due_ns; /* CLOCK_MONOTONIC */
     char why[200];             /* as it was logged last */
 
@@ -58,7 +59,12 @@ struct tb_puller {
 
 static const struct tb_pull_source *source_of(enum tb_inlet_type type)
 {
-    static const struct tb_pull_source *const sources[TB_INLET_TYPES] = {[TB_INLET_JSON] = &tb_pull_json};
+    static const struct tb_pull_source *const sources[TB_INLET_TYPES] = {
+        [TB_INLET_JSON] = &tb_pull_json,
+#if TB_HAS_HIREDIS
+        [TB_INLET_REDIS] = &tb_pull_redis,
+#endif
+    };
     return sources[type];
 }
 
@@ -177,6 +183,7 @@ static void begin(struct tb_pull *j, uint64_t now)
     j->read = (struct tb_pull_read){.fd = {.fd = -1}};
     j->began_ns = now;
     j->is_running = true;
+    j->is_transferred = false;
     if (!j->kind->begin(j->source, &j->read)) {
         j->read.transfer = NULL;
         finish(j);
@@ -201,7 +208,8 @@ static uint64_t tend(struct tb_pull *j, uint64_t now)
         begin(j, now);
     if (!j->is_running)
         return j->due_ns;
-    const uint64_t end = j->began_ns + j->config->timeout_ns + GRACE_NS;
+    const bool has_limit = j->read.transfer && !j->is_transferred; /* of libcurl's, which says more */
+    const uint64_t end = j->began_ns + j->config->timeout_ns + (has_limit ? GRACE_NS : 0);
     if (now < end)
         return end;
     tb_pull_fail(&j->read.answer, TB_INLET_TIMEOUT, "no answer within its time limit");
@@ -261,6 +269,7 @@ static void run_transfers(struct tb_puller *p)
         if (m->msg != CURLMSG_DONE)
             continue;
         curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&j);
+        j->is_transferred = true;
         step(j, result);
     }
 }

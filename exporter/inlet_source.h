@@ -31,6 +31,6 @@ struct tb_pull_source {
     void (*end)(void *source);
 };
 
-extern const struct tb_pull_source tb_pull_json;
+extern const struct tb_pull_source tb_pull_json, tb_pull_redis;
 
 #endif

@@ -7,7 +7,7 @@ set -eu
 
 packages() {
     case $1 in
-    build) echo gcc make libc6-dev pkg-config libmicrohttpd-dev libyaml-dev libjansson-dev libisal-dev libzstd-dev zlib1g-dev libgnutls28-dev libcrypt-dev libseccomp-dev libcurl4-gnutls-dev libsnappy-dev \
+    build) echo gcc make libc6-dev pkg-config libmicrohttpd-dev libyaml-dev libjansson-dev libisal-dev libzstd-dev zlib1g-dev libgnutls28-dev libcrypt-dev libseccomp-dev libcurl4-gnutls-dev libsnappy-dev libhiredis-dev \
         libcmocka-dev libdw-dev libelf-dev python3 ;;
     demo) echo nginx-light python3 prometheus curl procps ;;
     check) echo nginx-light apache2 lighttpd haproxy php-cli php-fpm nodejs gunicorn uvicorn python3-uvloop \
@@ -17,7 +17,7 @@ packages() {
         micro-httpd xinetd ipsvd busybox gawk systemd erlang-inets liburing-dev checkpolicy semodule-utils apparmor \
         varnish squid zstd python3-fastapi \
         curl wget php-curl python3-requests python3-httpx python3-aiohttp libwww-perl git \
-        libc6-i386 libjemalloc2 faketime libnss-wrapper bubblewrap python3-yaml python3-botocore python3-jsonschema ;;
+        libc6-i386 libjemalloc2 faketime libnss-wrapper bubblewrap python3-yaml python3-botocore python3-jsonschema redis-server ;;
     browser) echo chromium ;; # 300 MB: without it, what needs a browser is skipped
     lint) echo clang-format clang-tidy shellcheck binutils git ;;
     bench) echo libssl-dev valgrind strace nginx-light python3 nodejs npm ;;

@@ -8,98 +8,19 @@ import os
 import random
 import re
 import shutil
-import socket
 import ssl
 import subprocess
 import threading
-import urllib.request
 
 from cli_lib import EXPORTER, Skip, check, main, make_regions, test, wait_for
-from inlets_lib import Exporter, check_places, need_client, samples, value_of
-
-try:
-    from prometheus_client.parser import text_string_to_metric_families
-except ImportError:
-    text_string_to_metric_families = None
-
-
-class Answers:
-    """A server: what it answers to a path is bytes, or a function of the connection and the request's head."""
-
-    def __init__(self, s, tls=None, path=None):
-        self.answers, self.heads, self.tls, self.held = {}, [], tls, threading.Event()
-        self.listener = socket.socket(socket.AF_UNIX if path else socket.AF_INET)
-        self.listener.bind(path or ("127.0.0.1", 0))
-        self.listener.listen(64)
-        s.closing.append(self.close)
-        self.port = None if path else self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def close(self):
-        self.held.set()
-        try:
-            self.listener.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
-        self.listener.close()
-
-    def accept(self):
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
-
-    def serve(self, connection):
-        try:
-            if self.tls:
-                connection = self.tls.wrap_socket(connection, server_side=True)
-            head = b""
-            while b"\r\n\r\n" not in head:
-                more = connection.recv(4096)
-                if not more:
-                    return
-                head += more
-            self.heads.append(head.decode())
-            answer = self.answers.get(head.split(b" ")[1].decode(), b"")
-            if callable(answer):
-                answer(connection, head.decode())
-            else:
-                connection.sendall(ok(answer))
-        except OSError:
-            pass
-        finally:
-            connection.close()
-
-    def url(self, path="/"):
-        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}{path}"
-
+from inlets_lib import Answers, Exporter, check_places, entries, metric, need_client, read_once, refused, shown, value_of
 
 def ok(body, status="200 OK", more=""):
     return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n{more}\r\n".encode() + body
 
 
 def config(*inlets):
-    return json.dumps({"inlets": [{"type": "json", "interval": "1s", **i} for i in inlets]}) + "\n"
-
-
-def metric(name="v", path=".", **more):
-    return {"name": name, "path": path, **more}
-
-
-def shown(e):
-    return samples(text_string_to_metric_families(e.text()))
-
-
-def read_once(e, name="json"):
-    """What a scrape shows when every inlet was read."""
-    wait_for("a read", lambda: re.search(rf'^tickbird_exporter_inlet_up{{inlet="{name}"}} \d', e.text(), re.M))
-    return shown(e)
-
-
-def refused(e, name="json"):
-    return {r for r, n in re.findall(rf'inlet_refused_lines_total{{inlet="{name}",reason="(\w+)"}} (\d+)', e.text()) if int(n)}
+    return entries(*({"type": "json", **i} for i in inlets))
 
 
 @test
@@ -132,9 +53,9 @@ def numbers_are_found_by_their_paths(s):
     truth.update({("simple", (("name", k),)): v for k, v in doc["simple"].items()})
     truth.update({("row_value", (("row", str(i)),)): v for i, v in enumerate(doc["rows"])})
     e = Exporter(s, config({"url": server.url("/d"), "metrics": all_}))
-    got = read_once(e)
-    check({k: got.get(k) for k in truth} == truth and got.keys() == truth.keys(), set(got.items()) ^ set(truth.items()), refused(e))
-    check("# HELP jobs_total Jobs.\n# TYPE jobs_total counter\n" in e.text() and not refused(e))
+    got = read_once(e, "json")
+    check({k: got.get(k) for k in truth} == truth and got.keys() == truth.keys(), set(got.items()) ^ set(truth.items()), refused(e, "json"))
+    check("# HELP jobs_total Jobs.\n# TYPE jobs_total counter\n" in e.text() and not refused(e, "json"))
     check(value_of(e, "accepted_lines_total") >= len(truth) and value_of(e, "last_success_timestamp_seconds") > 1e9)
     check(value_of(e, "up") == 1 and value_of(e, "read_duration_seconds") > 0)
 
@@ -145,7 +66,7 @@ def what_changes_is_read_again(s):
     server = Answers(s)
     server.answers["/d"] = b"1"
     e = Exporter(s, config({"url": server.url("/d"), "metrics": [metric()]}))
-    check(read_once(e) == {("v", ()): 1})
+    check(read_once(e, "json") == {("v", ()): 1})
     server.answers["/d"] = b"2"
     wait_for("the new value", lambda: shown(e) == {("v", ()): 2})
 
@@ -344,7 +265,7 @@ def unix_sockets_are_asked(s):
     server = Answers(s, path=path)
     server.answers["/d"] = b"5"
     e = Exporter(s, config({"url": "http://queue.local/d", "unix_socket": path, "metrics": [metric("a")]}))
-    check(read_once(e) == {("a", ()): 5} and "Host: queue.local\r\n" in server.heads[0], server.heads)
+    check(read_once(e, "json") == {("a", ()): 5} and "Host: queue.local\r\n" in server.heads[0], server.heads)
 
 
 @test
@@ -371,7 +292,7 @@ def what_stays_goes_on_over_a_reload(s):
     first = {"url": server.url("/d"), "metrics": [metric("a")], "interval": "1h", "stale_after": "2h"}
     inlets = config(first)[1:-2] + ",\n"
     e = Exporter(s, "{" + inlets + "}\n")
-    check(read_once(e) == {("a", ()): 1})
+    check(read_once(e, "json") == {("a", ()): 1})
     server.answers["/d"] = b"2"
     with open(e.config, "w", encoding="utf-8") as f:
         f.write("{" + inlets + "metrics: {constant_labels: {env: test}}}\n")
@@ -390,7 +311,7 @@ WRONG = [  # the place is marked
     ("stale_after", "{%s, stale_after: @5s}" % GOOD), ("unix_socket", "{%s, unix_socket: @x}" % GOOD), ("insecure", "{%s, insecure: @5}" % GOOD),
     ("headers", "{%s, headers: {@a b: c}}" % GOOD), ("headers", "{%s, headers: {A: @{file: x, env: Y}}}" % GOOD), ("headers", "{%s, headers: {A: @{}}}" % GOOD),
     ("headers", "{%s, headers: @5}" % GOOD), ("type", "{%s, folder: @x}" % GOOD),
-    ("metrics", "{%s@{path: x}]}" % MORE), ("metrics", "{%s{name: x}]}" % MORE.replace("[", "@[")), ("name", "{%s@{name: 1x, path: x}]}" % MORE),
+    ("metrics", "{%s@{path: x}]}" % MORE), ("metrics", "{%s@{name: x}]}" % MORE), ("metrics", "{%s@{name: x, path: x, command: [LLEN, a]}]}" % MORE), ("type", "{%s, database: @1}" % GOOD), ("name", "{%s@{name: 1x, path: x}]}" % MORE),
     ("name", "{%s@{name: x_total, path: x}]}" % MORE), ("name", "{%s@{name: x, path: x, type: counter}]}" % MORE), ("type", "{%s{name: x, path: x, type: @y}]}" % MORE),
     ("path", "{%s{name: x, path: @'a..b'}]}" % MORE), ("each", "{%s{name: x, path: x, each: @'a['}]}" % MORE), ("scale", "{%s{name: x, path: x, scale: @0}]}" % MORE),
     ("labels", "{%s{name: x, path: x, labels: {@le: a}}]}" % MORE), ("patch", "{%s{name: x, path: x, labels: {a: {@patch: x}}}]}" % MORE),
