@@ -27,6 +27,8 @@ _Static_assert(__atomic_always_lock_free(8, 0), "shared between processes: must 
 #define tb_swap_acq_rel(p, v) __atomic_exchange_n((p), (v), __ATOMIC_ACQ_REL)
 /* Loads before it are done before the loads and stores behind it. */
 #define tb_fence_acquire() __atomic_thread_fence(__ATOMIC_ACQUIRE)
+/* Of two threads that each store, fence and then look for the other's store, one sees it. */
+#define tb_fence_full() __atomic_thread_fence(__ATOMIC_SEQ_CST)
 /* Compare and swap; @expected_ptr gets the value found when it fails. acq_rel on success, acquire on failure. */
 #define tb_cas_acq_rel(p, expected_ptr, v)                                                                             \
     __atomic_compare_exchange_n((p), (expected_ptr), (v), false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)

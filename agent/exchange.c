@@ -101,6 +101,14 @@ static void abort_pending(struct call *call, const struct tb_pending *p, enum tb
     observe(call, TB_FAMILY_ABORTED, (uint16_t)reason, tb_route_end(call->core, p->route, p->method, 0), p, &o);
 }
 
+uint8_t tb_exchange_role_of_made(enum tb_direction direction, struct tb_bytes first)
+{
+    bool is_response = first.len && first.ptr[0] == 'H' && (first.len == 1 || first.ptr[1] == 'T');
+    if (direction == TB_RECEIVED)
+        return is_response ? TB_ROLE_CLIENT : TB_ROLE_SERVER;
+    return is_response && first.len > 1 ? TB_ROLE_SERVER : TB_ROLE_CLIENT; /* "H" may be a HEAD's */
+}
+
 /* The side whose first bytes are a request is the client; a server may only speak first to refuse. */
 static uint8_t decide_role(struct tb_conn *c, enum tb_direction direction, struct tb_bytes first)
 {
@@ -213,6 +221,61 @@ void tb_exchange_ended(struct call *call, bool is_request)
     tb_exchange_response_ended(call);
     if (is_unanswered(call->c))
         lose_calls(call, TB_CALL_CLOSED);
+}
+
+/*
+ * A client may write in one thread and read in another, so that its answer is seen before the request is noted: it is
+ * kept, and whoever leaves a half afterwards brings the two together. Neither waits for the other: one that finds the
+ * response half taken leaves it to who is inside, who comes here later.
+ */
+void tb_exchange_left(struct call *call, bool is_request)
+{
+    struct tb_conn *c = call->c;
+    const uint8_t early = RESPONSE_EARLY | RESPONSE_WAITS;
+
+    if (!is_request && !(tb_load_relaxed(&c->response_flags) & early))
+        return;
+    for (;;) {
+        tb_fence_full(); /* what was queued, or kept, is seen by the other one */
+        if (!(tb_load_relaxed(&c->response_flags) & early) || tb_queue_is_empty(c) || !take_flag(&c->response_busy))
+            return;
+        tb_exchange_meet(call);
+        drop_flag(&c->response_busy);
+    }
+}
+
+void tb_exchange_early(struct tb_core *core, struct tb_conn *c, const struct tb_bytes *ranges, size_t count,
+                       size_t total)
+{
+    struct call call = {.core = core, .c = c};
+
+    if (!take_flag(&c->response_busy)) {
+        tb_exchange_race(&call);
+        return;
+    }
+    if (!total)
+        tb_exchange_ended(&call, false);
+    for (; count && total; ranges++, count--) {
+        struct tb_bytes b = {ranges->ptr, ranges->len < total ? ranges->len : total};
+        bool is_more = true;
+        total -= b.len;
+        while (b.len && is_more && !is_given_up(c))
+            if (c->response.phase < TB_PHASE_LENGTH)
+                is_more = tb_exchange_response_step(&call, &b);
+            else
+                tb_exchange_response_body(&call, &b);
+    }
+    drop_flag(&c->response_busy);
+    tb_exchange_left(&call, false);
+}
+
+bool tb_exchange_is_awaited(const struct tb_conn *c)
+{
+    bool is_early =
+        tb_load_relaxed(&c->response_flags) & (RESPONSE_EARLY | RESPONSE_WAITS) ||
+        (c->response.phase != TB_PHASE_START && c->response.phase < TB_PHASE_LENGTH && tb_queue_is_empty(c));
+    return tb_exchange_is_client(c) &&
+           ((is_early && c->request.phase == TB_PHASE_START) || tb_load_acquire(&c->request_busy));
 }
 
 void tb_exchange_broken(struct call *call)

@@ -48,6 +48,13 @@ void tb_conn_open(struct tb_conn *c);
 void tb_conn_open_as(struct tb_conn *c, uint8_t role);
 
 /*
+ * tb_exchange_role_of_made - what the program is on a stream that it made itself, by its first bytes: a client, unless
+ * they are a request that it received or a response that it sent. A client that writes in one thread and reads in
+ * another may be seen to receive the answer first. Pure.
+ */
+uint8_t tb_exchange_role_of_made(enum tb_direction direction, struct tb_bytes first);
+
+/*
  * tb_exchange_io - @total bytes crossed in @direction, in @count ranges (a struct iovec array; the ranges may hold more
  * than @total). A range with a NULL pointer has only a length. Called after the real call succeeded. @total 0 with
  * TB_RECEIVED is end of stream. Context: any thread, signal handlers; no allocation, no lock, no errno; at most one
@@ -68,6 +75,10 @@ static inline void tb_exchange_io(struct tb_core *core, struct tb_conn *c, enum 
     tb_exchange_io_selected(core, c, direction, ranges, count, total);
 }
 
+/* tb_exchange_early - bytes that a client received while another thread, which sent the request, makes the region. */
+void tb_exchange_early(struct tb_core *core, struct tb_conn *c, const struct tb_bytes *ranges, size_t count,
+                       size_t total);
+
 /* tb_exchange_failed - receiving from, or sending to, the server of a client's connection failed: what waits for an
  * answer will get none, for the reason @why. */
 void tb_exchange_failed(struct tb_core *core, struct tb_conn *c, enum tb_direction direction, enum tb_call_error why);
@@ -87,6 +98,12 @@ void tb_exchange_shutdown(struct tb_core *core, struct tb_conn *c, enum tb_direc
  * be given to another connection).
  */
 bool tb_exchange_close(struct tb_core *core, struct tb_conn *c, enum tb_close_how how);
+
+/*
+ * tb_exchange_is_awaited - a client's connection with an answer whose request is yet to be noted, or is being noted at
+ * this moment: whoever closes it may keep it until then.
+ */
+bool tb_exchange_is_awaited(const struct tb_conn *c);
 
 /* tb_conn_wipe - after tb_exchange_close: nothing of what the stream carried stays in @c. */
 void tb_conn_wipe(struct tb_conn *c);

@@ -138,4 +138,6 @@ void TB_HOT_IO(struct tb_core *core, struct tb_conn *c, enum tb_direction direct
     if (TB_UNLIKELY(is_given_up(c)))
         tb_exchange_after_giving_up(&call, is_request);
     drop_flag(flag);
+    if (TB_UNLIKELY(role == TB_ROLE_CLIENT))
+        tb_exchange_left(&call, is_request);
 }

@@ -112,6 +112,8 @@ extern tb_plain_response_fn *tb_plain_response_selected;
 uint8_t tb_exchange_role(struct tb_core *core, struct tb_conn *c, enum tb_direction direction, struct tb_bytes first);
 void tb_exchange_race(struct call *call);
 void tb_exchange_ended(struct call *call, bool is_request);
+/* A half of a client's connection was left (its flag dropped). */
+void tb_exchange_left(struct call *call, bool is_request);
 /* What a client received is no response: what waits for one will get none. Needs the response half. */
 void tb_exchange_broken(struct call *call);
 void tb_exchange_after_giving_up(struct call *call, bool is_request);
@@ -123,8 +125,8 @@ void tb_exchange_request_head(struct call *call);
 /* The response half (held): no more bytes; close. */
 void tb_exchange_response_ended(struct call *call);
 void tb_exchange_response_close(struct call *call);
-/* A response that waited for this request: count it. */
-void tb_exchange_finish_waiting(struct call *call);
+/* A response came before its request, which is queued now: count it if it was whole, else choose its body. */
+void tb_exchange_meet(struct call *call);
 
 /* exchange_caught.c: a request with PENDING_GAUGED is no longer in flight. */
 void tb_exchange_leave_gauges(struct tb_core *core, const struct tb_pending *p);
@@ -237,6 +239,12 @@ static inline void finish_unknown(struct call *call, uint16_t status, bool is_in
     finish(call, &nothing, status, false, is_incomplete);
 }
 
+/* More of a body is expected: tb_message.number is in use. */
+static inline bool is_body_phase(uint8_t phase)
+{
+    return phase >= TB_PHASE_LENGTH && phase < TB_PHASE_STOPPED;
+}
+
 /* The response at hand is over, at its body's end or cut short. */
 static inline void finish_current(struct call *call, bool is_incomplete)
 {
@@ -255,7 +263,9 @@ static inline void finish_current(struct call *call, bool is_incomplete)
         clear_flags(c, RESPONSE_EARLY);
         tb_queue_pop(call->core, c);
         finish(call, &p, c->response.extra, true, is_incomplete);
-    } else { /* early: kept until its request comes */
+    } else { /* early: kept until its request comes, with the time of its end */
+        if (!is_body_phase(c->response.phase))
+            c->response.number = now(call);
         set_flags(c, RESPONSE_WAITS);
     }
 }

@@ -44,7 +44,7 @@ void tb_exchange_note_generation(struct call *call)
         (void)add_open(call->core);
 }
 
-/* A response came before its request: does it wait, or is it still being sent? Needs the response half. */
+/* A server's response came before its request: does it wait, or is it still being sent? Needs the response half. */
 static void meet_early_response(struct call *call)
 {
     struct tb_conn *c = call->c;
@@ -54,7 +54,7 @@ static void meet_early_response(struct call *call)
         return;
     }
     if (c->response_flags & RESPONSE_WAITS)
-        tb_exchange_finish_waiting(call);
+        tb_exchange_meet(call);
     drop_flag(&c->response_busy);
 }
 
@@ -76,8 +76,8 @@ void tb_exchange_request_odd(struct call *call, bool is_queued, bool is_kept, co
         c->request.phase = TB_PHASE_STOPPED;
         tb_count(call->core, TB_COUNTER_GIVEUP_FRAMING);
     }
-    if (tb_load_relaxed(&c->response_flags) & (RESPONSE_EARLY | RESPONSE_WAITS))
-        meet_early_response(call);
+    if (!tb_exchange_is_client(c) && tb_load_relaxed(&c->response_flags) & (RESPONSE_EARLY | RESPONSE_WAITS))
+        meet_early_response(call); /* a client's: tb_exchange_left */
 }
 
 /* ---- heads, where the rules want more of them ---- */

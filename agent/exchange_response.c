@@ -19,28 +19,20 @@ static void finish_stream(struct call *call)
     observe(call, TB_FAMILY_STREAM, c->response.extra, 0, &nothing, &o);
 }
 
-/* A response that was complete before its request came. */
-void tb_exchange_finish_waiting(struct call *call)
-{
-    struct tb_conn *c = call->c;
-    struct tb_pending p;
-
-    if (!tb_queue_peek(call->core, c, &p))
-        return;
-    clear_flags(c, RESPONSE_WAITS | RESPONSE_EARLY);
-    tb_queue_pop(call->core, c);
-    finish(call, &p, c->response.extra, true, false);
-}
-
 /*
  * A response head is complete and no whole request waits. It answers a request whose head is still being received, or
- * bytes that are no request, or a request that this process has not read yet.
+ * bytes that are no request, or a request that this process has not read yet; a client has sent it, and notes it in a
+ * moment.
  */
 static void match_without_request(struct call *call)
 {
     struct tb_conn *c = call->c;
     struct tb_message *m = &c->request;
 
+    if (tb_exchange_is_client(c)) {
+        set_flags(c, RESPONSE_EARLY);
+        return;
+    }
     if (!take_flag(&c->request_busy)) {
         give_up(call, TB_COUNTER_GIVEUP_RACE);
         return;
@@ -60,14 +52,67 @@ static void match_without_request(struct call *call)
     drop_flag(&c->request_busy);
 }
 
-/* A final response head is complete: decide the body, and count at once what has no end. */
+/* The head of a final response to a request of @method is complete: decide the body, and count at once what has no
+ * end. */
+static void choose_body(struct call *call, uint8_t method)
+{
+    struct tb_conn *c = call->c;
+    struct tb_message *m = &c->response;
+    uint8_t flags = m->flags;
+
+    tb_http1_response_body(m, method, m->extra);
+    if (flags & TB_MSG_AMBIGUOUS) {
+        finish_current(call, false);
+        give_up(call, TB_COUNTER_GIVEUP_FRAMING);
+    } else if (m->phase == TB_PHASE_TUNNEL) {
+        tb_count(call->core, TB_COUNTER_TUNNEL_OPENED);
+        finish_current(call, false);
+        set_flags(c, RESPONSE_TUNNEL | RESPONSE_STREAM);
+    } else if (m->phase == TB_PHASE_START) {
+        finish_current(call, false);
+    } else if (flags & TB_MSG_IS_STREAM) {
+        finish_current(call, false);
+        set_flags(c, RESPONSE_STREAM);
+    }
+}
+
+/* A whole response that waits. One whose request is noted after its end ended when it was seen to. */
+static void finish_waiting(struct call *call, struct tb_pending *p)
+{
+    struct tb_conn *c = call->c;
+    struct call seen = {.core = call->core, .c = c, .now_ns = c->response.number};
+
+    seen.has_now = !is_body_phase(c->response.phase); /* of a stream that goes on it is not known */
+    clear_flags(c, RESPONSE_WAITS | RESPONSE_EARLY);
+    tb_queue_pop(call->core, c);
+    if (tb_exchange_is_client(c) && now(&seen) < p->start_ns)
+        p->start_ns = 0; /* when it began is not known */
+    finish(&seen, p, c->response.extra, true, false);
+}
+
+void tb_exchange_meet(struct call *call)
+{
+    struct tb_conn *c = call->c;
+    struct tb_pending p;
+
+    if (!tb_queue_peek(call->core, c, &p))
+        return;
+    if (c->response_flags & RESPONSE_WAITS) {
+        finish_waiting(call, &p);
+        return;
+    }
+    clear_flags(c, RESPONSE_EARLY);
+    if ((p.method == TB_METHOD_HEAD || p.method == TB_METHOD_CONNECT) && !c->tx_body)
+        choose_body(call, p.method); /* the body that it was expected to have does not come */
+}
+
+/* A response head is complete. */
 void tb_exchange_response_odd(struct call *call)
 {
     struct tb_conn *c = call->c;
     struct tb_message *m = &c->response;
     struct tb_pending p = {.method = TB_METHOD_OTHER};
     uint16_t status = m->extra;
-    uint8_t flags = m->flags;
 
     if (status < 200 && status != 101) {
         m->phase = TB_PHASE_START;
@@ -82,20 +127,7 @@ void tb_exchange_response_odd(struct call *call)
     }
     set_flags(c, RESPONSE_CURRENT);
     tb_exchange_note_generation(call);
-    tb_http1_response_body(m, p.method, status);
-    if (flags & TB_MSG_AMBIGUOUS) {
-        finish_current(call, false);
-        give_up(call, TB_COUNTER_GIVEUP_FRAMING);
-    } else if (m->phase == TB_PHASE_TUNNEL) {
-        tb_count(call->core, TB_COUNTER_TUNNEL_OPENED);
-        finish_current(call, false);
-        set_flags(c, RESPONSE_TUNNEL | RESPONSE_STREAM);
-    } else if (m->phase == TB_PHASE_START) {
-        finish_current(call, false);
-    } else if (flags & TB_MSG_IS_STREAM) {
-        finish_current(call, false);
-        set_flags(c, RESPONSE_STREAM);
-    }
+    choose_body(call, p.method);
 }
 
 /* TLS is answered: by a library that is followed, or else nobody sees what is in it. */
@@ -207,6 +239,11 @@ void tb_exchange_response_close(struct call *call)
     if (c->response_flags & (RESPONSE_WAITS | RESPONSE_STREAM | RESPONSE_NO_REQUEST) &&
         tb_exchange_is_inherited(call->core, c->fork_generation))
         return; /* the process that began it ends it */
+    if (c->response_flags & (RESPONSE_EARLY | RESPONSE_WAITS) && tb_exchange_is_client(c)) {
+        if (c->request.phase >= TB_PHASE_HEADERS && c->request.phase < TB_PHASE_LENGTH)
+            tb_exchange_request_head(call); /* refused before its head was whole: the request line is known */
+        tb_exchange_meet(call);
+    }
     if (c->response_flags & RESPONSE_WAITS) {
         finish_unknown(call, m->extra, false);
         return;

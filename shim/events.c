@@ -9,6 +9,7 @@
  */
 #include "events.h"
 
+#include "awaited.h"
 #include "calls.h"
 #include "raw.h"
 #include "resolve.h"
@@ -46,6 +47,9 @@ static void end_conn(uint64_t word, enum tb_close_how how)
 static void end_identity(int fd, uint64_t *slot, enum tb_close_how how)
 {
     uint64_t word = tb_load_acquire(slot);
+    if (how == TB_CLOSE_LOCAL && tb_fd_state(word) == TB_FD_CONN && !(word & (TB_FD_DUP | TB_FD_SHARED)) &&
+        TB_UNLIKELY(tb_exchange_is_awaited(tb_fd_conn(word))) && tb_awaited_keep(fd, slot, word))
+        return;
     do {
         if (!word)
             return;
@@ -71,22 +75,32 @@ static void birth(int fd, uint64_t state_and_flags)
     tb_store_release(slot, state_and_flags | tb_fd_new_birth());
 }
 
-/* From born to connection. Returns the word, or 0 when there is no state to be had (then it is ignored). */
-static uint64_t promote(uint64_t *slot, uint64_t word)
+/*
+ * From born to connection, as whatever is known of its role (enum tb_role); of a socket that the program made it is
+ * known once that is proven to be HTTP. Returns the word, or 0 when there is no state to be had (then it is ignored).
+ * @is_answer: to a request of this process, whose thread may be making the region in order to note it.
+ */
+static uint64_t promote(int fd, uint64_t *slot, uint64_t word, uint8_t role, bool is_answer)
 {
-    struct tb_conn *conn = tb_process_region(false) ? tb_conn_alloc() : NULL;
+    const uint64_t before = word, proven = role ? word & TB_FD_CLIENT : 0, rest = word & ~(TB_FD_STATE | proven);
+    bool is_possible = tb_process_region(false) || (is_answer && tb_process_region_comes());
+    struct tb_conn *conn = is_possible ? tb_conn_alloc() : NULL;
     if (!conn) {
         count_no_state();
-        tb_cas_acq_rel(slot, &word, (word & ~TB_FD_STATE) | TB_FD_IGNORED);
+        tb_cas_acq_rel(slot, &word, rest | TB_FD_IGNORED);
         return 0;
     }
     tb_process_owner();
-    tb_conn_open(conn);
-    uint64_t next = (word & ~TB_FD_STATE) | TB_FD_CONN | (uintptr_t)conn;
+    tb_conn_open_as(conn, role);
+    if (proven) /* before others can find it */
+        tb_calls_carries(fd, word, conn, false);
+    uint64_t next = rest | TB_FD_CONN | (uintptr_t)conn;
     if (tb_cas_acq_rel(slot, &word, next))
         return next;
+    if (proven)
+        tb_attempt_forget(&tb_core, conn);
     tb_conn_free(conn); /* another thread was faster, or it was closed */
-    return tb_fd_state(word) == TB_FD_CONN ? word : 0;
+    return tb_fd_state(word) == TB_FD_CONN && tb_fd_same_birth(word, before) ? word : 0;
 }
 
 /* Is it a stream socket? One system call for each descriptor of unseen birth whose bytes look like HTTP. */
@@ -98,13 +112,14 @@ static bool is_stream(int fd)
            type == SOCK_STREAM;
 }
 
-static bool looks_http(const struct tb_bytes *ranges, size_t count, size_t total)
+/* The first range that is not empty, as far as bytes crossed. */
+static struct tb_bytes first_of(const struct tb_bytes *ranges, size_t count, size_t total)
 {
     while (count && !ranges->len)
         ranges++, count--;
     if (!count || !total || !ranges->ptr)
-        return false;
-    return tb_exchange_looks_http(tb_bytes(ranges->ptr, ranges->len < total ? ranges->len : total));
+        return tb_bytes(NULL, 0);
+    return tb_bytes(ranges->ptr, ranges->len < total ? ranges->len : total);
 }
 
 /* A handshake record of TLS (RFC 8446, section 5.1) */
@@ -116,7 +131,7 @@ static bool is_handshake(const struct tb_bytes *ranges, size_t count, size_t tot
 /* Bytes on a number of unseen birth. Returns its word when it was taken up now. */
 static uint64_t take_up(int fd, const struct tb_bytes *ranges, size_t count, size_t total)
 {
-    bool is_http = looks_http(ranges, count, total);
+    bool is_http = tb_exchange_looks_http(first_of(ranges, count, total));
     uint64_t *slot = tb_fd_slot_make(fd);
     if (!slot || !total)
         return 0;
@@ -162,28 +177,35 @@ static void join_standard(int fd)
             tb_on_dup(fd, other);
 }
 
-/* First bytes of a socket that the program made itself: followed only when they look like HTTP. Returns the word or 0.
- */
-static uint64_t prove_client(int fd, uint64_t *slot, uint64_t word, const struct tb_bytes *ranges, size_t count,
-                             size_t total)
+/* First bytes of a socket that the program made itself: followed only when they look like HTTP. Returns the word, of a
+ * connection, or 0. */
+static uint64_t prove_made(int fd, uint64_t *slot, uint64_t word, enum tb_direction direction, struct tb_bytes first,
+                           bool is_tls)
 {
-    if (looks_http(ranges, count, total)) {
+    bool is_http = tb_exchange_looks_http(first), is_born = tb_fd_state(word) == TB_FD_BORN;
+    if (is_http && is_born) {
+        uint8_t role = tb_exchange_role_of_made(direction, first);
+        return promote(fd, slot, word, role, direction == TB_RECEIVED && role == TB_ROLE_CLIENT);
+    }
+    if (is_http) { /* a connection because it has two numbers */
+        tb_calls_carries(fd, word, tb_fd_conn(word), false);
         uint64_t next = word & ~TB_FD_CLIENT;
         return tb_cas_acq_rel(slot, &word, next) ? next : 0;
     }
-    if (!total || tb_fd_state(word) != TB_FD_BORN)
+    if (!is_born)
         return 0;
-    bool is_tls = is_handshake(ranges, count, total);
     tb_calls_carries(fd, word, NULL, is_tls);
     tb_cas_acq_rel(slot, &word, TB_FD_IGNORED | (word & TB_FD_BIRTH_MASK) | (is_tls ? TB_FD_CLIENT : 0));
     return 0;
 }
 
 /* Returns the word of a connection, or 0 when there is nothing to do. */
-static uint64_t reach_conn(int fd, uint64_t before, const struct tb_bytes *ranges, size_t count, size_t total)
+static uint64_t reach_conn(int fd, uint64_t before, enum tb_direction direction, const struct tb_bytes *ranges,
+                           size_t count, size_t total)
 {
     uint64_t word = tb_fd_word(fd);
-    if (tb_fd_state(word) != TB_FD_CONN && is_handshake(ranges, count, total))
+    bool is_tls = tb_fd_state(word) != TB_FD_CONN && is_handshake(ranges, count, total);
+    if (is_tls)
         tb_tls_noticed(); /* whose library decrypts it? */
     if (tb_fd_state(before) == TB_FD_UNKNOWN) {
         if (tb_fd_state(word) == TB_FD_UNKNOWN)
@@ -196,13 +218,10 @@ static uint64_t reach_conn(int fd, uint64_t before, const struct tb_bytes *range
     if (!word || tb_fd_state(word) == TB_FD_IGNORED)
         return 0;
     uint64_t *slot = tb_fd_slot(fd);
-    const uint64_t made = word & TB_FD_CLIENT ? word : 0;
-    if (made)
-        word = prove_client(fd, slot, word, ranges, count, total);
-    if (word && tb_fd_state(word) == TB_FD_BORN)
-        word = total ? promote(slot, word) : 0;
-    if (made && word)
-        tb_calls_carries(fd, made, tb_fd_conn(word), false);
+    if (word & TB_FD_CLIENT)
+        word = total ? prove_made(fd, slot, word, direction, first_of(ranges, count, total), is_tls) : 0;
+    else if (tb_fd_state(word) == TB_FD_BORN)
+        word = total ? promote(fd, slot, word, TB_ROLE_UNKNOWN, false) : 0;
     if (word & TB_FD_UNSEEN && fd <= 2 && !(word & TB_FD_DUP)) {
         join_standard(fd);
         word = tb_load_acquire(slot);
@@ -217,11 +236,18 @@ void tb_io(int fd, uint64_t before, enum tb_direction direction, const struct tb
     uint64_t word = before;
     if (!tb_is_settled(at)) {
         tb_process_check_fork();
-        word = reach_conn(fd, before, ranges, count, total);
+        word = reach_conn(fd, before, direction, ranges, count, total);
+        if (!word && direction == TB_SENT && !tb_fd_same_birth(before, tb_fd_word(fd)))
+            tb_awaited_sent(fd, before, ranges, count, total);
         if (!word)
             return;
     }
     struct tb_conn *conn = tb_fd_conn(word);
+    if (TB_UNLIKELY(!tb_load_acquire(&tb_core.base))) {
+        if (direction == TB_RECEIVED)
+            tb_exchange_early(&tb_core, conn, ranges, count, total);
+        return;
+    }
     tb_exchange_io_selected(&tb_core, conn, direction, ranges, count, total);
     if (TB_UNLIKELY(tb_exchange_is_client(conn)) && is_handshake(ranges, count, total))
         tb_tls_look(); /* in the tunnel of a CONNECT */
@@ -447,7 +473,7 @@ void tb_on_dup(int from, int to)
     if (!target || tb_fd_state(word) == TB_FD_UNKNOWN)
         return;
     if (tb_fd_state(word) == TB_FD_BORN && tb_core.base)
-        word = promote(source, word);
+        word = promote(from, source, word, TB_ROLE_UNKNOWN, false);
     while (tb_fd_state(word) == TB_FD_CONN && !tb_cas_acq_rel(source, &word, word | TB_FD_DUP))
         ;
     if (tb_fd_state(word) == TB_FD_CONN)

@@ -16,6 +16,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 
+#include "awaited.h"
 #include "calls.h"
 #include "clock.h"
 #include "events.h"
@@ -265,6 +266,11 @@ bool tb_process_region_slow(bool is_server)
     return is_made;
 }
 
+bool tb_process_region_comes(void)
+{
+    return tb_load_relaxed(&region_started) && !tb_load_relaxed(&is_inert) && !tb_load_relaxed(&is_filtered);
+}
+
 /* ---- system call filters ---- */
 
 void tb_process_before_filter(void)
@@ -373,6 +379,7 @@ void tb_process_before_exec(void)
     if (!tb_load_relaxed(&tb_awake) || !tb_core.base || tb_process_is_other())
         return;
     tb_fds_close_all(true);
+    tb_awaited_close_all();
     tb_tls_close_all();
     tb_owner_release(&tb_core); /* the next program has the same pid; when exec fails it is claimed anew */
 }
@@ -384,6 +391,7 @@ void tb_process_before_exit(void)
     tb_calls_end_all();
     tb_store_relaxed(&is_inert, 1);
     tb_fds_close_all(false);
+    tb_awaited_close_all();
     tb_tls_close_all();
     tb_owner_release(&tb_core);
     tb_store_release(&tb_awake, 0);

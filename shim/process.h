@@ -39,6 +39,9 @@ static inline bool tb_process_region(bool is_server)
     return TB_LIKELY(tb_load_acquire(&tb_core.base) != NULL) || tb_process_region_slow(is_server);
 }
 
+/* tb_process_region_comes - there is none yet, and another thread makes it. */
+bool tb_process_region_comes(void);
+
 /* tb_is_socket - is descriptor @fd a socket of any kind? One system call. */
 bool tb_is_socket(int fd);
 

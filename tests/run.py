@@ -53,7 +53,8 @@ def find(kind, build):
         return [("object", ["tests/lint/object.sh"], 60)]
     if kind == "preload":
         return programs("tests/preload/run.sh", 600) + programs("tests/preload/streams.py", 300) + \
-            programs("tests/preload/told.py", 300) + programs("tests/preload/tls.py", 300) + programs("tests/preload/inline.py", 300)
+            programs("tests/preload/told.py", 300) + programs("tests/preload/overtaken.py", 300) + \
+            programs("tests/preload/tls.py", 300) + programs("tests/preload/inline.py", 300)
     if kind == "compat":
         return programs("tests/compat/test_*.py", 600)
     if kind == "transparency":
