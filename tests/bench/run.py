@@ -13,9 +13,11 @@ import pathlib
 import random
 import re
 import signal
+import socketserver
 import statistics
 import subprocess
 import sys
+import threading
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "servers"))
@@ -84,10 +86,10 @@ def quit_nginx(child):
     harness.until(has_ended, "nginx ends", 60)
 
 
-def counted(test, expected):
+def counted(test, expected, name="http_requests_total"):
     """Checks that the region holds exactly the requests that were measured."""
     test.start_exporter()
-    found = sum(test.settled(test.service, expected).counts(test.service).values())
+    found = sum(test.settled(test.service, 0 if "client" in name else expected).counts(test.service, name).values())
     assert found == expected, f"{found} of {expected} measured requests were counted"
 
 
@@ -185,8 +187,9 @@ def bench_rules():
             print(f"      {count:8.1f}  {function}", flush=True)
 
 
-def callgrind_total(preload, *argv):
-    """User instructions of a whole run of a small program; with @preload, the scrape behind it."""
+def callgrind_total(preload, *argv, calls=0):
+    """User instructions of a whole run of a small program, of which the scrape behind it shows one request, or @calls, where
+    @preload is "counted"."""
     test = harness.Test("bench")
     try:
         out = test.dir / "callgrind.out"
@@ -194,7 +197,7 @@ def callgrind_total(preload, *argv):
         subprocess.run([harness.which("valgrind"), "--tool=callgrind", f"--callgrind-out-file={out}", "--quiet", *argv], env=env, check=True,
                        stdout=subprocess.DEVNULL)
         if preload == "counted":
-            counted(test, 1)
+            counted(test, calls or 1, "http_client_requests_total" if calls else "http_requests_total")
         return int(re.search(r"^(?:summary|totals): (\d+)", out.read_text(), re.M).group(1))
     finally:
         test.close()
@@ -222,6 +225,35 @@ def bench_tls_record():
         added[kind] = (loaded - bare) / 2
         print(f"      {added[kind]:8.1f}  a call, {kind}, of {bare / 2:.0f}", flush=True)
     measured("instructions_tls_record", added["tls"] - added["plain"])
+
+
+class FixedAnswer(socketserver.BaseRequestHandler):
+    """Answers each request of a connection with the same 8 headers and 1 KiB, in one piece."""
+    ANSWER = (b"HTTP/1.1 200 OK\r\nServer: fixed\r\nDate: Mon, 01 Jan 2024 00:00:00 GMT\r\nContent-Type: text/html\r\nContent-Length: 1024\r\n"
+              b'Last-Modified: Mon, 01 Jan 2024 00:00:00 GMT\r\nConnection: keep-alive\r\nETag: "65920080-400"\r\nAccept-Ranges: bytes\r\n\r\n'
+              + b"x" * 1024)
+
+    def handle(self):
+        data = b""
+        while more := self.request.recv(65536):
+            data += more
+            while b"\r\n\r\n" in data:
+                data = data.partition(b"\r\n\r\n")[2]
+                self.request.sendall(self.ANSWER)
+
+
+def bench_client():
+    """User instructions added to a call of another server on a kept connection."""
+    program, totals = harness.BUILD / "tests/bench/client_calls", {}
+    with socketserver.ThreadingTCPServer((harness.loopback_address(), 0), FixedAnswer) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        for preload in (False, "counted"):
+            for calls in (1000, 2000):
+                argv = [program, *map(str, server.server_address), str(calls)]
+                totals[preload, calls] = callgrind_total(preload, *argv, calls=calls)
+        server.shutdown()
+    bare, loaded = ((totals[p, 2000] - totals[p, 1000]) / 1000 for p in (False, "counted"))
+    measured("instructions_client_get", loaded - bare, f"of {bare:.0f}")
 
 
 def bench_clock():
