@@ -240,6 +240,10 @@ check-formats: all $(JUDGED_PROGRAMS) ## long: 200 random expositions through th
 check-own-metrics: all ## programs with client libraries of their own, Node's and FastAPI's among them (downloads from npm and PyPI)
 	$(Q)packaging/setup.sh build check train
 	$(Q)TB_FETCH=1 $(RUN) --only own_metrics servers
+.PHONY: check-lambda
+check-lambda: lambda-layer ## the layer, with the runtimes of AWS for Python and Node (downloads from PyPI and npm)
+	$(Q)packaging/setup.sh build check lambda
+	$(Q)TB_LAYER=$(abspath $(LAYER)) TB_FETCH=1 $(RUN) --only lambda push
 .PHONY: check-push
 check-push: all ## what is pushed, to real receivers (downloads Go modules; TB_TF_PLUGINS: folder of Terraform's providers)
 	$(Q)packaging/setup.sh build check
@@ -309,6 +313,11 @@ SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 dist: all ## archives in $(B)/dist: the sources, and programs that bring everything along; checksums, SBOM
 	$(Q)mkdir -p $(B)/dist && git archive --prefix=tickbird-$(VERSION)/ HEAD | gzip -9n >$(B)/dist/tickbird-$(VERSION).tar.gz
 	$(Q)packaging/dist.py $(O) $(VERSION) $(SOURCE_DATE_EPOCH) $(B)/dist
+
+.PHONY: lambda-layer
+LAYER := $(B)/dist/tickbird-lambda-$(VERSION)-$(shell uname -m).zip
+lambda-layer: all ## the layer for AWS Lambda, of this architecture, in $(B)/dist
+	$(Q)packaging/lambda_layer.py $(O) $(SOURCE_DATE_EPOCH) $(LAYER)
 
 .PHONY: deb rpm
 # With the directories of a distribution compiled in, so apart from the other objects.

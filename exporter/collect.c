@@ -12,7 +12,6 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/file.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,6 +19,7 @@
 #include "buffer.h"
 #include "collector.h"
 #include "log.h"
+#include "region_head.h"
 
 /* The processes of this user; as root those of all users. */
 static bool is_own_directory(const char *name, uid_t *ret_uid)
@@ -129,15 +129,6 @@ const struct tb_collect_stats *tb_collector_stats(const struct tb_collector *c)
 /* --- one region ------------------------------------------------------------------------------------------------------
  */
 
-/* LOCK_EX is granted only when no process has the region mapped. Given back at once. */
-static bool has_owners(int fd)
-{
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-        return true;
-    flock(fd, LOCK_UN);
-    return false;
-}
-
 /* The marks decide whether this life is new, known, in the ledger, or back from the dead. */
 static void note_life(struct tb_collector *c, struct tb_snap_region *r, bool has_counted)
 {
@@ -245,7 +236,7 @@ static void read_opened(struct tb_collector *c, struct tb_region_view *view, con
     }
     struct tb_snap_region *r = tb_snapshot_region(c->snapshot, path);
     r->file_uid = st->st_uid;
-    r->is_live = has_owners(view->fd);
+    r->is_live = tb_region_has_owners(view->fd);
     r->unreadable = tb_region_copy_view(&c->copy, view, st, &r->layout_version);
     if (!r->unreadable)
         add_region(c, f, r);
@@ -303,12 +294,6 @@ static int read_region(struct tb_collector *c, const struct directory *dir, cons
 /* --- directories -----------------------------------------------------------------------------------------------------
  */
 
-/* Final names only: tb<layout>-…; a region being made has another one. */
-static bool is_region_name(const char *name)
-{
-    return name[0] == 't' && name[1] == 'b' && name[2] >= '1' && name[2] <= '9' && strchr(name, '-');
-}
-
 static void read_marker(struct tb_collector *c, int dir_fd, const char *dir, const char *name)
 {
     struct tb_marker marker;
@@ -351,7 +336,7 @@ static int read_directory(struct tb_collector *c, const char *dir)
             r = -errno;
             break;
         }
-        if (!is_region_name(e->d_name)) {
+        if (!tb_region_is_name(e->d_name)) {
             if (tb_marker_is_name(e->d_name))
                 read_marker(c, fd, dir, e->d_name);
             continue;

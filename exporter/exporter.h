@@ -84,8 +84,13 @@ int tb_exporter_text(struct tb_exporter *e, bool without_process, struct tb_buff
  * when it is time again, CLOCK_MONOTONIC. */
 uint64_t tb_exporter_push(struct tb_exporter *e);
 
-/* tb_exporter_push_last - what came since the last push, before the exporter ends: its state may not outlive it. */
-void tb_exporter_push_last(struct tb_exporter *e);
+/* tb_exporter_push_last - what came since the last push, when nobody knows whether there will be another: the exporter
+ * ends, or is stopped for long. Each request is tried once, for @most_ns together. */
+void tb_exporter_push_last(struct tb_exporter *e, uint64_t most_ns);
+
+/* tb_exporter_push_open - the outputs of the configuration, without threads of theirs: what is pushed is pushed by
+ * tb_exporter_push_last. Returns as tb_exporter_push_once. */
+int tb_exporter_push_open(struct tb_exporter *e, char **ret_error);
 
 /* tb_exporter_push_once, tb_exporter_push_dry_run - the flags of that name. Both return what the process is to exit
  * with. */

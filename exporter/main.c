@@ -13,10 +13,16 @@
 
 #include "boot.h"
 #include "exporter.h"
+#include "lambda.h"
 #include "log.h"
 #include "privileges.h"
 #include "region_dir.h"
 #include "shared_dir.h"
+
+static bool is_extension(const struct tb_options *o)
+{
+    return *tb_option_text(o, TB_OPTION_LAMBDA_EXTENSION);
+}
 
 static void complain(const char *error)
 {
@@ -94,8 +100,8 @@ static int open_ledger(struct tb_exporter *e, char **ret_error)
 }
 
 /* A directory that is mistyped, or refused by programs, must not look like no traffic. It may become right later, so it
- * is no error. */
-static void warn_of_unfit(const char *const *dirs, size_t count)
+ * is no error. On Lambda there is nothing but a disk. */
+static void warn_of_unfit(const char *const *dirs, size_t count, bool is_lambda)
 {
     static struct tb_region_dir dir;
     for (size_t i = 0; i < count; i++) {
@@ -104,7 +110,7 @@ static void warn_of_unfit(const char *const *dirs, size_t count)
             continue;
         }
         tb_region_dir_of_owner(dirs[i], &dir);
-        if (!dir.is_fit)
+        if (!dir.is_fit && !(is_lambda && dir.fault == TB_DIR_ON_DISK))
             tb_log(TB_LOG_WARN, "programs do not record in this region directory", "path", dirs[i], "why", dir.why,
                    "todo", dir.todo, NULL);
     }
@@ -118,7 +124,7 @@ static int open_collector(struct tb_exporter *e, char **ret_error)
         .ledger = e->ledger,
         .keeps_open = true,
     };
-    warn_of_unfit(options.dirs, options.dir_count);
+    warn_of_unfit(options.dirs, options.dir_count, is_extension(&e->options));
     int r = tb_collector_new(&options, &e->collector);
     if (!r && (r = tb_collect(e->collector)) == -EPROTONOSUPPORT)
         *ret_error =
@@ -136,6 +142,8 @@ static int open_collector(struct tb_exporter *e, char **ret_error)
 /* Without an address of its own, one that writes a file for another exporter does not serve. */
 static bool is_to_serve(const struct tb_options *o)
 {
+    if (is_extension(o))
+        return false;
     return !*tb_option_text(o, TB_OPTION_TEXTFILE) || !o->values[TB_OPTION_LISTEN_ADDRESS].is_default ||
            tb_option_is_on(o, TB_OPTION_SYSTEMD_SOCKET);
 }
@@ -241,7 +249,7 @@ static int once(struct tb_exporter *e)
     return !is_written;
 }
 
-static int run(struct tb_exporter *e, char **ret_error)
+static int set_up(struct tb_exporter *e, char **ret_error)
 {
     set_up_log(e);
     raise_file_limit();
@@ -261,12 +269,35 @@ static int run(struct tb_exporter *e, char **ret_error)
     tb_inlets_start(e->inlets);
     if (ends_at_once(&e->options))
         tb_inlets_settle(e->inlets);
+    return 0;
+}
+
+static int run(struct tb_exporter *e, char **ret_error)
+{
+    if (set_up(e, ret_error))
+        return 1;
     if (tb_option_is_on(&e->options, TB_OPTION_PUSH_DRY_RUN))
         return tb_exporter_push_dry_run(e, ret_error);
     tb_exporter_publish(e);
     if (tb_option_is_on(&e->options, TB_OPTION_PUSH_ONCE))
         return tb_exporter_push_once(e, ret_error);
     return tb_option_is_on(&e->options, TB_OPTION_ONCE) ? once(e) : tb_exporter_serve(e, ret_error) < 0;
+}
+
+/* Where a function puts its regions there is nothing before us. What fails stops nobody: the function ends with its
+ * extensions. */
+static int run_extension(struct tb_exporter *e, bool has_config, char **ret_error)
+{
+    for (size_t i = 0; i < e->options.values[TB_OPTION_REGION_DIR].count; i++)
+        (void)tb_region_dir_make(e->options.values[TB_OPTION_REGION_DIR].items[i]); /* warn_of_unfit tells */
+    const bool is_ready = has_config && set_up(e, ret_error) == 0;
+    if (is_ready)
+        tb_exporter_publish(e);
+    if (*ret_error)
+        complain(*ret_error);
+    free(*ret_error);
+    *ret_error = NULL;
+    return tb_lambda_run(e, tb_option_text(&e->options, TB_OPTION_LAMBDA_EXTENSION), is_ready, ret_error) < 0;
 }
 
 int main(int argc, char **argv)
@@ -280,6 +311,8 @@ int main(int argc, char **argv)
         print_help();
     else if (e.options.wants_version)
         printf("tickbird-exporter %s\n", TB_VERSION);
+    else if (is_extension(&e.options) && !tb_option_is_on(&e.options, TB_OPTION_CHECK_CONFIG))
+        status = run_extension(&e, read_config(&e) == 0, &error);
     else if (read_config(&e) < 0 || read_web_config(&e) < 0)
         status = 2;
     else if (!tb_option_is_on(&e.options, TB_OPTION_CHECK_CONFIG))

@@ -13,7 +13,6 @@
 #include "self.h"
 
 #define ATTEMPTS_ONCE 5u
-#define FINISH_NS UINT64_C(3000000000)
 
 struct tb_push {
     struct tb_push_config *config;
@@ -95,11 +94,11 @@ bool tb_push_once(struct tb_push *p, const struct tb_exposition *x, uint64_t tim
     return is_done;
 }
 
-void tb_push_finish(struct tb_push *p, const struct tb_exposition *x, uint64_t time_ns)
+void tb_push_finish(struct tb_push *p, const struct tb_exposition *x, uint64_t time_ns, uint64_t deadline_ns)
 {
     for (size_t i = 0; i < p->count; i++) {
         tb_push_output_stop(p->outputs[i]);
-        (void)push_all(p->outputs[i], x, time_ns, 1, tb_clock_ns(CLOCK_MONOTONIC) + FINISH_NS);
+        (void)push_all(p->outputs[i], x, time_ns, 1, deadline_ns);
     }
 }
 

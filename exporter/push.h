@@ -31,9 +31,9 @@ void tb_push_give(struct tb_push *p, const struct tb_exposition *x, uint64_t tim
  * output has accepted everything. */
 bool tb_push_once(struct tb_push *p, const struct tb_exposition *x, uint64_t time_ns);
 
-/* tb_push_finish - the same before the exporter ends: the threads are gone then, each request is tried once, and it
- * takes some seconds at most for each output. */
-void tb_push_finish(struct tb_push *p, const struct tb_exposition *x, uint64_t time_ns);
+/* tb_push_finish - the same in a hurry: the threads are gone then, each request is tried once, and none is waited for
+ * beyond @deadline_ns (CLOCK_MONOTONIC). May be called again. */
+void tb_push_finish(struct tb_push *p, const struct tb_exposition *x, uint64_t time_ns, uint64_t deadline_ns);
 
 /* tb_push_dry_run - what would be sent, on standard output. @dir: where states are looked for, NULL: nowhere. */
 void tb_push_dry_run(const struct tb_push_config *c, const struct tb_exposition *x, const char *dir, uint64_t time_ns);

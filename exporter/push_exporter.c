@@ -81,12 +81,13 @@ uint64_t tb_exporter_push(struct tb_exporter *e)
     return e->push_due_ns;
 }
 
-void tb_exporter_push_last(struct tb_exporter *e)
+void tb_exporter_push_last(struct tb_exporter *e, uint64_t most_ns)
 {
+    const uint64_t deadline_ns = tb_clock_ns(CLOCK_MONOTONIC) + most_ns;
     struct tb_exposition x = {.escaping = TB_ESCAPE_UNDERSCORES};
     uint64_t time_ns;
     if (e->push && snapshot(e, tb_push_config(e->push), &x, &time_ns) == 0)
-        tb_push_finish(e->push, &x, time_ns);
+        tb_push_finish(e->push, &x, time_ns, deadline_ns);
     tb_exposition_free(&x);
 }
 
@@ -98,22 +99,29 @@ static struct tb_push_config *need_config(struct tb_exporter *e, char **ret_erro
     return c;
 }
 
+int tb_exporter_push_open(struct tb_exporter *e, char **ret_error)
+{
+    struct tb_push_config *c = need_config(e, ret_error);
+    if (!c)
+        return 2;
+    if (!tb_ledger_is_writer(e->ledger)) {
+        *ret_error = tb_format("another exporter keeps the ledger and pushes: end it, or name another --storage.path");
+        tb_push_config_free(c);
+        return 1;
+    }
+    e->push = tb_push_new(c, e->ledger->dir, true, ret_error);
+    return !e->push;
+}
+
 int tb_exporter_push_once(struct tb_exporter *e, char **ret_error)
 {
     struct tb_exposition x = {.escaping = TB_ESCAPE_UNDERSCORES};
     uint64_t time_ns;
     bool is_done = false;
-    struct tb_push_config *c = need_config(e, ret_error);
-    if (!c)
-        return 2;
-    if (!tb_ledger_is_writer(e->ledger)) {
-        *ret_error = tb_format("--push.once: another exporter keeps the ledger and pushes: end it, or name another "
-                               "--storage.path");
-        tb_push_config_free(c);
-        return 1;
-    }
-    e->push = tb_push_new(c, e->ledger->dir, true, ret_error);
-    if (e->push && snapshot(e, tb_push_config(e->push), &x, &time_ns) == 0)
+    int r = tb_exporter_push_open(e, ret_error);
+    if (r)
+        return r;
+    if (snapshot(e, tb_push_config(e->push), &x, &time_ns) == 0)
         is_done = tb_push_once(e->push, &x, time_ns);
     tb_exposition_free(&x);
     return !is_done;

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 
 #include "curl.h"
 
@@ -54,6 +55,27 @@ static size_t take_body(char *data, size_t size, size_t count, void *arg)
     size_t len = size * count, room = TB_PUSH_ANSWER_MAX - b->len;
     tb_put(b, data, len < room ? len : room);
     return len <= room ? len : 0; /* 0 ends it: more is not wanted */
+}
+
+struct wanted {
+    const char *name;
+    char *value;
+    size_t size;
+};
+
+static size_t take_header(char *data, size_t size, size_t count, void *arg)
+{
+    const struct wanted *w = arg;
+    size_t len = size * count, at = strlen(w->name);
+    if (len <= at || data[at] != ':' || strncasecmp(data, w->name, at) != 0)
+        return len;
+    for (at++; at < len && (data[at] == ' ' || data[at] == '\t'); at++)
+        ;
+    size_t end = at;
+    while (end < len && data[end] != '\r' && data[end] != '\n')
+        end++;
+    snprintf(w->value, w->size, "%.*s", (int)(end - at), data + at);
+    return len;
 }
 
 /* Returns CURLE_OK, or why the request cannot be made: this libcurl does not sign. */
@@ -124,7 +146,12 @@ void tb_push_http_do(struct tb_push_http *h, const struct tb_push_http_request *
     struct tb_buffer body = {0};
     curl_off_t wait = 0;
     *ret = (struct tb_push_http_answer){0};
+    struct wanted wanted = {r->wanted_header, ret->header, sizeof ret->header};
     CURLcode result = set_up(h, r, &body, error);
+    if (wanted.name) {
+        curl_easy_setopt(h->easy, CURLOPT_HEADERFUNCTION, take_header);
+        curl_easy_setopt(h->easy, CURLOPT_HEADERDATA, &wanted);
+    }
     if (result == CURLE_OK)
         result = run(h);
     curl_easy_getinfo(h->easy, CURLINFO_RESPONSE_CODE, &ret->status);

@@ -20,9 +20,10 @@ struct tb_push_http_request {
     size_t len;
     struct curl_slist *headers; /* borrowed */
     const char *ca_file;        /* NULL: the system's */
-    uint64_t timeout_ns;
-    const char *sigv4;         /* "aws:amz:REGION:SERVICE"; NULL: not signed */
-    const char *user, *secret; /* of the signature */
+    uint64_t timeout_ns;        /* 0: none */
+    const char *sigv4;          /* "aws:amz:REGION:SERVICE"; NULL: not signed */
+    const char *user, *secret;  /* of the signature */
+    const char *wanted_header;  /* of the answer; NULL: none is kept */
     bool has_no_proxy;
     /* On a connection of its own: where one that was kept turns out to be closed, libcurl sends the request a second
      * time, and nobody knows whether the first one was taken. */
@@ -35,6 +36,7 @@ struct tb_push_http_answer {
     char *body;     /* owned, terminated; what is beyond TB_PUSH_ANSWER_MAX is cut */
     size_t len;
     uint64_t wait_ns; /* Retry-After, in seconds only */
+    char header[160]; /* the value of the wanted one, cut; "": none came */
     char why[160];    /* without a status */
 };
 

@@ -289,15 +289,15 @@ int tb_push_output_start(struct tb_push_output *o)
 
 void tb_push_output_stop(struct tb_push_output *o)
 {
-    if (!o->has_thread)
-        return;
-    pthread_mutex_lock(&o->lock);
-    atomic_store(&o->stop.is_told, true);
-    pthread_cond_signal(&o->changed);
-    pthread_mutex_unlock(&o->lock);
-    pthread_join(o->thread, NULL);
-    o->has_thread = false;
-    atomic_store(&o->stop.is_told, false);
+    if (o->has_thread) {
+        pthread_mutex_lock(&o->lock);
+        atomic_store(&o->stop.is_told, true);
+        pthread_cond_signal(&o->changed);
+        pthread_mutex_unlock(&o->lock);
+        pthread_join(o->thread, NULL);
+        o->has_thread = false;
+        atomic_store(&o->stop.is_told, false);
+    }
     o->failures = 0;
     o->next_ns = 0;
 }

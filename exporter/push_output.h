@@ -41,8 +41,8 @@ int tb_push_output_new(const struct tb_push_output_config *c, const char *dir, b
 /* tb_push_output_start - its thread. Returns 0 or -errno. */
 int tb_push_output_start(struct tb_push_output *o);
 
-/* tb_push_output_stop - ends the thread, also amidst a request (which is then uncertain). tb_push_output_free does so
- * too; NULL does nothing. */
+/* tb_push_output_stop - ends the thread, if there is one, also amidst a request (which is then uncertain); the next
+ * attempt need not wait. tb_push_output_free does so too; NULL does nothing. */
 void tb_push_output_stop(struct tb_push_output *o);
 void tb_push_output_free(struct tb_push_output *o);
 

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -67,6 +68,25 @@ int tb_region_head_read(const char *path, struct tb_region_head *ret_head)
         *ret_head = head;
     }
     return result;
+}
+
+bool tb_region_has_owners(int fd)
+{
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+        return true;
+    flock(fd, LOCK_UN);
+    return false;
+}
+
+int tb_region_look(const char *path, struct tb_region_header *ret_header, bool *ret_is_live)
+{
+    uint64_t rules = 0;
+    int fd = open_region(path, O_RDONLY, ret_header, &rules);
+    if (fd < 0)
+        return fd;
+    *ret_is_live = tb_region_has_owners(fd);
+    close(fd);
+    return 0;
 }
 
 int tb_region_switch(const char *path, bool is_off)

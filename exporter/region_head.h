@@ -4,6 +4,8 @@
 #ifndef TB_REGION_HEAD_H
 #define TB_REGION_HEAD_H
 
+#include <string.h>
+
 #include "agent/region.h"
 
 struct tb_region_head {
@@ -24,6 +26,20 @@ int tb_region_head_read(const char *path, struct tb_region_head *ret_head);
  * when this user is neither the owner nor in group tickbird.
  */
 int tb_region_switch(const char *path, bool is_off);
+
+/* tb_region_look - the header, validated, and whether some process has the region mapped. Returns as
+ * tb_region_head_read. */
+int tb_region_look(const char *path, struct tb_region_header *ret_header, bool *ret_is_live);
+
+/* tb_region_has_owners - has some process the open region mapped? LOCK_EX is granted only when none has, and is given
+ * back at once. */
+bool tb_region_has_owners(int fd);
+
+/* tb_region_is_name - is it a region's file name? Final names only: tb<layout>-...; one being made has another. */
+static inline bool tb_region_is_name(const char *name)
+{
+    return name[0] == 't' && name[1] == 'b' && name[2] >= '1' && name[2] <= '9' && strchr(name, '-');
+}
 
 /* tb_region_why - a failure in words. */
 const char *tb_region_why(int error);

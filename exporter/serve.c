@@ -19,6 +19,8 @@
 /* The page and the API show what was collected so long ago at most; a scrape always collects. */
 #define LOOK_NS UINT64_C(1000000000)
 
+#define FINISH_NS UINT64_C(3000000000) /* for the last push */
+
 /* Something that is done again and again. */
 struct timer {
     uint64_t due_ns, interval_ns; /* CLOCK_MONOTONIC; interval 0 = never */
@@ -269,7 +271,7 @@ int tb_exporter_serve(struct tb_exporter *e, char **ret_error)
         loop(e, http, signal_fd);
         tb_notify("STOPPING=1");
         tb_log(TB_LOG_INFO, "stopping", NULL);
-        tb_exporter_push_last(e);
+        tb_exporter_push_last(e, FINISH_NS);
         if (signal_fd >= 0)
             close(signal_fd);
     }

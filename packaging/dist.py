@@ -81,20 +81,30 @@ def licences(package):
     return sorted(set(re.findall(r"^License: *([A-Za-z0-9][\w.+-]*)", text, re.M)))
 
 
-def fill(top, build, version):
-    """The tree of the archive. Returns the libraries' packages: [(name of the file, package)]."""
+def fill_programs(top, build, programs):
+    """bin/ and libexec/ of a tree, with the licences of what comes along. Returns as fill."""
     libexec = os.path.join(top, "libexec")
     subprocess.run(["cc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-static", "-s", "-Wl,--build-id=none", "-o",
                     os.path.join(build, "launcher"), "packaging/launcher.c"], check=True)
-    libraries, loader = needed([os.path.join(build, p) for p in PROGRAMS])
+    libraries, loader = needed([os.path.join(build, p) for p in programs])
     loader_name = os.path.basename(loader)
     for name, path in [*libraries.items(), (loader_name, loader)]:
         place(path, os.path.join(libexec, name), 0o755)
-    for program in PROGRAMS:
+    for program in programs:
         place(os.path.join(build, program), os.path.join(libexec, program + ".bin"), 0o755)
         strip(os.path.join(libexec, program + ".bin"))
         os.symlink(loader_name, os.path.join(libexec, program))
         place(os.path.join(build, "launcher"), os.path.join(top, "bin", program), 0o755)
+    packages = sorted((name, package_of(path)) for name, path in [*libraries.items(), (loader_name, loader)])
+    for _, package in packages:
+        place(f"/usr/share/doc/{package['name']}/copyright",
+              os.path.join(top, "share/licenses", package["name"], "copyright"), 0o644)
+    return packages
+
+
+def fill(top, build, version):
+    """The tree of the archive. Returns the libraries' packages: [(name of the file, package)]."""
+    packages = fill_programs(top, build, PROGRAMS)
     for name in ("libtickbird.so", "libtickbird-i386.so"):
         if os.path.exists(os.path.join(build, name)):
             place(os.path.join(build, name), os.path.join(top, "lib", f"{name}.{version}"), 0o644)
@@ -103,10 +113,6 @@ def fill(top, build, version):
     tracked = output_of("git", "ls-files", *DOCUMENTS, "packaging/systemd").splitlines()
     for path in tracked:
         place(path, os.path.join(top, "share/tickbird", path), 0o755 if os.access(path, os.X_OK) else 0o644)
-    packages = sorted((name, package_of(path)) for name, path in [*libraries.items(), (loader_name, loader)])
-    for _, package in packages:
-        place(f"/usr/share/doc/{package['name']}/copyright",
-              os.path.join(top, "share/licenses", package["name"], "copyright"), 0o644)
     return packages
 
 
@@ -177,4 +183,5 @@ def main():
     print(f"  DIST    {os.path.join(output, name)}.tar.gz")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Installs the Debian or Ubuntu packages that building, the demo and the checks need: setup.sh build|demo|check|lint|bench|browser|fuzz|packaging|suites|train...
+# Installs the Debian or Ubuntu packages that building, the demo and the checks need: setup.sh build|demo|check|lint|bench|browser|fuzz|packaging|suites|train|lambda...
 # Does nothing, fast, when they are there. Without the right to install it prints the command to run and fails.
 # Services that a package would start are kept from starting: only their programs are wanted.
 set -eu
@@ -25,8 +25,9 @@ packages() {
     packaging) echo iproute2 dpkg-dev lintian rpm util-linux git python3-venv ;;
     suites) echo debootstrap util-linux iproute2 python3 ;;
     train) echo npm python3-venv ;;
+    lambda) echo npm python3-venv cmake xz-utils ;;
     releases) echo debootstrap npm xz-utils util-linux gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user ;;
-    *) echo "setup.sh: unknown set '$1': expected build, demo, check, lint, bench, browser, fuzz, packaging, suites, train or releases" >&2; exit 2 ;;
+    *) echo "setup.sh: unknown set '$1': expected build, demo, check, lint, bench, browser, fuzz, packaging, suites, train, lambda or releases" >&2; exit 2 ;;
     esac
 }
 

@@ -1,34 +1,14 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Embedded metric format: each line is a document by the schema (SCHEMA, after the specification, with the limits), and
-what CloudWatch would make of them is what the client asked; to standard output, files, and agents' ports."""
-import collections
+"""Embedded metric format: each line is a document by the schema (emf_judge.py), and what CloudWatch would make of them is
+what the client asked; to standard output, files, and agents' ports."""
 import json
 import os
 import socket
 import threading
 
-try:
-    import jsonschema
-except ImportError as missing:
-    print(f"{missing}: install python3-jsonschema")
-    raise SystemExit(77)
+from emf_judge import extract
 from push_lib import EXPORTER, SIGNED, Server, check, main, once, push_once, serve, test, value, wait_for, write
-
-NAME = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[\\x20-\\x7e]+$"}
-SCHEMA = {
-    "type": "object", "required": ["_aws"],
-    "properties": {"_aws": {"type": "object", "required": ["Timestamp", "CloudWatchMetrics"], "properties": {
-        "Timestamp": {"type": "integer", "minimum": 10 ** 12}, "LogGroupName": {"type": "string", "minLength": 1, "maxLength": 512},
-        "CloudWatchMetrics": {"type": "array", "minItems": 1, "items": {
-            "type": "object", "required": ["Namespace", "Dimensions", "Metrics"], "additionalProperties": False, "properties": {
-                "Namespace": NAME,
-                "Dimensions": {"type": "array", "minItems": 1, "items": {"type": "array", "maxItems": 30, "items": NAME}},
-                "Metrics": {"type": "array", "minItems": 1, "maxItems": 100, "items": {
-                    "type": "object", "required": ["Name"], "additionalProperties": False, "properties": {
-                        "Name": NAME, "Unit": {"type": "string"}, "StorageResolution": {"enum": [1, 60]}}}}}}}}}},
-    "additionalProperties": {"anyOf": [{"type": "string", "maxLength": 1024}, {"type": "number"},
-                                       {"type": "array", "minItems": 1, "maxItems": 100, "items": {"type": "number"}}]}}
 
 CONFIG = """
 push:
@@ -45,29 +25,6 @@ push:
            dimensions: [[FunctionName]]}}
         - {{metric: http_requests_in_flight, where: {{service: shop}}}}
 """
-
-
-def extract(text):
-    """(dimensions, metric) -> all values, as the specification says that they are extracted."""
-    found = collections.defaultdict(list)
-    for line in text.splitlines():
-        check(len(line) < 256 << 10)
-        document = json.loads(line, object_pairs_hook=unique)
-        jsonschema.validate(document, SCHEMA)
-        for directive in document["_aws"]["CloudWatchMetrics"]:
-            check(directive["Namespace"] == "MyApp/Lambda")
-            for names in directive["Dimensions"]:
-                dimensions = tuple((n, document[n]) for n in names)
-                check(all(isinstance(v, str) for _, v in dimensions))
-                for metric in directive["Metrics"]:
-                    values = document[metric["Name"]]
-                    found[(dimensions, metric["Name"], metric["Unit"])] += values if isinstance(values, list) else [values]
-    return found
-
-
-def unique(pairs):
-    check(len({k for k, _ in pairs}) == len(pairs), pairs)
-    return dict(pairs)
 
 
 ITEMS = ((("FunctionName", "orders"),), "ItemsProcessed", "Count")
