@@ -178,7 +178,8 @@ enum tb_family {
     TB_FAMILY_REQUESTS = 1, /* http_requests_total and http_request_duration_seconds (role decides the name) */
     TB_FAMILY_ABORTED = 2,  /* http_requests_aborted_total; status holds enum tb_abort */
     TB_FAMILY_STREAM = 3,   /* lifetime of streams without end: http_stream_duration_seconds */
-    /* Custom metrics (custom.h); ext is a string reference: how to read it, name and labels. role is SERVER. */
+    /* Custom metrics (custom.h) and a program's own (own.h); ext is a string reference: how to read it, name and
+       labels. role is SERVER; target, of a program's own: a string reference to the metric's help. */
     TB_FAMILY_RULE = 4,
     /* Where the rules ask for them, beside a series of TB_FAMILY_REQUESTS and with its key but for family and set: */
     TB_FAMILY_REQUEST_SIZE = 5,  /* bytes of request bodies; sum_ns of its records is in bytes */
@@ -196,8 +197,9 @@ enum tb_family {
     TB_FAMILY_RULE_DISTINCT = 18,
     TB_FAMILY_UNREADABLE = 16, /* what custom metrics could not read: ext is the metric's name, status the reason */
     /* Of a function that is handed its work by the Runtime API of AWS Lambda (invocation.h), with role server: */
-    TB_FAMILY_INVOCATION = 19,       /* invocations that ended, and how long they took */
-    TB_FAMILY_INVOCATION_ERRORS = 20 /* those that failed; status holds enum tb_invocation_error */
+    TB_FAMILY_INVOCATION = 19,        /* invocations that ended, and how long they took */
+    TB_FAMILY_INVOCATION_ERRORS = 20, /* those that failed; status holds enum tb_invocation_error */
+    TB_FAMILY_OWN_GAUGE = 21 /* a program's own, of each of its processes: see below; ext as for TB_FAMILY_RULE */
 };
 
 /* Words of those blocks. */
@@ -210,6 +212,14 @@ enum tb_gauge_words {
     TB_GAUGE_WINDOW = 1
 };
 #define TB_SKETCH_SLICES 30u /* of a window (distinct.h) */
+
+/*
+ * The gauge of each process of a shard (TB_FAMILY_OWN_GAUGE): owner slot n has two words of block n / 4 / 4 of shard
+ * n % 4, from word n / 4 % 4 * 2 on: the bits of a double, and start_ns of the owner whose value it is. So a value dies
+ * with its owner, and nobody need clean up.
+ */
+#define TB_OWN_GAUGE_OWNERS (TB_BLOCK_CELLS / 2) /* in a block */
+#define TB_OWN_GAUGE_BLOCKS (TB_OWNERS / TB_SHARDS / TB_OWN_GAUGE_OWNERS)
 
 enum tb_role { TB_ROLE_UNKNOWN = 0, TB_ROLE_SERVER = 1, TB_ROLE_CLIENT = 2 };
 
@@ -349,7 +359,8 @@ struct tb_rules_head {
     uint32_t tags[2];    /* low bits of each set's checksum: who publishes need not read a set to know it */
     uint32_t bound_sets; /* not 0: the table of bound sets has entries */
     uint32_t targets;    /* other servers admitted as targets; writers add */
-    uint32_t reserved[6];
+    uint32_t own_series; /* series of programs' own metrics that were admitted; writers add */
+    uint32_t reserved[5];
 };
 TB_AT(struct tb_rules_head, generation, 4); /* off and generation are read as one word */
 TB_SIZE(struct tb_rules_head, 64);
