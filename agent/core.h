@@ -94,6 +94,25 @@ struct tb_set {
     uint8_t unit, count;
 };
 
+#define TB_OWN_NAMES 128u    /* metrics of a process's own */
+#define TB_OWN_METRICS 2048u /* places for series of theirs: near twice as many as a service may have (own.h) */
+
+/* One series of a metric of the program's own (own.h). Complete before kind is stored, then constant but for the last
+ * two. */
+struct tb_own {
+    uint32_t state;    /* enum tb_slot_state */
+    uint8_t kind;      /* enum tb_own_kind; 0 = none */
+    uint8_t bound_set; /* of histograms */
+    uint16_t reserved;
+    uint64_t *words;          /* what is added to: a counter's number, a gauge's value */
+    struct tb_record *record; /* of those that have one */
+    uint32_t ext, help;       /* of its key */
+    struct tb_owner *owner;   /* of a gauge of processes: whose value words is */
+    uint32_t is_moving;       /* somebody finds words and owner anew */
+    uint32_t reserved1[5];
+};
+_Static_assert(sizeof(struct tb_own) == 64, "found by dividing");
+
 /* What is kept of a request for measures.h beside its entry in the in-flight table, under the same number. */
 struct tb_opened {
     uint64_t start_ns; /* of the request that it is about */
@@ -173,6 +192,10 @@ struct tb_core {
     struct tb_invoked invoked;
     struct tb_attempt attempts[TB_ATTEMPTS];
     struct tb_names_known names;
+
+    /* own.h */
+    uint64_t own_names[TB_OWN_NAMES];
+    struct tb_own own[TB_OWN_METRICS];
 
     /* Pools (exchange.c); a set bit is a taken block. */
     uint64_t path_taken;

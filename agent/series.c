@@ -264,9 +264,10 @@ static struct tb_series *overflow_series(struct tb_core *core, struct tb_series_
 {
     key.method = 0;
     key.route = key.route ? TB_STR_OTHER : 0;
-    key.target = key.target ? TB_STR_OTHER : 0;
-    if (key.family != TB_FAMILY_RULE)
+    if (key.family != TB_FAMILY_RULE) {
+        key.target = key.target ? TB_STR_OTHER : 0;
         key.ext = 0;
+    }
     struct tb_series *s = find_or_make(core, words_of(&key), OVERFLOW_LIMIT);
     if (s || key.family > TB_FAMILY_RULE)
         return s;
@@ -343,15 +344,14 @@ static uint32_t limit_of(const struct tb_core *core, uint8_t family)
     return family > TB_FAMILY_RULE ? limit / 4 * 3 : limit;
 }
 
-/* This shard's record of the series, made when new. Past a cap that of the reserved series, where the family has one.
- * NULL: none can be had. */
-static struct tb_record *record_for(struct tb_core *core, const struct tb_series_key *key)
+/* Past a cap it is that of the reserved series, where the family has one. */
+struct tb_record *tb_series_make_record(struct tb_core *core, const struct tb_series_key *key)
 {
     if (!core->base || !get_ready(core))
         return NULL;
     struct tb_series *s = find_or_make(core, words_of(key), limit_of(core, key->family));
     struct tb_record *r = s ? record_of(core, s) : NULL;
-    if (r || key->family == TB_FAMILY_EXEMPLARS)
+    if (r || key->family == TB_FAMILY_EXEMPLARS || key->family == TB_FAMILY_OWN_GAUGE)
         return r;
     s = overflow_series(core, *key);
     r = s ? record_of(core, s) : NULL;
@@ -363,26 +363,33 @@ static struct tb_record *record_for(struct tb_core *core, const struct tb_series
 static __attribute__((noinline, cold)) void observe_slow(struct tb_core *core, const struct tb_series_key *key,
                                                          const struct tb_observation *o)
 {
-    struct tb_record *r = record_for(core, key);
+    struct tb_record *r = tb_series_make_record(core, key);
     if (r)
         add(core, r, key, o);
     else if (core->base)
         tb_count(core, TB_COUNTER_LOST);
 }
 
+bool tb_series_add_to(struct tb_core *core, struct tb_record *record, uint32_t cell, uint64_t amount)
+{
+    uint64_t *block = block_of(core, record, cell / TB_BLOCK_CELLS);
+    if (!block)
+        return false;
+    tb_add_relaxed(&block[cell % TB_BLOCK_CELLS], 1);
+    tb_add_relaxed(&record->sum_ns, amount);
+    return true;
+}
+
 void tb_series_add(struct tb_core *core, const struct tb_series_key *key, uint32_t cell, uint64_t amount)
 {
-    struct tb_record *r = record_for(core, key);
-    uint64_t *block = r ? block_of(core, r, cell / TB_BLOCK_CELLS) : NULL;
-    if (!block)
-        return;
-    tb_add_relaxed(&block[cell % TB_BLOCK_CELLS], 1);
-    tb_add_relaxed(&r->sum_ns, amount);
+    struct tb_record *r = tb_series_make_record(core, key);
+    if (r)
+        (void)tb_series_add_to(core, r, cell, amount);
 }
 
 uint64_t *tb_series_block(struct tb_core *core, const struct tb_series_key *key, uint32_t number)
 {
-    struct tb_record *r = record_for(core, key);
+    struct tb_record *r = tb_series_make_record(core, key);
     return r ? block_of(core, r, number) : NULL;
 }
 
@@ -415,9 +422,14 @@ void tb_series_choose(struct tb_core *core, const struct tb_series_key *key)
     choose(core, key, tb_load_relaxed(&core->chosen_ns));
 }
 
+void tb_series_choose_now(struct tb_core *core, const struct tb_series_key *key)
+{
+    choose(core, key, tb_series_now(core));
+}
+
 void tb_series_note(struct tb_core *core, const struct tb_series_key *key, uint64_t realtime_ns)
 {
-    struct tb_record *r = record_for(core, key);
+    struct tb_record *r = tb_series_make_record(core, key);
     if (!r)
         return;
     tb_add_relaxed(&r->untimed, 1);

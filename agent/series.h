@@ -38,6 +38,12 @@ void tb_series_note(struct tb_core *core, const struct tb_series_key *key, uint6
 /* tb_series_is_known - is there a series of this key? Makes nothing. */
 bool tb_series_is_known(const struct tb_core *core, const struct tb_series_key *key);
 
+/* tb_series_make_record - what this process's shard counts under the key, made when new. It stays where it is as long
+ * as the process has its region. NULL: none can be had. tb_series_add_to - tb_series_add for one that is known. False:
+ * no memory. */
+struct tb_record *tb_series_make_record(struct tb_core *core, const struct tb_series_key *key);
+bool tb_series_add_to(struct tb_core *core, struct tb_record *record, uint32_t cell, uint64_t amount);
+
 /* tb_series_block - block @number (below 64) of the key's series in this process's shard, made when new: 8 words in one
  * cache line. NULL: none can be had. */
 uint64_t *tb_series_block(struct tb_core *core, const struct tb_series_key *key, uint32_t number);
@@ -46,8 +52,10 @@ uint64_t *tb_series_block(struct tb_core *core, const struct tb_series_key *key,
  * the region was adopted. */
 uint64_t tb_series_now(const struct tb_core *core);
 
-/* tb_series_choose - the key's bound set is in force since core->chosen_ns. Nothing when there is no such series. */
+/* tb_series_choose - the key's bound set is in force since core->chosen_ns. tb_series_choose_now - from now on. Nothing
+ * when there is no such series. */
 void tb_series_choose(struct tb_core *core, const struct tb_series_key *key);
+void tb_series_choose_now(struct tb_core *core, const struct tb_series_key *key);
 
 /* tb_series_record - the record of this process's shard where tb_series_observe would count under @key. NULL when it
  * does not exist yet. It stays where it is as long as the process has its region. */

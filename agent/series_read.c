@@ -32,6 +32,7 @@ struct blocks {
     struct tb_series_sum *sum;         /* their cells are added */
     struct tb_exemplars *exemplars;    /* or they are kept, and this is set */
     uint64_t (*words)[TB_BLOCK_CELLS]; /* or this */
+    uint64_t (*gauges)[2];             /* or this: of each owner */
 };
 
 static void take_block(struct blocks *b, uint32_t number, const uint64_t *block)
@@ -40,6 +41,8 @@ static void take_block(struct blocks *b, uint32_t number, const uint64_t *block)
         __builtin_memcpy(&b->exemplars->of[number][b->shard * 2], block, TB_BLOCK_CELLS * 8);
     if (b->words)
         __builtin_memcpy(b->words[b->shard], block, TB_BLOCK_CELLS * 8);
+    for (uint32_t i = 0; b->gauges && i < TB_OWN_GAUGE_OWNERS; i++)
+        __builtin_memcpy(b->gauges[(number * TB_OWN_GAUGE_OWNERS + i) * TB_SHARDS + b->shard], block + i * 2, 16);
     if (!b->sum)
         return;
     for (size_t k = 0; k < TB_BLOCK_CELLS; k++) {
@@ -102,7 +105,7 @@ static int take_slot(const uint8_t *base, size_t len, const struct tb_region_hea
     const struct tb_series *s = (const struct tb_series *)(const void *)(base + offset) + slot;
     bool has_words = s->key.family == TB_FAMILY_RULE_GAUGE || s->key.family == TB_FAMILY_RULE_DISTINCT;
     if (s->state != TB_SLOT_PUBLISHED || (s->key.family == TB_FAMILY_EXEMPLARS) != (b->exemplars != NULL) ||
-        has_words != (b->words != NULL))
+        has_words != (b->words != NULL) || (s->key.family == TB_FAMILY_OWN_GAUGE) != (b->gauges != NULL))
         return -ENOENT;
     for (b->shard = 0; b->shard < TB_SHARDS; b->shard++)
         if (s->records[b->shard] && take_record(b, s->records[b->shard]))
@@ -155,6 +158,18 @@ int tb_series_words(const uint8_t *base, size_t len, const struct tb_region_head
     struct blocks b = {.max = 1, .words = ret};
     const struct tb_series *s;
     tb_zero(ret, TB_SHARDS * TB_BLOCK_CELLS * sizeof(uint64_t));
+    int r = take_slot(base, len, header, slot, &b, &s);
+    if (!r)
+        *ret_key = s->key;
+    return r;
+}
+
+int tb_series_own_gauges(const uint8_t *base, size_t len, const struct tb_region_header *header, uint32_t slot,
+                         struct tb_series_key *ret_key, uint64_t ret[TB_OWNERS][2])
+{
+    struct blocks b = {.max = TB_OWN_GAUGE_BLOCKS, .gauges = ret};
+    const struct tb_series *s;
+    tb_zero(ret, TB_OWNERS * sizeof *ret);
     int r = take_slot(base, len, header, slot, &b, &s);
     if (!r)
         *ret_key = s->key;

@@ -44,7 +44,8 @@ uint32_t tb_series_slots(const struct tb_region_header *header);
  * Returns 0; -ENOENT when the slot was never published or has counted nothing; -EINVAL when its chain contradicts
  * itself (then *@ret_sum is 0: a damaged slot gives no number rather than a wrong one). Several slots may hold
  * one key: sum them. The key's string references are checked by tb_string_get, its bound_set by tb_histogram_builtin
- * and tb_bound_sets_entry. A slot of TB_FAMILY_EXEMPLARS, _RULE_GAUGE or _RULE_DISTINCT has no sums: -ENOENT.
+ * and tb_bound_sets_entry. A slot of TB_FAMILY_EXEMPLARS, _RULE_GAUGE, _RULE_DISTINCT or _OWN_GAUGE has no sums:
+ * -ENOENT.
  */
 int tb_series_read(const uint8_t *base, size_t len, const struct tb_region_header *header, uint32_t slot,
                    struct tb_series_key *ret_key, struct tb_series_sum *ret_sum);
@@ -57,6 +58,11 @@ int tb_series_exemplars(const uint8_t *base, size_t len, const struct tb_region_
  * shard; -ENOENT: it is another's. */
 int tb_series_words(const uint8_t *base, size_t len, const struct tb_region_header *header, uint32_t slot,
                     struct tb_series_key *ret_key, uint64_t ret[TB_SHARDS][TB_BLOCK_CELLS]);
+
+/* tb_series_own_gauges - the same for a slot of TB_FAMILY_OWN_GAUGE: of each owner slot the bits of its value and the
+ * start_ns of the owner whose it is. */
+int tb_series_own_gauges(const uint8_t *base, size_t len, const struct tb_region_header *header, uint32_t slot,
+                         struct tb_series_key *ret_key, uint64_t ret[TB_OWNERS][2]);
 
 /* tb_series_sum_add - adds @from to @to: sums wrap, created_ns becomes the older non-zero one. */
 void tb_series_sum_add(struct tb_series_sum *to, const struct tb_series_sum *from);

@@ -44,7 +44,7 @@ static bool is_sensible(const struct tb_series_key *key)
         return false;
     if (key->family == TB_FAMILY_ABORTED)
         return key->status >= 1 && key->status <= TB_ABORT_NEVER_ANSWERED;
-    if (key->family == TB_FAMILY_RULE || key->family == TB_FAMILY_RULE_GAUGE || key->family == TB_FAMILY_RULE_DISTINCT)
+    if (tb_ext_is_family(key->family))
         return key->role == TB_ROLE_SERVER;
     if (key->family == TB_FAMILY_UNREADABLE)
         return key->role == TB_ROLE_SERVER && key->status >= 1 && key->status < TB_CUSTOM_WHYS;
@@ -103,6 +103,8 @@ static struct tb_snap_series *look_up_custom(struct tb_snapshot *s, struct tb_sn
     struct tb_ext ext;
     bool is_good = tb_ext_read(name, &ext) && tb_ext_family(ext.shape) == key->family;
     struct tb_snap_series *e = is_good ? tb_snapshot_series(s, service, &k) : NULL;
+    if (e && ext.is_own && !e->help)
+        e->help = string_of(copy, key->target);
     free(name);
     return e;
 }
@@ -126,7 +128,7 @@ static struct tb_snap_series *look_up(struct tb_snapshot *s, struct tb_snap_serv
     int bound_set = is_sensible(key) ? bound_set_of(copy, key, service) : -1;
     if (bound_set < 0)
         return NULL;
-    if (key->family == TB_FAMILY_RULE || key->family == TB_FAMILY_RULE_GAUGE || key->family == TB_FAMILY_RULE_DISTINCT)
+    if (tb_ext_is_family(key->family))
         return look_up_custom(s, service, copy, key, (uint16_t)bound_set);
     if (key->family == TB_FAMILY_UNREADABLE)
         return look_up_unreadable(s, service, copy, key);

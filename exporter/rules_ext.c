@@ -63,25 +63,29 @@ static const char *read_labels(const char *p)
 bool tb_ext_read(const char *text, struct tb_ext *ret)
 {
     static const char shapes[] = {TB_EXT_COUNT, TB_EXT_SUM,       TB_EXT_BYTES,    TB_EXT_HISTOGRAM,
-                                  TB_EXT_GAUGE, TB_EXT_IN_FLIGHT, TB_EXT_DISTINCT, 0};
-    if (!*text || !strchr(shapes, *text))
+                                  TB_EXT_GAUGE, TB_EXT_IN_FLIGHT, TB_EXT_DISTINCT, 0},
+                      own_shapes[] = {TB_EXT_COUNT, TB_EXT_SUM, TB_EXT_HISTOGRAM, TB_EXT_LAST, TB_EXT_OWN_GAUGE, 0};
+    const bool is_own = *text >= 'A' && *text <= 'Z';
+    if (!*text || !strchr(is_own ? own_shapes : shapes, tb_ext_shape(text)))
         return false;
     size_t len = strcspn(text + 1, "{");
     char *name = tb_strndup(text + 1, len);
-    struct tb_metric m = tb_ext_metric(*text, name, "");
+    struct tb_metric m = tb_ext_metric(tb_ext_shape(text), name, "");
     bool is_good = !tb_metric_name_complaint(name, m.type);
     free(name);
     const char *end = is_good && text[1 + len] == '{' ? read_labels(text + len + 2) : NULL;
     if (!end || end[1])
         return false;
-    *ret = (struct tb_ext){*text, text + 1, len, text + len + 2, (size_t)(end - text) - len - 2};
+    *ret = (struct tb_ext){tb_ext_shape(text), is_own, text + 1, len, text + len + 2, (size_t)(end - text) - len - 2};
     return true;
 }
 
 uint8_t tb_ext_family(char shape)
 {
-    if (shape == TB_EXT_GAUGE || shape == TB_EXT_IN_FLIGHT)
+    if (shape == TB_EXT_GAUGE || shape == TB_EXT_IN_FLIGHT || shape == TB_EXT_LAST)
         return TB_FAMILY_RULE_GAUGE;
+    if (shape == TB_EXT_OWN_GAUGE)
+        return TB_FAMILY_OWN_GAUGE;
     return shape == TB_EXT_DISTINCT ? TB_FAMILY_RULE_DISTINCT : TB_FAMILY_RULE;
 }
 

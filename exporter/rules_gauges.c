@@ -76,14 +76,42 @@ static uint16_t *count_open(const struct tb_region_copy *copy, const uint64_t *a
     return open;
 }
 
+/* What living processes have; values of former owners of their slots do not count. */
+static void read_own(struct tb_snapshot *s, const struct tb_region_copy *copy, uint32_t number,
+                     struct tb_snap_series *(*look_up)(void *to, const struct tb_series_key *key), void *to,
+                     const uint64_t *alive)
+{
+    uint64_t words[TB_OWNERS][2];
+    struct tb_series_key key;
+    size_t len = 0;
+    const struct tb_owner *owners = tb_region_copy_section(copy, TB_SEC_OWNERS, 0, &len);
+    if (!alive || tb_series_own_gauges(copy->base, copy->len, tb_region_copy_header(copy), number, &key, words) != 0)
+        return;
+    struct tb_snap_series *e = look_up(to, &key);
+    if (!e)
+        return;
+    tb_snapshot_refresh(e);
+    double sum = tb_bits_real(e->total.rx_bytes);
+    for (size_t i = 0; owners && i < TB_OWNERS && i < len / sizeof *owners; i++) {
+        double value = tb_bits_real(words[i][0]);
+        if (!(alive[i / 64] >> i % 64 & 1) || !words[i][1] || words[i][1] != owners[i].start_ns || !isfinite(value))
+            continue;
+        sum += value;
+        e->total.first_byte_ns = s->now_ns;
+    }
+    e->total.rx_bytes = tb_real_bits(sum);
+}
+
 void tb_gauge_read(struct tb_snapshot *s, const struct tb_region_copy *copy, uint32_t number,
                    struct tb_snap_series *(*look_up)(void *to, const struct tb_series_key *key), void *to,
                    struct tb_gauges *gauges)
 {
     uint64_t words[TB_SHARDS][TB_BLOCK_CELLS];
     struct tb_series_key key;
-    if (tb_series_words(copy->base, copy->len, tb_region_copy_header(copy), number, &key, words) != 0)
+    if (tb_series_words(copy->base, copy->len, tb_region_copy_header(copy), number, &key, words) != 0) {
+        read_own(s, copy, number, look_up, to, gauges->alive);
         return;
+    }
     struct tb_snap_series *e = look_up(to, &key);
     if (!e)
         return;
@@ -100,9 +128,11 @@ void tb_gauge_read(struct tb_snapshot *s, const struct tb_region_copy *copy, uin
         e->total.first_byte_ns = s->now_ns;
         return;
     }
+    const bool is_real = tb_ext_shape(e->key.ext) == TB_EXT_LAST;
     for (unsigned i = 0; i < TB_SHARDS; i++) {
         uint64_t at = words[i][TB_GAUGE_AT], value = words[i][TB_GAUGE_VALUE];
-        if (at > e->total.first_byte_ns && at <= s->now_ns && value <= INT64_MAX) {
+        bool is_good = is_real ? isfinite(tb_bits_real(value)) : value <= INT64_MAX;
+        if (at > e->total.first_byte_ns && at <= s->now_ns && is_good) {
             e->total.rx_bytes = value;
             e->total.first_byte_ns = at;
         }

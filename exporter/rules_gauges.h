@@ -19,7 +19,8 @@ struct tb_gauges {
 
 /*
  * tb_gauge_read - adds what slot @number of the copy says, if it is one of them and makes sense: the latest number of
- * all shards and regions, the sum of the estimates and of the requests in flight of all regions.
+ * all shards and regions, the sum of the estimates, of the requests in flight and of what processes have of all
+ * regions.
  *
  * @look_up  the series of a key; NULL: it makes no sense
  */
@@ -30,7 +31,8 @@ void tb_gauge_read(struct tb_snapshot *s, const struct tb_region_copy *copy, uin
 /* tb_gauge_is - is it of a family that is no sum? Its numbers rise and fall, and are in no ledger. */
 static inline bool tb_gauge_is(const struct tb_snap_key *key)
 {
-    return key->family == TB_FAMILY_RULE_GAUGE || key->family == TB_FAMILY_RULE_DISTINCT;
+    return key->family == TB_FAMILY_RULE_GAUGE || key->family == TB_FAMILY_RULE_DISTINCT ||
+           key->family == TB_FAMILY_OWN_GAUGE;
 }
 
 #endif

@@ -39,15 +39,18 @@ char tb_custom_shape(const struct tb_custom_rule_config *r)
 
 struct tb_metric tb_ext_metric(char shape, const char *name, const char *help)
 {
-    bool is_gauge = shape == TB_EXT_GAUGE || shape == TB_EXT_IN_FLIGHT || shape == TB_EXT_DISTINCT;
-    bool is_whole = shape != TB_EXT_SUM && shape != TB_EXT_HISTOGRAM && shape != TB_EXT_GAUGE;
+    const bool is_real = shape == TB_EXT_LAST || shape == TB_EXT_OWN_GAUGE;
+    const bool is_nano = shape == TB_EXT_SUM || shape == TB_EXT_HISTOGRAM || shape == TB_EXT_GAUGE;
+    const bool is_counter = shape == TB_EXT_COUNT || shape == TB_EXT_SUM || shape == TB_EXT_BYTES;
     return (struct tb_metric){.name = name,
                               .unit = unit_of(name),
                               .help = help,
                               .type = shape == TB_EXT_HISTOGRAM ? TB_METRIC_HISTOGRAM
-                                      : is_gauge                ? TB_METRIC_GAUGE
-                                                                : TB_METRIC_COUNTER,
-                              .decimals = is_whole ? 0 : 9};
+                                      : is_counter              ? TB_METRIC_COUNTER
+                                                                : TB_METRIC_GAUGE,
+                              .decimals = is_real   ? TB_METRIC_REAL
+                                          : is_nano ? 9
+                                                    : 0};
 }
 
 struct tb_metric tb_custom_metric(const struct tb_custom_rule_config *r)

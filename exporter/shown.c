@@ -102,7 +102,7 @@ static uint64_t cost_of(const struct tb_snap_key *key, const struct tb_names *na
     if (tb_gauge_is(key))
         return 1;
     if (key->family == TB_FAMILY_RULE)
-        return key->ext[0] == TB_EXT_HISTOGRAM ? histogram : 1;
+        return tb_ext_shape(key->ext) == TB_EXT_HISTOGRAM ? histogram : 1;
     const struct {
         uint8_t family, role; /* TB_ROLE_UNKNOWN: any */
         size_t metric;

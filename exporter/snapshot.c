@@ -64,6 +64,7 @@ static void free_series(struct tb_snap_series *e)
     free((void *)(uintptr_t)e->key.target);
     free((void *)(uintptr_t)e->key.ext);
     free(e->exemplars);
+    free(e->help);
     free(e->labels);
     free(e->pairs);
     free(e);

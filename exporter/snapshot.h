@@ -97,6 +97,7 @@ struct tb_snap_series {
     char *labels;    /* `service="…",method="…",route="…",status="…"`, escaped: as every line of it begins */
     uint32_t labels_len;
     uint32_t pairs_len;
+    char *help;  /* of a program's own metric, as it says; NULL = it does not. Owned */
     char *pairs; /* the same as pairs (label_pairs.h), made when first asked for; NULL = not yet */
     struct tb_snap_series *next_in_bucket;
     /* shown.h's */

@@ -91,8 +91,7 @@ void tb_labels_series(const struct tb_snapshot *s, struct tb_snap_series *e)
                       (char)('0' + e->key.status % 10)};
     struct tb_ext ext;
     tb_put(&b, e->service->label, e->service->label_len);
-    if (e->key.family == TB_FAMILY_RULE || e->key.family == TB_FAMILY_RULE_GAUGE ||
-        e->key.family == TB_FAMILY_RULE_DISTINCT) {
+    if (tb_ext_is_family(e->key.family)) {
         if (tb_ext_read(e->key.ext, &ext) && ext.labels_len) {
             tb_puts(&b, b.len ? "," : "");
             tb_put(&b, ext.labels, ext.labels_len);

@@ -44,6 +44,7 @@ static uint32_t always_one = 1;
 uint32_t *tb_fork_word = &always_one;
 static uint8_t fork_page[2 * PAGE_MAX]; /* holds one whole page of the process's own */
 
+static uint32_t is_started;     /* the constructor, or who came before it, has been here */
 static uint32_t is_inert;       /* for good */
 static uint32_t is_filtered;    /* the program installed a system call filter: no call of ours any more */
 static uint32_t is_tsc_off;     /* some thread must not read the time stamp counter; never taken back */
@@ -156,7 +157,7 @@ static void follow_own_tls(void)
         debug("what this program's own OpenSSL encrypts is not seen: ", why);
 }
 
-static __attribute__((constructor)) void start(void)
+static void start(void)
 {
     tb_settings_read();
     if (!__errno_location && !tb_settings.is_debug) {
@@ -186,6 +187,17 @@ static __attribute__((constructor)) void start(void)
             tb_wake_slow(); /* started by systemd with sockets */
         }
     }
+}
+
+void tb_process_start(void)
+{
+    if (!tb_swap_acq_rel(&is_started, 1))
+        start();
+}
+
+static __attribute__((constructor)) void constructor(void)
+{
+    tb_process_start();
 }
 
 static __attribute__((destructor)) void finish(void)

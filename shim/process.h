@@ -18,6 +18,10 @@ extern struct tb_core tb_core;
 /* Points at a word that the kernel wipes in the child of a fork; 1 while this process is the one that set it. */
 extern uint32_t *tb_fork_word;
 
+/* tb_process_start - what is done once, at the start: by the constructor, or before it by a library's own that comes
+ * here. */
+void tb_process_start(void);
+
 /* tb_is_awake - for what is called by other means than a hook. */
 static inline bool tb_is_awake(void)
 {

@@ -216,6 +216,13 @@ def bench_file_call():
         measured(f"instructions_call_{kind}", loaded - bare, f"of {bare:.0f}")
 
 
+def bench_own_adds():
+    """User instructions of an addition by tickbird.h to a metric that the program holds."""
+    for kind in ("counter", "sum", "gauge", "histogram"):
+        bare, loaded = added_per_call(harness.BUILD / "tests/bench/own_adds", kind, True)
+        measured(f"instructions_own_{kind}", loaded - bare, f"of {bare:.0f}")
+
+
 def bench_tls_record():
     """User instructions added to a call that moves a record of a body, and how many more that is than to a send or recv of it.
     A step of the program is two such calls."""

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # What the preloaded object may need and show. It is loaded into every kind of process, so: no library, no version of
 # a symbol, no thread-local segment, no text relocation, no executable stack; undefined symbols are weak and few; and it
-# exports the hook table and nothing else, for a stray name would replace the host's own function.
+# exports the hook table, tickbird.h and nothing else, for a stray name would replace the host's own function.
 # Reports `ok NAME` or `not ok NAME` lines. B: the build directory.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
@@ -49,9 +49,12 @@ awk '$7 == "UND" && $8 != "" { sub(/@.*/, "", $8); print $5, $8 }' "$tmp/symbols
 
 awk '$7 ~ /^[0-9]+$/ && ($5 == "GLOBAL" || $5 == "WEAK") && $6 == "DEFAULT" { sub(/@.*/, "", $8); print $8 }' "$tmp/symbols" |
     sort -u >"$tmp/exported"
-tests/lint/hook-names.sh | sort -u >"$tmp/hooked"
+{
+    tests/lint/hook-names.sh
+    sed -nE 's/^TICKBIRD_API [^(]*[ *](tickbird_[a-z_]+)\(.*/\1/p' shim/tickbird.h
+} | sort -u >"$tmp/hooked"
 { [ -s "$tmp/hooked" ] || echo "no row found in shim/hooks.def"; diff "$tmp/hooked" "$tmp/exported"; } |
-    report object_exports_equal_the_hook_table
+    report object_exports_equal_the_hook_table_and_tickbird_h
 
 # agent.a alone: everything that it needs it has itself, but for the names in the list.
 allowed=agent/allowed-symbols.txt
