@@ -11,6 +11,11 @@ import sys
 import threading
 import urllib.request
 
+try:
+    import yaml
+except ImportError:
+    yaml = None
+
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "servers"))
 sys.dont_write_bytecode = True
@@ -71,7 +76,21 @@ QUIET = [requests(200, "0+600x120"), requests(404, "0+30x120"), requests(500, "0
          own("tickbird_lost_requests_total", "0x120", ',service="shop"'), own("tickbird_series_overflow_total", "0x120", ',service="shop"'),
          own("tickbird_connections_total", "0+600x120", ',service="shop"'),
          own("tickbird_connections_given_up_total", "0+1x120", ',service="shop",reason="tls"'),
-         own("tickbird_exporter_config_last_reload_successful", "1x120")]
+         own("tickbird_exporter_config_last_reload_successful", "1x120"), own("tickbird_exporter_web_config_last_reload_successful", "1x120"),
+         own("tickbird_unobserved_listeners", "1x120", ',exe="sshd",reason="excluded"'),
+         own("tickbird_exporter_push_last_success_timestamp_seconds", "0+60x120", ',output="cloudwatch"')]
+
+
+def shipped(name):
+    """The rules of a file; an alert's expression has those of recorded series in place of their names."""
+    if not yaml:
+        raise harness.Missing("no python3-yaml")
+    rules = [rule for group in yaml.safe_load(RULES[name].read_text(encoding="utf-8"))["groups"] for rule in group["rules"]]
+    recorded = {rule["record"]: rule["expr"] for group in (rules, shipped("recording") if name == "alerts" else ()) for rule in group if "record" in rule}
+    for rule in rules:
+        while any(name in rule["expr"] for name in recorded):
+            rule["expr"] = re.sub("|".join(recorded), lambda m: f"({recorded[m[0]]})", rule["expr"])
+    return rules
 
 
 def firing(matchers, when, count):
@@ -106,7 +125,27 @@ def times(test):
     harness.report(ok, "a_budget_that_burns_is_told_by_its_rate", said)
 
 
+def which_duration(_):
+    """Each alert on a duration says where that ends, in its text and in docs/alerts.md; no other alert does."""
+    rows = dict(re.findall(r"^\| (\w.*?) \|.*\| (.*?) \|$", (EXAMPLES.parent / "docs/alerts.md").read_text(encoding="utf-8"), re.M))
+    table = {alert: said for names, said in rows.items() for alert in names.split(", ")}
+    wrong, seen = [], 0
+    for rule in (rule for name in ("alerts", "recipe") for rule in shipped(name) if "alert" in rule):
+        is_timed = "_duration_" in rule["expr"] or "_first_byte_" in rule["expr"]
+        end = ("first" if "_first_byte_" in rule["expr"] else "last") if is_timed else None
+        text = rule["annotations"].get("description", "")
+        in_text = re.search(r"(?:response's (first|last)|the (first|last) byte of the response)", text)
+        in_table = re.fullmatch("to the (first|last) byte", table["Tickbird…" if rule["alert"].startswith("Tickbird") else rule["alert"]])
+        if (in_text and (in_text[1] or in_text[2])) != end or (in_table and in_table[1]) != end:
+            wrong.append(f"{rule['alert']}: {end}, text {in_text}, table {in_table}")
+        seen += is_timed
+    harness.report(not wrong and seen == 3, "each_alert_says_which_duration_it_uses", "\n".join(wrong) or f"{seen} of them")
+
+
 def quiet(test):
+    told = {re.match(r"\w+", series)[0] for series, _ in QUIET}
+    asked = {name for rules in ("alerts", "recipe") for rule in shipped(rules) for name in re.findall(r"\b(?:http|tickbird|task|dependency)_\w+|\bup\b|\w+(?=\[)", rule["expr"])}
+    harness.report(asked <= told, "the_quiet_hour_has_all_that_alerts_ask_for", str(asked - told))
     for rules, name in ((CORRECTED, "a_quiet_hour_fires_nothing"), (["recipe"], "a_quiet_hour_fires_nothing_of_the_recipe_either")):
         ok, said = promtool(test, rules, [(QUIET, [firing("", f"{m}m", 0) for m in range(0, 120, 5)])])
         harness.report(ok, name, said)
@@ -247,4 +286,4 @@ scrape_configs:
     conn.close()
 
 
-harness.main_special({"times": times, "quiet": quiet, "recipe": recipe, "routes": routes, "whole_way": whole_way})
+harness.main_special({"times": times, "which_duration": which_duration, "quiet": quiet, "recipe": recipe, "routes": routes, "whole_way": whole_way})

@@ -3,7 +3,7 @@
 """examples/grafana/tickbird.json: every query of every panel is asked of a real Prometheus that scraped two services with
 traffic, errors, aborted and cut requests, one switched off and a program that is not observed. Each must parse and, but
 for those that only speak when something is wrong, have data; some answers are compared with what the client sent. The
-choice of services is asked for too.
+choice of services is asked for too. The same for examples/shop/dashboard.json, with the shop and its visitors.
 """
 import json
 import pathlib
@@ -11,6 +11,7 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -21,7 +22,11 @@ import harness  # noqa: E402
 import prom  # noqa: E402
 import sites  # noqa: E402
 
-DASHBOARD = HERE.parent.parent / "examples" / "grafana" / "tickbird.json"
+EXAMPLES = HERE.parent.parent / "examples"
+SHOP = EXAMPLES / "shop"
+sys.path.insert(0, str(SHOP))
+import traffic  # noqa: E402  pylint: disable=wrong-import-position
+
 # What says something only when it is wrong, by panel and letter of the query; with no data it is right.
 QUIET = {("Regions", "B")}
 
@@ -62,14 +67,14 @@ def check_shape(dashboard):
             used = set(re.findall(r"\$(\w+)", t["expr"])) - {"__rate_interval", "__range"}
             if used - names or t["datasource"]["uid"] != "${datasource}":
                 wrong.append(f"{p['title']}: {t['expr']}")
-    harness.report(not wrong, "the_dashboard_is_well_formed", "\n".join(wrong))
+    harness.report(not wrong, f"{dashboard['uid']}_the_dashboard_is_well_formed", "\n".join(wrong))
 
 
 def check_names(dashboard, scrape):
     """No query names a metric that is not served."""
     served = {n for n, _, _ in scrape.samples}
-    words = {w for _, _, expression, _ in queries(dashboard) for w in re.findall(r"\b(?:http|tickbird|process)_\w+", expression)}
-    harness.report(words <= served, "every_metric_of_the_dashboard_is_served", " ".join(sorted(words - served)))
+    words = {w for _, _, expression, _ in queries(dashboard) for w in re.findall(r"\b(?:http|tickbird|process)_\w+|\b\w+(?=\{)", expression)}
+    harness.report(words <= served, f"{dashboard['uid']}_every_metric_of_the_dashboard_is_served", " ".join(sorted(words - served)))
 
 
 def abort(address):
@@ -98,7 +103,7 @@ def check_queries(dashboard, prometheus):
             prometheus.get("/api/v1/query_range", query=asked, start=start, end=start + 30, step="5s")
         except (AssertionError, OSError) as error:
             wrong.append(f"{title} {letter}: {error}: {asked}")
-    harness.report(not wrong, "every_query_parses_and_has_data", "\n".join(wrong) or f"{len(queries(dashboard))} queries")
+    harness.report(not wrong, f"{dashboard['uid']}_every_query_parses_and_has_data", "\n".join(wrong) or f"{len(queries(dashboard))} queries")
 
 
 def expression_of(dashboard, title, letter="A"):
@@ -127,15 +132,15 @@ def check_values(dashboard, prometheus):
     harness.report(not wrong, "what_is_shown_is_what_the_client_sent", "\n".join(wrong))
 
 
-def check_services(dashboard, prometheus):
+def check_services(dashboard, prometheus, names):
     query = next(v for v in dashboard["templating"]["list"] if v["name"] == "service")["query"]["query"]
     metric, label = re.fullmatch(r"label_values\((\w+), (\w+)\)", query).groups()
     found = prometheus.get(f"/api/v1/label/{label}/values", **{"match[]": metric})
-    harness.report({"shop", "api", "closed"} <= set(found), "the_services_can_be_chosen", str(found))
+    harness.report(names <= set(found), f"{dashboard['uid']}_the_services_can_be_chosen", str(found))
 
 
 def run(test):
-    dashboard = json.loads(DASHBOARD.read_text(encoding="utf-8"))
+    dashboard = json.loads((EXAMPLES / "grafana/tickbird.json").read_text(encoding="utf-8"))
     check_shape(dashboard)
     addresses = {name: sites.python_upstream(test, preload=True, service=name) for name in ("shop", "api")}
     sites.python_upstream(test, preload=True, service="closed")
@@ -146,9 +151,56 @@ def run(test):
     with prom.Traffic(addresses.values(), abort) as traffic:
         check_queries(dashboard, prometheus)
         check_values(dashboard, prometheus)
-        check_services(dashboard, prometheus)
+        check_services(dashboard, prometheus, {"shop", "api", "closed"})
         check_names(dashboard, test.scrape())
     harness.report(not traffic.error, "the_servers_answered", str(traffic.error or ""))
 
 
-harness.main_special({"dashboard": run})
+class Visitors(threading.Thread):
+    """The shop's visitors, again and again until they are left: rates need counters that rise between scrapes."""
+
+    def __init__(self, address):
+        super().__init__(daemon=True)
+        self.tally, self.is_over, self.error = traffic.Traffic(*address), threading.Event(), None
+
+    def run(self):
+        try:
+            while not self.is_over.is_set():
+                self.tally.run()
+        except OSError as error:
+            self.error = error
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.is_over.set()
+        self.join()
+
+
+def shop(test):
+    dashboard = json.loads((SHOP / "dashboard.json").read_text(encoding="utf-8"))
+    check_shape(dashboard)
+    test.start_exporter("--config.file", SHOP / "tickbird.yml")
+    test.scrape()
+    gateway, address = (test.ip, test.port()), (test.ip, test.port())
+    test.wait_for_port(gateway, test.start([sites.PYTHON, SHOP / "gateway.py", *gateway], preload=False))
+    test.wait_for_port(address, test.start([sites.PYTHON, SHOP / "shop.py", *address, *gateway]))
+    prometheus = prom.Prometheus(test, test.exporter)
+    with Visitors(address) as visitors:
+        check_queries(dashboard, prometheus)
+        check_services(dashboard, prometheus, {test.service})
+        check_names(dashboard, test.scrape())
+    harness.report(not visitors.error, "the_shop_answered", str(visitors.error or ""))
+    tally = visitors.tally
+    for title, expected, off in (("Tasks waiting", tally.waiting, 0), ("Active sessions", len(tally.sessions), max(2, 0.05 * len(tally.sessions)))):
+        asked = as_asked(expression_of(dashboard, title))
+        try:
+            harness.until(lambda e=asked, n=expected, o=off: abs((prometheus.value(e) or 0) - n) <= o, title, 60)
+            harness.report(True, f"{title.lower().replace(' ', '_')}_is_the_visitors_number")
+        except AssertionError as late:
+            harness.report(False, f"{title.lower().replace(' ', '_')}_is_the_visitors_number", f"{late}: {prometheus.query(asked)}, visitors {expected}")
+
+
+harness.main_special({"dashboard": run, "shop": shop})

@@ -226,6 +226,17 @@ def pushed(test):
                    f"{[(k, len(v), sum(v)) for k, v in values.items()]}, visitors {orders} {visitors.items}")
 
 
+def page(_):
+    """README.md: each of twenty things has a test of that name, and each file of the folder is told of."""
+    text = (SHOP / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d+) \| .* \| (tests/\S+): `(\w+)` \|$", text, re.M)
+    wrong = [f"{number}: no {name} in {path}" for number, path, name in rows
+             if re.sub(r"^row_\d+_", "", name) not in (ROOT / path).read_text(encoding="utf-8")]
+    harness.report([int(number) for number, _, _ in rows] == list(range(1, 21)) and not wrong, "each_row_has_its_test", "\n".join(wrong) or str(rows))
+    missing = {p.name for p in SHOP.iterdir() if p.is_file()} - {"README.md"} - set(re.findall(r"[\w.]+", text))
+    harness.report(not missing, "each_file_is_told_of", str(missing))
+
+
 def in_session(leader):
     """Processes that are left of the session of a program."""
     found = []
@@ -254,5 +265,5 @@ def one_command(test):
     harness.report(not left, "one_command_leaves_nothing", str(left) if left else "")
 
 
-harness.main_special({**{language: shop(language) for language in LANGUAGES}, "prom_client": prom_client, "rules": rules, "pushed": pushed,
+harness.main_special({**{language: shop(language) for language in LANGUAGES}, "prom_client": prom_client, "rules": rules, "page": page, "pushed": pushed,
                       "one_command": one_command})
