@@ -249,7 +249,10 @@ static void output_histograms(struct tb_yaml *y, yaml_node_t *value, void *to)
 {
     static const char *const words[] = {"exponential", "classic"};
     note(to, TB_PUSH_KEY_HISTOGRAMS, value);
-    ((struct output_reader *)to)->to->is_classic = read_word(y, value, "histograms", words, COUNT(words)) == 1;
+    int word = read_word(y, value, "histograms", words, COUNT(words));
+    if (word >= 0)
+        ((struct output_reader *)to)->to->histograms =
+            word ? TB_PUSH_HISTOGRAMS_CLASSIC : TB_PUSH_HISTOGRAMS_EXPONENTIAL;
 }
 
 static void output_start(struct tb_yaml *y, yaml_node_t *value, void *to)
@@ -278,6 +281,12 @@ static void output_resolution(struct tb_yaml *y, yaml_node_t *value, void *to)
     if (seconds != 1 && seconds != 60)
         tb_yaml_error(y, value, "resolution: %u is neither 1 nor 60: write one of them", seconds);
     ((struct output_reader *)to)->to->resolution = seconds;
+}
+
+static void output_version(struct tb_yaml *y, yaml_node_t *value, void *to)
+{
+    note(to, TB_PUSH_KEY_VERSION, value);
+    tb_yaml_number(y, value, "version", 1, 2, &((struct output_reader *)to)->to->version);
 }
 
 static void output_timeout(struct tb_yaml *y, yaml_node_t *value, void *to)
@@ -389,6 +398,7 @@ static void read_output(struct tb_yaml *y, yaml_node_t *value, void *to)
                                               {"uncertain", output_uncertain},
                                               {"gzip", output_gzip},
                                               {"resolution", output_resolution},
+                                              {"version", output_version},
                                               {"timeout", output_timeout},
                                               {"queue_mib", output_queue},
                                               {"max_file_mib", output_file_size},
@@ -403,6 +413,7 @@ static void read_output(struct tb_yaml *y, yaml_node_t *value, void *to)
     c->outputs = tb_grow(c->outputs, c->count, &c->space, sizeof *c->outputs);
     struct output_reader r = {.to = &c->outputs[c->count++]};
     *r.to = (struct tb_push_output_config){.resolution = 60,
+                                           .version = 1,
                                            .timeout_ns = 10 * SECOND,
                                            .queue_bytes = (uint64_t)64 << 20,
                                            .max_file_bytes = (uint64_t)16 << 20,

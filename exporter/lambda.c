@@ -66,16 +66,16 @@ static int enlist(struct lambda *l, const char *name, char **ret_error)
     struct tb_push_http_request r = {.body = events,
                                      .len = sizeof events - 1,
                                      .timeout_ns = API_TIMEOUT_NS,
-                                     .wanted_header = "Lambda-Extension-Identifier"};
+                                     .wanted_headers[0] = "Lambda-Extension-Identifier"};
     struct tb_push_http_answer a;
     l->headers = tb_push_header(NULL, "Lambda-Extension-Name", name);
     l->headers = tb_push_header(l->headers, "Content-Type", "application/json");
     ask(l, "register", &r, &a);
-    bool is_enlisted = a.status == 200 && *a.header;
+    bool is_enlisted = a.status == 200 && *a.headers[0];
     if (!is_enlisted)
         *ret_error = complaint("--lambda.extension: not registered", &a);
     curl_slist_free_all(l->headers);
-    l->headers = is_enlisted ? tb_push_header(NULL, "Lambda-Extension-Identifier", a.header) : NULL;
+    l->headers = is_enlisted ? tb_push_header(NULL, "Lambda-Extension-Identifier", a.headers[0]) : NULL;
     free(a.body);
     return is_enlisted ? 0 : -ECONNREFUSED;
 }

@@ -133,7 +133,7 @@ static void put_exponential_point(struct request *r, const struct tb_point *p)
 
 static bool is_exponential(const struct request *r, const struct tb_point *p)
 {
-    return p->type == TB_METRIC_HISTOGRAM && !r->config->is_classic;
+    return p->type == TB_METRIC_HISTOGRAM && r->config->histograms != TB_PUSH_HISTOGRAMS_CLASSIC;
 }
 
 /* As the Unified Code for Units of Measure has it. */
@@ -247,7 +247,7 @@ static void encode(const struct tb_push_output_config *c, const struct tb_points
 
 static char *check(const struct tb_push_output_config *c)
 {
-    if (c->is_delta && c->is_classic)
+    if (c->is_delta && c->histograms == TB_PUSH_HISTOGRAMS_CLASSIC)
         return tb_format("histograms: classic ones go as totals only: write temporality: cumulative, or leave it out");
     return NULL;
 }

@@ -55,6 +55,10 @@ struct tb_push_rule {
     uint32_t line, column;
 };
 
+/* Histograms with exact exponential cells, or with explicit bounds; by default OTLP has the former, remote write the
+ * latter. */
+enum tb_push_histograms { TB_PUSH_HISTOGRAMS_DEFAULT, TB_PUSH_HISTOGRAMS_EXPONENTIAL, TB_PUSH_HISTOGRAMS_CLASSIC };
+
 enum tb_push_start { TB_PUSH_START_DEFAULT, TB_PUSH_START_NOW, TB_PUSH_START_BEGINNING };
 
 struct tb_push_output_config {
@@ -70,9 +74,10 @@ struct tb_push_output_config {
     bool is_delta;        /* OTLP: what came since the push before, not totals */
     bool drops_uncertain; /* what may have arrived is not sent again */
     bool has_no_gzip;
-    bool is_classic; /* OTLP: histograms with explicit bounds */
+    enum tb_push_histograms histograms;
     enum tb_push_start start;
     uint32_t resolution; /* seconds; CloudWatch */
+    uint32_t version;    /* of the protocol; remote write: 1 or 2 */
     uint64_t timeout_ns, max_file_bytes, queue_bytes;
     uint32_t keep_files;
     uint32_t line, column;

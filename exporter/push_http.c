@@ -58,23 +58,25 @@ static size_t take_body(char *data, size_t size, size_t count, void *arg)
 }
 
 struct wanted {
-    const char *name;
-    char *value;
-    size_t size;
+    const char *const *names; /* TB_PUSH_WANTED_MAX of them, some NULL */
+    char (*values)[160];
 };
 
 static size_t take_header(char *data, size_t size, size_t count, void *arg)
 {
     const struct wanted *w = arg;
-    size_t len = size * count, at = strlen(w->name);
-    if (len <= at || data[at] != ':' || strncasecmp(data, w->name, at) != 0)
-        return len;
-    for (at++; at < len && (data[at] == ' ' || data[at] == '\t'); at++)
-        ;
-    size_t end = at;
-    while (end < len && data[end] != '\r' && data[end] != '\n')
-        end++;
-    snprintf(w->value, w->size, "%.*s", (int)(end - at), data + at);
+    const size_t len = size * count;
+    for (unsigned i = 0; i < TB_PUSH_WANTED_MAX; i++) {
+        size_t at = w->names[i] ? strlen(w->names[i]) : len;
+        if (len <= at || data[at] != ':' || strncasecmp(data, w->names[i], at) != 0)
+            continue;
+        for (at++; at < len && (data[at] == ' ' || data[at] == '\t'); at++)
+            ;
+        size_t end = at;
+        while (end < len && data[end] != '\r' && data[end] != '\n')
+            end++;
+        snprintf(w->values[i], sizeof w->values[i], "%.*s", (int)(end - at), data + at);
+    }
     return len;
 }
 
@@ -146,9 +148,9 @@ void tb_push_http_do(struct tb_push_http *h, const struct tb_push_http_request *
     struct tb_buffer body = {0};
     curl_off_t wait = 0;
     *ret = (struct tb_push_http_answer){0};
-    struct wanted wanted = {r->wanted_header, ret->header, sizeof ret->header};
+    struct wanted wanted = {r->wanted_headers, ret->headers};
     CURLcode result = set_up(h, r, &body, error);
-    if (wanted.name) {
+    if (r->wanted_headers[0]) {
         curl_easy_setopt(h->easy, CURLOPT_HEADERFUNCTION, take_header);
         curl_easy_setopt(h->easy, CURLOPT_HEADERDATA, &wanted);
     }

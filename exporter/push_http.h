@@ -11,6 +11,7 @@
 #include "push_transport.h"
 
 #define TB_PUSH_ANSWER_MAX ((size_t)64 << 10)
+#define TB_PUSH_WANTED_MAX 2u
 
 struct tb_push_http;
 
@@ -18,12 +19,12 @@ struct tb_push_http_request {
     const char *url, *method; /* NULL method: POST with a body, else GET */
     const char *body;         /* NULL: none */
     size_t len;
-    struct curl_slist *headers; /* borrowed */
-    const char *ca_file;        /* NULL: the system's */
-    uint64_t timeout_ns;        /* 0: none */
-    const char *sigv4;          /* "aws:amz:REGION:SERVICE"; NULL: not signed */
-    const char *user, *secret;  /* of the signature */
-    const char *wanted_header;  /* of the answer; NULL: none is kept */
+    struct curl_slist *headers;                     /* borrowed */
+    const char *ca_file;                            /* NULL: the system's */
+    uint64_t timeout_ns;                            /* 0: none */
+    const char *sigv4;                              /* "aws:amz:REGION:SERVICE"; NULL: not signed */
+    const char *user, *secret;                      /* of the signature */
+    const char *wanted_headers[TB_PUSH_WANTED_MAX]; /* of the answer; NULL: none is kept */
     bool has_no_proxy;
     /* On a connection of its own: where one that was kept turns out to be closed, libcurl sends the request a second
      * time, and nobody knows whether the first one was taken. */
@@ -35,9 +36,9 @@ struct tb_push_http_answer {
     bool is_unsent; /* without a status: the request surely did not arrive whole */
     char *body;     /* owned, terminated; what is beyond TB_PUSH_ANSWER_MAX is cut */
     size_t len;
-    uint64_t wait_ns; /* Retry-After, in seconds only */
-    char header[160]; /* the value of the wanted one, cut; "": none came */
-    char why[160];    /* without a status */
+    uint64_t wait_ns;                      /* Retry-After, in seconds only */
+    char headers[TB_PUSH_WANTED_MAX][160]; /* values of the wanted ones, cut; "": none came */
+    char why[160];                         /* without a status */
 };
 
 struct tb_push_http *tb_push_http_new(const struct tb_push_stop *stop); /* borrowed; NULL: never */

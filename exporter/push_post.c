@@ -6,6 +6,10 @@
 
 #include "compress.h"
 #include "push_http.h"
+#include "remote_write2.h"
+
+/* Header fields of an answer to version 2 of remote write; no exemplars are sent. */
+#define WRITTEN(what) "X-Prometheus-Remote-Write-" what "-Written"
 
 struct post {
     const struct tb_push_output_config *config;
@@ -27,7 +31,7 @@ static void post_close(void *state)
     free(p);
 }
 
-/* Takes over @headers. The answer's body is the caller's to free. */
+/* Takes over @headers. The answer's body is the caller's to free, and has what version 2 of remote write answers. */
 static void post(struct post *p, const char *body, size_t len, struct curl_slist *headers,
                  struct tb_push_http_answer *ret)
 {
@@ -40,6 +44,7 @@ static void post(struct post *p, const char *body, size_t len, struct curl_slist
                                            .headers = headers,
                                            .ca_file = c->texts[TB_PUSH_CA_FILE],
                                            .timeout_ns = c->timeout_ns,
+                                           .wanted_headers = {WRITTEN("Samples"), WRITTEN("Histograms")},
                                            .is_sent_once = !tb_push_takes_totals(c)};
     tb_push_http_do(p->http, &request, ret);
     curl_slist_free_all(headers);
@@ -96,18 +101,55 @@ const struct tb_push_transport tb_push_otlp_transport = {
 /* --- remote write ----------------------------------------------------------------------------------------------------
  */
 
+/* A number of up to nine digits in a header field. Returns whether there is one, and adds it. */
+static bool add_written(const char *text, uint32_t *sum)
+{
+    unsigned number;
+    if (*text < '0' || *text > '9' || sscanf(text, "%9u", &number) != 1)
+        return false;
+    *sum += number;
+    return true;
+}
+
+/*
+ * What an answer to version 2 means beyond its status: it says how many samples and histograms were written. One that
+ * says nothing comes from a receiver of version 1 that took the body for its own, in which it finds nothing.
+ */
+static void judge_2(const struct tb_push_http_answer *a, const struct tb_push_request *r, struct tb_push_verdict *ret)
+{
+    static const char advice[] = "it does not take version 2 of remote write: write version: 1";
+    uint32_t written = 0;
+    bool is_told = add_written(a->headers[0], &written);
+    is_told |= add_written(a->headers[1], &written);
+    if (ret->outcome == TB_PUSH_ACCEPTED && !is_told) {
+        ret->outcome = TB_PUSH_REFUSED;
+        snprintf(ret->why, sizeof ret->why, "HTTP %ld, and no word of samples that were written: %s", a->status,
+                 advice);
+    } else if (ret->outcome == TB_PUSH_ACCEPTED && written < r->points) {
+        ret->rejected = r->points - written;
+    } else if (a->status == 415) {
+        snprintf(ret->why, sizeof ret->why, "HTTP 415: %s", advice);
+    }
+}
+
+/* The body itself says in which version it is: it may be older than the settings. */
 static void remote_write_send(void *state, const struct tb_push_request *r, struct tb_push_verdict *ret)
 {
     struct tb_push_http_answer answer;
     size_t len = snappy_max_compressed_length(r->len);
     char *packed = tb_alloc(len);
-    struct curl_slist *headers = tb_push_header(NULL, "Content-Type", "application/x-protobuf");
+    bool is_2 = r->len && r->body[0] == TB_WRITE2_TAG;
+    struct curl_slist *headers =
+        tb_push_header(NULL, "Content-Type",
+                       is_2 ? "application/x-protobuf;proto=io.prometheus.write.v2.Request" : "application/x-protobuf");
     headers = tb_push_header(headers, "Content-Encoding", "snappy");
-    headers = tb_push_header(headers, "X-Prometheus-Remote-Write-Version", "0.1.0");
+    headers = tb_push_header(headers, "X-Prometheus-Remote-Write-Version", is_2 ? "2.0.0" : "0.1.0");
     if (snappy_compress(r->body, r->len, packed, &len) != SNAPPY_OK)
         tb_out_of_memory(len); /* the one way in which it fails: too little room */
     post(state, packed, len, headers, &answer);
     tb_push_http_judge(&answer, ret);
+    if (is_2)
+        judge_2(&answer, r, ret);
     free(answer.body);
     free(packed);
 }

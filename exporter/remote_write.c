@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Points as a WriteRequest of Prometheus remote write 1.0 (field numbers: prompb/remote.proto and types.proto). The
- * series are those of a scrape: a histogram is its classic buckets, sum and count. Sending is push_post.c.
+ * Points as requests of Prometheus remote write: version 1.0 (field numbers: prompb/remote.proto and types.proto), and
+ * where the settings say so version 2.0 (remote_write2.c). The series are those of a scrape: a histogram is its classic
+ * buckets, sum and count; or, where it is asked for and can be, a native one. Sending is push_post.c.
  */
 #include <stdlib.h>
 
 #include "names.h"
 #include "protobuf_write.h"
 #include "push_kind.h"
+#include "remote_write2.h"
 
 #define SERIES_MAX 5000u /* of a request */
 #define LABELS_MAX 98u
 
 struct request {
     struct tb_push_requests *all;
+    struct tb_write2 *two; /* NULL: version 1, whose are the buffers */
+    bool has_native;
     struct tb_buffer body, series, part;
     const struct tb_point *noted; /* the family whose metadata was written last */
     uint32_t count;
@@ -23,7 +27,9 @@ struct request {
 static void finish_request(struct request *r)
 {
     if (r->count)
-        tb_push_add_request(r->all, &r->body, r->count);
+        tb_push_add_request(r->all, r->two ? tb_write2_body(r->two) : &r->body, r->count);
+    if (r->count && r->two)
+        tb_write2_restart(r->two);
     r->count = 0;
     r->noted = NULL;
 }
@@ -40,8 +46,19 @@ static int compare_labels(const void *left, const void *right)
     return strcmp(((const struct tb_point_label *)left)->name, ((const struct tb_point_label *)right)->name);
 }
 
-/* One series with one sample. @le NULL: it has no such label. */
-static void put_series(struct request *r, const struct tb_point *p, const char *suffix, const char *le, double value)
+static void put_series_1(struct request *r, const struct tb_write_series *s)
+{
+    for (size_t i = 0; i < s->label_count; i++)
+        put_label(r, &s->labels[i]);
+    tb_protobuf_real(&r->part, 1, s->value);
+    tb_protobuf_number(&r->part, 2, s->time_ms);
+    tb_protobuf_message(&r->series, 2, &r->part);
+    tb_protobuf_message(&r->body, 1, &r->series);
+}
+
+/* One series with one sample. @le NULL: it has no such label. @native: it is the whole histogram. */
+static void put_series(struct request *r, const struct tb_point *p, const char *suffix, const char *le, double value,
+                       bool is_native)
 {
     struct tb_point_label labels[LABELS_MAX];
     char *name = tb_format("%s%s", p->rule->name ? p->rule->name : p->family, suffix);
@@ -53,12 +70,11 @@ static void put_series(struct request *r, const struct tb_point *p, const char *
         if (*p->labels[i].value) /* an empty label is none */
             labels[count++] = p->labels[i];
     qsort(labels, count, sizeof *labels, compare_labels);
-    for (size_t i = 0; i < count; i++)
-        put_label(r, &labels[i]);
-    tb_protobuf_real(&r->part, 1, value);
-    tb_protobuf_number(&r->part, 2, r->time_ms);
-    tb_protobuf_message(&r->series, 2, &r->part);
-    tb_protobuf_message(&r->body, 1, &r->series);
+    struct tb_write_series series = {p, labels, count, r->time_ms, value, is_native};
+    if (r->two)
+        tb_write2_add(r->two, &series);
+    else
+        put_series_1(r, &series);
     r->count++;
     free(name);
 }
@@ -74,7 +90,7 @@ static void put_histogram(struct request *r, const struct tb_point *p)
         else
             tb_puts(&text, "+Inf");
         char *le = tb_buffer_text(&text);
-        put_series(r, p, "_bucket", le, (double)count);
+        put_series(r, p, "_bucket", le, (double)count, false);
         free(le);
     }
 }
@@ -94,26 +110,34 @@ static void put_metadata(struct request *r, const struct tb_point *p)
 
 static void put_point(struct request *r, const struct tb_point *p)
 {
-    put_metadata(r, p);
+    if (!r->two) /* whose series have it each */
+        put_metadata(r, p);
     if (p->type == TB_METRIC_COUNTER || p->type == TB_METRIC_GAUGE) {
-        put_series(r, p, "", NULL, tb_point_real(p, p->value));
+        put_series(r, p, "", NULL, tb_point_real(p, p->value), false);
+        return;
+    }
+    if (r->has_native && tb_write2_is_native(p)) {
+        put_series(r, p, "", NULL, 0, true);
         return;
     }
     put_histogram(r, p);
-    put_series(r, p, "_sum", NULL, tb_point_real(p, p->sum));
-    put_series(r, p, "_count", NULL, (double)p->value);
+    put_series(r, p, "_sum", NULL, tb_point_real(p, p->sum), false);
+    put_series(r, p, "_count", NULL, (double)p->value, false);
 }
 
 static void encode(const struct tb_push_output_config *c, const struct tb_points *points, struct tb_push_requests *ret)
 {
-    struct request r = {.all = ret, .time_ms = points->time_ns / 1000000};
-    (void)c;
+    struct request r = {.all = ret,
+                        .two = c->version == 2 ? tb_write2_new() : NULL,
+                        .has_native = c->histograms == TB_PUSH_HISTOGRAMS_EXPONENTIAL,
+                        .time_ms = points->time_ns / 1000000};
     for (size_t i = 0; i < points->count; i++) {
         put_point(&r, points->items[i]);
-        if (r.count >= SERIES_MAX)
+        if (r.count >= SERIES_MAX || (r.two && tb_write2_is_full(r.two)))
             finish_request(&r);
     }
     finish_request(&r);
+    tb_write2_free(r.two);
     tb_buffer_free(&r.series);
     tb_buffer_free(&r.part);
 }
@@ -126,13 +150,15 @@ static char *check(const struct tb_push_output_config *c)
         if (wrong)
             return tb_format("constants: \"%s\": %s", name, wrong);
     }
+    if (c->histograms == TB_PUSH_HISTOGRAMS_EXPONENTIAL && c->version != 2)
+        return tb_format("histograms: version 1 has no exponential ones: write version: 2");
     return NULL;
 }
 
 const struct tb_push_kind tb_push_remote_write = {
     .type = "remote_write",
     .keys = TB_PUSH_HAS(TB_PUSH_ENDPOINT) | TB_PUSH_HAS(TB_PUSH_CA_FILE) | TB_PUSH_HAS(TB_PUSH_KEY_HEADERS) |
-            TB_PUSH_HAS(TB_PUSH_KEY_TIMEOUT),
+            TB_PUSH_HAS(TB_PUSH_KEY_TIMEOUT) | TB_PUSH_HAS(TB_PUSH_KEY_VERSION) | TB_PUSH_HAS(TB_PUSH_KEY_HISTOGRAMS),
     .required = TB_PUSH_HAS(TB_PUSH_ENDPOINT),
     .has_label_names = true,
     .is_cumulative = true,

@@ -17,7 +17,7 @@ packages() {
         micro-httpd xinetd ipsvd busybox gawk systemd erlang-inets liburing-dev checkpolicy semodule-utils apparmor \
         varnish squid zstd python3-fastapi \
         curl wget php-curl python3-requests python3-httpx python3-aiohttp libwww-perl git \
-        libc6-i386 libjemalloc2 faketime libnss-wrapper bubblewrap python3-yaml python3-botocore python3-jsonschema redis-server ;;
+        libc6-i386 libjemalloc2 faketime libnss-wrapper bubblewrap python3-yaml python3-botocore python3-jsonschema redis-server python3-protobuf ;;
     browser) echo chromium ;; # 300 MB: without it, what needs a browser is skipped
     lint) echo clang-format clang-tidy shellcheck binutils git ;;
     bench) echo libssl-dev valgrind strace nginx-light python3 nodejs npm ;;

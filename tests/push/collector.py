@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A real OpenTelemetry Collector (collector/main.go), built of its own modules: an OTLP/HTTP receiver that prints what it
-got. TB_FETCH=1 builds it, two minutes and Go modules from the network; elsewhere what is built already is used."""
-import os
+got. Two minutes and Go modules from the network where it is not built (go_program.py)."""
 import re
 import socket
 import subprocess
 import threading
 
-from push_lib import ROOT, Skip, wait_for, write
-
-BUILD = os.path.join(ROOT, os.environ.get("B", "build"))
+from go_program import program
+from push_lib import wait_for, write
 
 CONFIG = """
 receivers: {{otlp: {{protocols: {{http: {{endpoint: "127.0.0.1:{port}"}}}}}}}}
@@ -20,27 +18,9 @@ service:
 """
 
 
-def program():
-    path = os.path.join(BUILD, "push", "collector")
-    if os.access(path, os.X_OK):
-        return path
-    if os.environ.get("TB_FETCH") != "1":
-        raise Skip("no collector (`make check-push` builds it)")
-    env = dict(os.environ, GOFLAGS="-mod=readonly -buildvcs=false")
-    try:
-        built = subprocess.run(["go", "build", "-p", "2", "-o", path, "."], cwd=os.path.join(ROOT, "tests/push/collector"), env=env,
-                               capture_output=True, text=True, check=False, timeout=900)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise Skip(f"no collector: {error}") from error
-    if built.returncode:
-        lines = [line for line in built.stderr.splitlines() if line and line[0] != "#"]
-        raise Skip(f"no collector: {lines[0] if lines else '?'}")
-    return path
-
-
 class Collector:
     def __init__(self, s):
-        path = program()
+        path = program("collector")
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
