@@ -101,6 +101,8 @@ TB_AT(struct tb_region_header, arena_at, 2200);
 TB_AT(struct tb_region_header, runtime_asked, 2216);
 TB_AT(struct tb_region_header, invocation_ns, 2224);
 _Static_assert(sizeof(struct tb_region_header) <= TB_PAGE, "the header is one page");
+/* header_size of the first agents: what came behind it since is 0 there. */
+#define TB_HEADER_SIZE_MIN 2216u
 
 #define TB_COUNTERS_MAX 128u
 

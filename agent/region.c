@@ -134,10 +134,10 @@ int tb_region_validate(const struct tb_region_header *header, size_t len)
         return -EPROTO;
     if (header->layout_version > TB_LAYOUT_VERSION)
         return -EPROTONOSUPPORT;
-    if (header->layout_version != TB_LAYOUT_VERSION || header->header_size != sizeof(*header) ||
-        header->file_size != len || header->section_count > TB_SECTIONS_MAX || header->state > TB_REGION_FREE ||
-        header->series_used > TB_SERIES_MAX || header->series_limit > TB_SERIES_MAX || !texts_end(header) ||
-        !sections_fit(header, len) || !sections_suffice(header))
+    if (header->layout_version != TB_LAYOUT_VERSION || header->header_size < TB_HEADER_SIZE_MIN ||
+        header->header_size > sizeof(*header) || header->file_size != len || header->section_count > TB_SECTIONS_MAX ||
+        header->state > TB_REGION_FREE || header->series_used > TB_SERIES_MAX || header->series_limit > TB_SERIES_MAX ||
+        !texts_end(header) || !sections_fit(header, len) || !sections_suffice(header))
         return -EINVAL;
     return 0;
 }

@@ -156,13 +156,18 @@ print(server.server_port, flush=True)
 threading.Thread(target=server.serve_forever, daemon=True).start()
 """
 # Prints its port. Answers paths that begin with /missing or /no with 404, /broken with 500, /held when it has read a line.
-# Ends when its input does.
+# Ends when its input does. For each request that it is done with it adds a byte to the file SERVED, if there is one.
 HTTP_SERVER = r"""
-import http.server, sys, threading
+import http.server, os, sys, threading
+served = os.open(os.environ.get("SERVED", "/dev/null"), os.O_WRONLY | os.O_APPEND)
 held = threading.Event()
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     wbufsize = -1 # a response in one call, as fast servers send it
+    def handle_one_request(self):
+        super().handle_one_request()
+        if self.raw_requestline:
+            os.write(served, b".")
     def do_GET(self):
         if self.path == "/held":
             print("holding", flush=True)
@@ -184,15 +189,20 @@ class Server:
     """HTTP_SERVER under `tickbird run`, and a client of it that keeps its connection."""
 
     def __init__(self, s, service="shop", *flags):
-        self.process = run_python(s, HTTP_SERVER, *flags, service=service)
+        with tempfile.NamedTemporaryFile(dir=s.path, prefix="served-", delete=False) as served:
+            self.served = served.name
+        self.process = run_python(s, HTTP_SERVER, *flags, service=service, env={"SERVED": self.served})
+        self.asked = 0
         self.port = int(read_line(self.process.stdout))
         self.client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
 
     def get(self, path, method="GET"):
-        """The status of the answer."""
+        """The status of the answer, which is counted when this returns: a client may have it before."""
         self.client.request(method, path)
         answer = self.client.getresponse()
         check(answer.read() == b"ok")
+        self.asked += 1
+        wait_for("the server is done with the answer", lambda: os.path.getsize(self.served) >= self.asked)
         return answer.status
 
     def stop(self):

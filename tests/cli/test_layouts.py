@@ -8,7 +8,7 @@ import zlib
 
 from cli_lib import EXPORTER, ROOT, Server, check, main, make_regions, test
 
-MAGIC, VERSION, SECTION_COUNT, REGION_ID, SECTIONS = 0, 8, 20, 32, 1624  # offsets in the header
+MAGIC, VERSION, SECTION_COUNT, REGION_ID, UID, SECTIONS = 0, 8, 20, 32, 96, 1624  # offsets in the header
 SECTION = struct.Struct("<IIQQ")  # type, version, offset, bytes
 
 
@@ -18,8 +18,9 @@ def golden(name="v1", kind="regions"):
 
 
 def put(s, number, region, service="00000000000000aa"):
-    """As the region of one more program; @service: the hash in the name of the file."""
+    """As the region of one more program of this user; @service: the hash in the name of the file."""
     struct.pack_into("<Q", region, REGION_ID, 1000 + number)
+    struct.pack_into("<I", region, UID, os.getuid())
     make_regions(s)
     path = os.path.join(s.regions, f"tb1-{os.getuid()}-{service}-{number}")
     with open(path, "wb") as f:

@@ -61,12 +61,13 @@ def main():
         else:
             print(f"ok {name}", flush=True)
 
-    ready = []
+    ready, left_out = [], {}
     for case in cases:
         why = excuse(case, is_long)
         if why == "long":
             continue
         if why:
+            left_out[case.name] = why
             print(f"skip {case.name} {why}", flush=True)
         else:
             ready.append(case)
@@ -87,7 +88,10 @@ def main():
                         ("harmful_malloc_is_noticed", harmful.malloc_unnoticed)):
         if not wanted or any(w in test for w in wanted):
             report(test, check())
-    if not wanted:
+    missing = [why for name, why in left_out.items() if name.startswith("calls_")]
+    if missing:
+        print(f"skip every_hook_is_called_both_ways {missing[0]}", flush=True)
+    elif not wanted:
         report("every_hook_is_called_both_ways", ", ".join(hooks_without_program(outputs)))
     return 1 if failed else 0
 

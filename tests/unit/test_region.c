@@ -842,6 +842,7 @@ static void contradicting_headers_are_refused(void **state)
     REFUSED(EPROTONOSUPPORT, h.layout_version = 2);
     REFUSED(EINVAL, h.layout_version = 0);
     REFUSED(EINVAL, h.header_size++);
+    REFUSED(EINVAL, h.header_size = TB_HEADER_SIZE_MIN - 1);
     REFUSED(EINVAL, h.file_size--);
     REFUSED(EINVAL, h.state = 4);
     REFUSED(EINVAL, h.section_count = TB_SECTIONS_MAX + 1);
