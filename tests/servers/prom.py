@@ -44,7 +44,7 @@ scrape_configs:
 
     def get(self, path, **parameters):
         url = "http://%s:%d%s?%s" % (*self.address, path, urllib.parse.urlencode(parameters))
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             return json.load(answer)["data"]
 
     def query(self, expression, time=None):
@@ -61,6 +61,14 @@ scrape_configs:
         result = self.query(expression, time)
         assert len(result) <= 1, result
         return float(result[0]["value"][1]) if result else None
+
+    def scrapes(self):
+        """How many there were, and how many failed; those that took the whole second that they may are neither: a machine may be busy."""
+        def samples(name):
+            return {(r["metric"]["job"], r["metric"]["instance"], at): float(value) for r in self.query(f"{name}[10m]") for at, value in r["values"]}
+        took = samples("scrape_duration_seconds")
+        in_time = [is_up for at, is_up in samples("up").items() if is_up or took.get(at, 0) < 0.95]
+        return len(in_time), in_time.count(0)
 
 
 class Traffic(threading.Thread):

@@ -3,6 +3,7 @@
 """Servers that a super-server starts, one for each connection, on descriptors 0 and 1: through the C library's streams
 (micro-httpd, bash, gawk) and without (busybox). Real super-servers: xinetd, tcpsvd, systemd-socket-activate."""
 import os
+import pwd
 import random
 import time
 
@@ -41,7 +42,7 @@ service tb
     socket_type = stream
     protocol = tcp
     wait = no
-    user = {'root' if os.getuid() == 0 else os.getlogin()}
+    user = {pwd.getpwuid(os.getuid()).pw_name}
     bind = {address[0]}
     port = {address[1]}
     server = {server}
