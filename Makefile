@@ -21,6 +21,7 @@ libdir ?= $(prefix)/lib
 # Where tickbird install --system puts objects.
 systemdir ?= $(libdir)/tickbird
 mandir ?= $(prefix)/share/man
+includedir ?= $(prefix)/include
 sysconfdir ?= /etc
 
 VERSION := $(shell cat VERSION)
@@ -302,10 +303,10 @@ setup: ## install what a build, a demo and the checks need (Debian, Ubuntu)
 	$(Q)packaging/setup.sh build demo check lint bench
 
 install: all ## install into $(DESTDIR)$(prefix)
-	$(Q)B=$(O) DESTDIR="$(DESTDIR)" prefix="$(prefix)" bindir="$(bindir)" libdir="$(libdir)" mandir="$(mandir)" \
+	$(Q)B=$(O) DESTDIR="$(DESTDIR)" prefix="$(prefix)" bindir="$(bindir)" libdir="$(libdir)" mandir="$(mandir)" includedir="$(includedir)" \
 		VERSION=$(VERSION) packaging/install.sh install
 uninstall: ## remove exactly what install put there
-	$(Q)DESTDIR="$(DESTDIR)" prefix="$(prefix)" bindir="$(bindir)" libdir="$(libdir)" mandir="$(mandir)" \
+	$(Q)DESTDIR="$(DESTDIR)" prefix="$(prefix)" bindir="$(bindir)" libdir="$(libdir)" mandir="$(mandir)" includedir="$(includedir)" \
 		VERSION=$(VERSION) packaging/install.sh uninstall
 
 # Files of the archives have the time of the last commit, so that the same commit gives the same bytes.

@@ -94,7 +94,7 @@ static void read_own(struct tb_snapshot *s, const struct tb_region_copy *copy, u
     double sum = tb_bits_real(e->total.rx_bytes);
     for (size_t i = 0; owners && i < TB_OWNERS && i < len / sizeof *owners; i++) {
         double value = tb_bits_real(words[i][0]);
-        if (!(alive[i / 64] >> i % 64 & 1) || !words[i][1] || words[i][1] != owners[i].start_ns || !isfinite(value))
+        if (!(alive[i / 64] >> i % 64 & 1) || words[i][1] != owners[i].start_ns || !isfinite(value))
             continue;
         sum += value;
         e->total.first_byte_ns = s->now_ns;

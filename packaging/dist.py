@@ -110,6 +110,7 @@ def fill(top, build, version):
             place(os.path.join(build, name), os.path.join(top, "lib", f"{name}.{version}"), 0o644)
             strip(os.path.join(top, "lib", f"{name}.{version}"))
             os.symlink(f"{name}.{version}", os.path.join(top, "lib", name))
+    place("shim/tickbird.h", os.path.join(top, "include/tickbird.h"), 0o644)
     tracked = output_of("git", "ls-files", *DOCUMENTS, "packaging/systemd").splitlines()
     for path in tracked:
         place(path, os.path.join(top, "share/tickbird", path), 0o755 if os.access(path, os.X_OK) else 0o644)

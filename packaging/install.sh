@@ -6,10 +6,10 @@
 # temporary name and renamed: a process keeps what it has, a new one gets the new file. The object has a versioned name,
 # the plain one is a symbolic link that is switched in one step.
 #
-# Reads B (build directory), VERSION, DESTDIR, prefix, bindir, libdir, mandir from the environment.
+# Reads B (build directory), VERSION, DESTDIR, prefix, bindir, libdir, mandir, includedir from the environment.
 set -eu
 : "${VERSION:?}" "${prefix:=/usr/local}" "${bindir:=$prefix/bin}" "${libdir:=$prefix/lib}"
-: "${mandir:=$prefix/share/man}" "${DESTDIR:=}" "${B:=build}"
+: "${mandir:=$prefix/share/man}" "${includedir:=$prefix/include}" "${DESTDIR:=}" "${B:=build}"
 
 object=libtickbird.so
 inert=libtickbird-i386.so
@@ -54,6 +54,8 @@ install_files()
     [ ! -f "$B/$inert" ] || place "$B/$inert" "$DESTDIR$libdir" "$inert" 644
     place "$B/tickbird" "$DESTDIR$bindir" tickbird 755
     place "$B/tickbird-exporter" "$DESTDIR$bindir" tickbird-exporter 755
+    mkdir -p "$DESTDIR$includedir"
+    place "$root/shim/tickbird.h" "$DESTDIR$includedir" tickbird.h 644
     for page in "$root"/docs/man/*.1; do
         [ -f "$page" ] || continue
         mkdir -p "$DESTDIR$mandir/man1"
@@ -83,6 +85,7 @@ uninstall_files()
     done
     remove "$DESTDIR$bindir/tickbird"
     remove "$DESTDIR$bindir/tickbird-exporter"
+    remove "$DESTDIR$includedir/tickbird.h"
     for page in "$root"/docs/man/*.1; do
         remove "$DESTDIR$mandir/man1/${page##*/}"
     done

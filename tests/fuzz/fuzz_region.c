@@ -12,6 +12,7 @@
 
 #include "agent/bound_sets.h"
 #include "agent/exemplar.h"
+#include "agent/own.h"
 #include "agent/region.h"
 #include "agent/series.h"
 #include "exporter/region_read.h"
@@ -46,6 +47,32 @@ static void add_measured(struct tb_core *core)
     tb_series_add(core, &key, 100, 1000);
 }
 
+/* What the program counts itself, and a request in flight that gauges of rules count. */
+static void add_own(struct tb_core *core)
+{
+    static const struct tb_own_label label = {"kind", "a \"b\""};
+    static const enum tb_own_kind kinds[] = {TB_OWN_COUNTER, TB_OWN_SUM, TB_OWN_HISTOGRAM, TB_OWN_GAUGE, TB_OWN_LAST};
+    struct tb_own *own[5];
+    static const char *const names[] = {"own_a_total", "own_b_total", "own_c", "own_d", "own_e"};
+    for (size_t i = 0; i < 5; i++) {
+        struct tb_own_metric m = {.kind = kinds[i], .name = names[i], .help = "Said by the program."};
+        m.labels = &label;
+        m.label_count = 1;
+        own[i] = tb_own_get(core, &m);
+    }
+    tb_own_count(core, own[0], 7);
+    tb_own_sum(core, own[1], 0.5);
+    tb_own_observe(core, own[2], 0.5);
+    tb_own_set(core, own[3], 2.5);
+    tb_own_last(core, own[4], -1);
+    struct tb_series_key key = {.family = TB_FAMILY_RULE_GAUGE, .role = TB_ROLE_SERVER};
+    key.ext = tb_string_intern(core, tb_bytes_str("iopen{x=\"1\"}"));
+    (void)tb_series_block(core, &key, 0);
+    uint16_t entry = tb_inflight_claim(core, 1000, 0, 1, 1);
+    if (entry)
+        core->inflight[entry - 1].gauges[0] = (uint16_t)(key.ext >> 3);
+}
+
 /* A sound region, made once. */
 static const uint8_t *sound_region(void)
 {
@@ -72,6 +99,7 @@ static const uint8_t *sound_region(void)
         tb_series_observe(&core, &key, &o);
     }
     add_measured(&core);
+    add_own(&core);
     return base;
 }
 

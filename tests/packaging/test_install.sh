@@ -43,7 +43,8 @@ installer 1.2.3 install
 ok $? install_succeeds
 lib=$work/root/usr/lib/here
 [ "$(readlink "$lib/libtickbird.so")" = libtickbird.so.1.2.3 ] && [ -f "$lib/libtickbird.so.1.2.3" ] &&
-    [ -x "$work/root/usr/bin/tickbird" ] && [ -x "$work/root/usr/bin/tickbird-exporter" ]
+    [ -x "$work/root/usr/bin/tickbird" ] && [ -x "$work/root/usr/bin/tickbird-exporter" ] &&
+    cmp -s shim/tickbird.h "$work/root/usr/include/tickbird.h"
 ok $? files_have_their_places
 [ "$(stat -c %a "$lib/libtickbird.so.1.2.3" "$work/root/usr/bin/tickbird" | tr '\n' ' ')" = "644 755 " ]
 ok $? modes_do_not_depend_on_the_umask

@@ -72,7 +72,7 @@ def the_rpm_is_built_and_comes_and_goes(_):
     need("rpmbuild", "rpm")
     path, newer = package("rpm", VERSION), package("rpm", VERSION + ".1")
     listed = subprocess.run(["rpm", "-qlp", path], capture_output=True, text=True).stdout.splitlines()
-    check("/usr/bin/tickbird-exporter" in listed and f"/usr/lib/tickbird/libtickbird.so.{VERSION}" in listed, listed)
+    check({"/usr/bin/tickbird-exporter", "/usr/include/tickbird.h", f"/usr/lib/tickbird/libtickbird.so.{VERSION}"} <= set(listed), listed)
     needs = subprocess.run(["rpm", "-qp", "--requires", path], capture_output=True, text=True).stdout
     check("libmicrohttpd.so.12" in needs and "libtickbird" not in needs, needs)
     out, err = on_a_copy(WORK, f"""
