@@ -113,7 +113,7 @@ server {{
     places = {"scrape": scrape.text.encode()}
     for verb in ("status", "routes", "series", "doctor"):
         argv = [chaos.COMMAND, verb] + ([str(child.pid)] if verb == "doctor" else ["--dir", test.region_dir])
-        done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, timeout=30)
+        done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, timeout=60)
         places["tickbird " + verb] = done.stdout
     regions = [p for p in test.region_dir.iterdir() if p.is_file()]
     assert regions, "no region"

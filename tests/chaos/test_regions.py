@@ -42,7 +42,7 @@ def alive(child):
 
 def doctor(child, **env):
     done = subprocess.run([chaos.COMMAND, "doctor", str(child.pid)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          env={**os.environ, "LC_ALL": "C", **env}, check=False, timeout=30)
+                          env={**os.environ, "LC_ALL": "C", **env}, check=False, timeout=60)
     return done.returncode, done.stdout.decode()
 
 
@@ -156,7 +156,7 @@ def fill(test):
 
 def ends_normally(test, child):
     child.send_signal(signal.SIGQUIT)
-    assert child.wait(20) == 0, f"exit {child.returncode}: {test.log_of(child)}"
+    assert child.wait(60) == 0, f"exit {child.returncode}: {test.log_of(child)}"
 
 
 def nginx_all(address, times):
@@ -271,7 +271,7 @@ def hostile_files(test):
     assert exporter.poll() is None
     for command in (["status"], ["status", "--json"]):
         done = subprocess.run([chaos.COMMAND, *command, "--dir", test.region_dir], stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, check=False, timeout=30)
+                              stderr=subprocess.STDOUT, check=False, timeout=60)
         assert done.returncode in (0, 1), done
     alive(child)
     traffic(at, record)

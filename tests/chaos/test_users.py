@@ -157,7 +157,7 @@ def private_directory_is_its_users(test):
         ask(at)
         assert not os.listdir("/dev/shm/tickbird") and not os.listdir(f"/dev/shm/tickbird-{third}")
         # nor does an exporter believe what lies in a directory that claims to be another's
-        done = subprocess.run([chaos.EXPORTER, "--once", "--storage.path", test.dir / "ledger"], stdout=subprocess.PIPE, check=True, timeout=30)
+        done = subprocess.run([chaos.EXPORTER, "--once", "--storage.path", test.dir / "ledger"], stdout=subprocess.PIPE, check=True, timeout=60)
         assert f'service="{test.service}"'.encode() in done.stdout  # the first one's
     finally:
         for child in test.processes:
@@ -334,7 +334,7 @@ def another_users_numbers_are_kept_apart(test):
     texts = [scrape.text]
     for verb in (["status"], ["status", "--json"], ["series"], ["routes"], ["top", "--once"]):
         done = subprocess.run([chaos.COMMAND, *verb, "--dir", test.region_dir, "--storage.path", test.dir / "ledger"],
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, timeout=30)
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, timeout=60)
         texts.append(done.stdout.decode("utf-8"))
     for text in texts:
         assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f]", text), repr(re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f].*", text).group(0))

@@ -18,7 +18,7 @@ BUILD = os.path.join(ROOT, os.environ.get("B", "build"))
 TICKBIRD = os.path.join(BUILD, "tickbird")
 EXPORTER = os.path.join(BUILD, "tickbird-exporter")
 OBJECT = os.path.join(BUILD, "libtickbird.so")
-TIMEOUT = 30  # seconds for one command; a hang is a failure
+TIMEOUT = 120  # seconds for one command; a hang is a failure
 
 tests = []
 
@@ -99,7 +99,7 @@ def check(condition, *about):
         raise AssertionError(" ".join(str(a) for a in about))
 
 
-def wait_for(what, condition, seconds=20):
+def wait_for(what, condition, seconds=60):
     """Polls until @condition is true; for states of other processes that announce nothing."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -110,7 +110,7 @@ def wait_for(what, condition, seconds=20):
     raise AssertionError(f"{what}: not within {seconds} s")
 
 
-def read_line(stream, seconds=20):
+def read_line(stream, seconds=60):
     """The next line of a child's pipe. Byte by byte: what a buffer has taken in already, select does not see."""
     line = b""
     while not line.endswith(b"\n"):
@@ -194,7 +194,7 @@ class Server:
         self.process = run_python(s, HTTP_SERVER, *flags, service=service, env={"SERVED": self.served})
         self.asked = 0
         self.port = int(read_line(self.process.stdout))
-        self.client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        self.client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
 
     def get(self, path, method="GET"):
         """The status of the answer, which is counted when this returns: a client may have it before."""

@@ -105,7 +105,7 @@ def shares_of_a_gauge_go_with_their_processes(s):
         # which of 1, 2, 4 and 8 it had is a matter of who was first to print
         wait_for("its share is gone", lambda: counted(s, "own_level{}") in (107, 111, 113, 114))
         child.stdin.close()
-        child.wait(20)
+        child.wait(60)
         wait_for("the parent's is gone", lambda: counted(s, "own_level{}") in (7, 11, 13, 14))
     finally:
         for pid in pids:
@@ -155,7 +155,7 @@ def totals_of_short_jobs_outlive_them(s):
     check(samples(s, *options)['batch_lines_total{result="good"}'] == 6, samples(s, *options))
     check(s.run(program=program, stdin=b"1\n2\nx\n", env=env).out == "3\n")
     exporter.terminate()
-    exporter.wait(20)
+    exporter.wait(60)
     found = samples(s, *options)
     check(found['batch_lines_total{result="good"}'] == 8 and found['batch_lines_total{result="bad"}'] == 1, found)
     check(found["batch_number_count{}"] == 8 and found["batch_amount_total{}"] == 12, found)

@@ -95,7 +95,7 @@ def rules_that_run_left_are_removed_when_nothing_was_started_with_them(s):
     wait_for("the unused file goes", lambda: not os.path.exists(unused))
     check(os.path.exists(mine) and os.path.exists(other) and os.path.exists(young), os.listdir(s.regions))
     program.stdin.close()
-    program.wait(timeout=20)
+    program.wait(timeout=60)
     wait_for("the file goes after its program", lambda: not os.path.exists(mine))
     check(os.path.exists(other) and os.path.exists(young), os.listdir(s.regions))
     check(s.run("run", "--config", config, "--", "/bin/true").code == 0 and len(left()) == 2)

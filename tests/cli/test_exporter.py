@@ -31,7 +31,7 @@ def exporter(s, *flags, **more):
 
 
 def get(port, path, method="GET", **headers):
-    with urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{port}{path}", None, headers, method=method), timeout=20) as answer:
+    with urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{port}{path}", None, headers, method=method), timeout=60) as answer:
         return answer.read().decode()
 
 
@@ -95,7 +95,7 @@ def a_text_file_is_replaced_whole_and_nothing_is_served(s):
         listening = {f"socket:[{line.split()[9]}]" for line in f.read().splitlines()[1:] if line.split()[3] == "0A"}
     check(not listening & set(fds), "it listens")
     child.terminate()
-    check(child.wait(20) == 0)
+    check(child.wait(60) == 0)
 
 
 @test
@@ -162,7 +162,7 @@ def the_service_manager_is_told(s):
     for name in (s.path + "/notify", "\0tickbird-test-" + os.path.basename(s.path)):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
             told.bind(name)
-            told.settimeout(20)
+            told.settimeout(60)
             child, _ = exporter(s, env={"NOTIFY_SOCKET": name.replace("\0", "@"), "WATCHDOG_USEC": "200000"})
 
             def expect(word):
@@ -177,7 +177,7 @@ def the_service_manager_is_told(s):
             expect(b"READY=1")
             child.terminate()
             expect(b"STOPPING=1")
-            check(child.wait(20) == 0)
+            check(child.wait(60) == 0)
 
 
 def status_of(child):
@@ -236,7 +236,7 @@ def messages_have_the_form_that_is_asked_for(s):
         line = read_line(child.stderr)
         check(parse(line)["msg"] == "listening" if parse else " msg=listening " in line, line)
         child.terminate()
-        child.wait(20)
+        child.wait(60)
     done = run(s, "--log.level", "loud")
     check(done.code == 2 and done.err.count("\n") == 1 and "--log.level" in done.err, done)
 

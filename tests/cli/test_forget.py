@@ -53,7 +53,7 @@ class Exporter:
         self.url = f"http://127.0.0.1:{port}/metrics"
 
     def totals(self):
-        with urllib.request.urlopen(self.url, timeout=20) as answer:
+        with urllib.request.urlopen(self.url, timeout=60) as answer:
             text = answer.read().decode()
         found = re.findall(r'^http_requests_total\{service="(\w+)",.*status="200"\} (\d+)$', text, re.M)
         return {service: int(count) for service, count in found}, text
@@ -83,7 +83,7 @@ def a_service_that_is_gone_for_too_long_is_forgotten_by_itself(s):
     lasting = Exporter(s, "--fold-after", "1s")  # never, unless told
     wait_for("both", lambda: lasting.totals()[0] == {"old": 3, "kept": 2})
     lasting.process.terminate()
-    lasting.process.wait(20)
+    lasting.process.wait(60)
     exporter = Exporter(s, "--fold-after", "1s", "--forget-after", "2s")
     check("old" in exporter.totals()[0], "it is served until its time is over")
     wait_for("it is forgotten", lambda: exporter.totals()[0] == {"kept": 2}, 60)

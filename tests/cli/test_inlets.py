@@ -322,7 +322,7 @@ def statsd_adds_up_what_was_sent(s):
         check(value_of(e.exporter, "accepted_lines_total") == 3 * 3000 + 5 and not e.refused())
         check(value_of(e.exporter, "last_success_timestamp_seconds") > 1e9)
         e.exporter.process.terminate()
-        check(e.exporter.process.wait(20) == 0 and not os.path.exists(e.path), "its socket is left")
+        check(e.exporter.process.wait(60) == 0 and not os.path.exists(e.path), "its socket is left")
 
 
 @test

@@ -162,7 +162,7 @@ def a_server_that_hangs_keeps_nobody_waiting(s):
     server.answers.update({"/hang": hang, "/good": b"3"})
     e = Exporter(s, config({"name": "hang", "url": server.url("/hang"), "metrics": [metric("h")], "interval": "60s", "timeout": "60s"},
                            {"name": "good", "url": server.url("/good"), "metrics": [metric("good")]}))
-    check(asked.wait(20))
+    check(asked.wait(60))
     wait_for("the other's value", lambda: shown(e) == {("good", ()): 3})
     with open(e.config, "w", encoding="utf-8") as f:
         f.write(config({"name": "good", "url": server.url("/good"), "metrics": [metric("good")]}))
@@ -173,7 +173,7 @@ def a_server_that_hangs_keeps_nobody_waiting(s):
     asked.clear()
     wait_for("it is asked", lambda: e.text() and asked.is_set())
     e.process.terminate()
-    check(e.process.wait(20) == 0 and not server.held.is_set(), "the end waited for the server")
+    check(e.process.wait(60) == 0 and not server.held.is_set(), "the end waited for the server")
 
 
 @test

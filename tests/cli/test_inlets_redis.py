@@ -25,7 +25,7 @@ class Redis:
         wait_for("redis", lambda: self.call("PING", text=True) in ("PONG", "NOAUTH Authentication required."))
 
     def call(self, *words, text=False, auth=()):
-        done = subprocess.run(["redis-cli", "-s", self.path, *auth, *map(str, words)], capture_output=True, timeout=30)
+        done = subprocess.run(["redis-cli", "-s", self.path, *auth, *map(str, words)], capture_output=True, timeout=60)
         return done.stdout.decode().strip() if text else done.stdout
 
 

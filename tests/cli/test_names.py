@@ -47,7 +47,7 @@ def start_exporter(s, config, *flags):
     def scrape(accept=None):
         """The samples; for an Accept header the Content-Type and the text."""
         request = urllib.request.Request(f"http://127.0.0.1:{port}/metrics", headers={"Accept": accept} if accept else {})
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             text = answer.read().decode()
             return samples(text) if accept is None else (answer.headers["Content-Type"], text)
     return scrape

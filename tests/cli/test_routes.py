@@ -95,7 +95,7 @@ def rules_that_are_gone_and_the_path_as_route_are_told(s):
     first = ask(s, ["/items/a"], "--config", put(s, "c.yml", "routes: {patterns: ['/items/:sku']}\n"))
     routes(s, 1)
     first.process.stdin.close()
-    check(first.process.wait(timeout=20) == 0)
+    check(first.process.wait(timeout=60) == 0)
     ask(s, ["/items/a", "/x/7"], "--config", put(s, "d.yml", "routes: {route: path}\n"))
     found = routes(s, 3)
     check(found == {"/items/:sku": (1, "pattern of before"), "/items/a": (1, "path"), "/x/7": (1, "path")}, found)

@@ -39,7 +39,7 @@ def environment(s, **more):
 def records(s, *args, program=(PYTHON,), cwd=None, **variables):
     """Starts a program that listens; did it make a region? Nothing may be printed in either case."""
     env = environment(s, **variables)
-    done = subprocess.run([*program, "-c", LISTEN, *args], env=env, capture_output=True, timeout=20, cwd=cwd)
+    done = subprocess.run([*program, "-c", LISTEN, *args], env=env, capture_output=True, timeout=60, cwd=cwd)
     check(done.returncode == 0 and not done.stdout and not done.stderr, done)
     found = regions(s)
     for name in found:
@@ -77,7 +77,7 @@ def names_count_as_executed_and_as_they_are(s):
         check(records(s, program=[link], TICKBIRD_INCLUDE=rule), rule)
     check(not records(s, program=["./shop-server"], cwd=s.path, TICKBIRD_EXCLUDE="shop-server"))
     script = s.file("worker", f"#!{PYTHON}\n{LISTEN}\n".encode(), 0o755)
-    done = subprocess.run([script], env=environment(s, TICKBIRD_INCLUDE="worker"), capture_output=True, timeout=20)
+    done = subprocess.run([script], env=environment(s, TICKBIRD_INCLUDE="worker"), capture_output=True, timeout=60)
     check(done.returncode == 0 and regions(s), done)
 
 
@@ -91,7 +91,7 @@ def the_arguments_are_found_however_many_there_are(s):
     env = {"LD_PRELOAD": OBJECT, "TICKBIRD_DIR": s.regions, "TICKBIRD_INCLUDE": "arg=--last"}
     for argv in ([PYTHON, "-c", LISTEN, "--last"], ["/lib64/ld-linux-x86-64.so.2", PYTHON, "-c", LISTEN, "--last"]):
         if os.path.exists(argv[0]):
-            done = subprocess.run(argv, env=env, capture_output=True, timeout=20)
+            done = subprocess.run(argv, env=env, capture_output=True, timeout=60)
             check(done.returncode == 0 and not done.stderr and len(regions(s)) == 1, argv[0], done)
             os.unlink(os.path.join(s.regions, regions(s)[0]))
 
@@ -205,7 +205,7 @@ def a_socket_as_standard_input_costs_two_calls_more(s):
 def children_decide_for_themselves(s):
     env = environment(s, TICKBIRD_EXCLUDE="arg=parent")
     code = f"import subprocess, sys\nsubprocess.run([{PYTHON!r}, '-c', {LISTEN!r}], check=True)\n{LISTEN}"
-    done = subprocess.run([PYTHON, "-c", code, "parent"], env=env, capture_output=True, timeout=20)
+    done = subprocess.run([PYTHON, "-c", code, "parent"], env=env, capture_output=True, timeout=60)
     check(done.returncode == 0 and len(regions(s)) == 1, done, regions(s))
 
 
@@ -217,7 +217,7 @@ def a_server_that_is_left_out_answers_and_records_nothing(s):
     port = read_line(server.stdout)
     for _ in range(3):
         need("curl")
-        done = subprocess.run(["curl", "-sS", f"http://127.0.0.1:{port}/a"], capture_output=True, timeout=20)
+        done = subprocess.run(["curl", "-sS", f"http://127.0.0.1:{port}/a"], capture_output=True, timeout=60)
         check(done.stdout == b"ok", done)
     check(not regions(s) and s.regions not in open(f"/proc/{server.pid}/maps", encoding="utf-8").read())
     done = s.run("doctor", str(server.pid))
@@ -225,7 +225,7 @@ def a_server_that_is_left_out_answers_and_records_nothing(s):
     listed = s.run("status").out
     check("excluded by TICKBIRD_EXCLUDE (arg=quiet)" in listed, listed)
     server.stdin.close()
-    check(server.wait(20) == 0 and not server.stderr.read())
+    check(server.wait(60) == 0 and not server.stderr.read())
 
 
 @test
@@ -281,7 +281,7 @@ def a_program_of_musl_finds_its_arguments(s):
     subprocess.run(["musl-gcc", "-o", program, source], check=True, timeout=60)
     for rule, expected in (("arg=go", 0), ("arg=stay", 1), ("m", 0)):
         env = environment(s, TICKBIRD_EXCLUDE=rule)
-        done = subprocess.run([program, "go"], env=env, capture_output=True, timeout=20)
+        done = subprocess.run([program, "go"], env=env, capture_output=True, timeout=60)
         check(done.returncode == 0 and not done.stderr and len(regions(s)) == expected, rule, done, regions(s))
         shutil.rmtree(s.regions)
 
@@ -301,7 +301,7 @@ def the_file_of_the_machine_is_honoured(s):
             with open(os.path.join(etc, "tickbird/select"), "w", encoding="utf-8") as f:
                 f.write(text)
         done = subprocess.run(["unshare", "-m", "sh", "-c", script], env={**s.env, "LD_PRELOAD": OBJECT},
-                              capture_output=True, timeout=20)
+                              capture_output=True, timeout=60)
         check(done.returncode == 0 and len(regions(s)) == expected, text, done, regions(s))
         for name in regions(s):
             os.unlink(os.path.join(s.regions, name))

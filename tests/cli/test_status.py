@@ -296,6 +296,7 @@ def the_hook_table_is_that_of_the_object(s):
     if os.path.exists(OBJECT):
         listed = subprocess.run(["nm", "-D", "--defined-only", OBJECT], capture_output=True, check=True)
         exported = {line.split()[-1] for line in listed.stdout.decode().splitlines()}
+        exported = {name for name in exported if not name.startswith("tickbird_")}  # tickbird.h's, for tests/lint/object.sh
         check(exported == names, exported ^ names)
 
 

@@ -14,7 +14,7 @@ from cli_lib import EXPORTER, Skip, TICKBIRD, check, main, make_regions, need, n
 
 class Server(cli_lib.Server):
     def connect(self):
-        return socket.create_connection(("127.0.0.1", self.port), 20)
+        return socket.create_connection(("127.0.0.1", self.port), 60)
 
     def ask(self, *paths):
         with self.connect() as c:

@@ -114,6 +114,7 @@ def opened(folder, directory):
 
 def what_the_object_opens_is_allowed(folder):
     directory = f"/dev/shm/tickbird-{os.getpid()}"
+    shutil.rmtree(directory, ignore_errors=True)  # of an earlier process of this number, that was killed
     os.mkdir(directory, 0o700)
     try:
         found = opened(folder, directory)

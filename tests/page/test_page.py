@@ -48,7 +48,7 @@ class Page:
         self.url = "http://%s:%d/" % test.exporter
 
     def get(self, path=""):
-        with urllib.request.urlopen(self.url + path, timeout=30) as answer:
+        with urllib.request.urlopen(self.url + path, timeout=60) as answer:
             return answer.read().decode(), answer.headers
 
     def open(self, query="", **how):

@@ -81,7 +81,7 @@ class Connection:
     def __init__(self, address, record):
         family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET6 if address[0] == "::1" else socket.AF_INET
         self.s = socket.socket(family, socket.SOCK_STREAM)
-        self.s.settimeout(20)
+        self.s.settimeout(60)
         self.s.connect(address)
         self.record, self.buffer, self.waiting = record, b"", []
 

@@ -26,7 +26,7 @@ opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 end = time.monotonic() + 200
 while time.monotonic() < end:
     for path in ('/items/1', '/items/2', '/items/3', '/error', '/close'):
-        try: opener.open(sys.argv[1] + path, timeout=30).read()
+        try: opener.open(sys.argv[1] + path, timeout=60).read()
         except OSError: pass
         except Exception: pass
     time.sleep(0.05)

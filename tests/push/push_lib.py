@@ -69,7 +69,7 @@ def serve(s, config, env=None, *flags):
     def scrape():
         import urllib.request
         host, port = address()
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
             return samples(answer.read().decode())
 
     wait_for("the exporter listens", address)

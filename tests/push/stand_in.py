@@ -48,7 +48,7 @@ class Moto:
         """What the endpoint found rightly signed goes on to moto."""
         headers = {k: v for k, v in handler.headers.items() if k.lower() not in ("host", "content-length", "content-encoding")}
         request = urllib.request.Request(self.url + handler.path, body, headers)
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             endpoint.answer(handler, answer.status, answer.read())
 
     def ask(self, script, **what):

@@ -140,7 +140,7 @@ def row_20_alertmanager_tells_a_topic(s):
     raised = [{"labels": {"alertname": "HighErrorRate", "severity": "critical", "team": "backend", "service": "shop"},
                "annotations": {"summary": "shop: 12% of the requests fail"}}]
     request = urllib.request.Request(url + "/api/v2/alerts", json.dumps(raised).encode(), {"Content-Type": "application/json"})
-    urllib.request.urlopen(request, timeout=20).close()
+    urllib.request.urlopen(request, timeout=60).close()
     told = moto.ask(RECEIVE, queue=there["queue"])
     with open(log, encoding="utf-8") as f:
         check(len(told) == 1 and told[0]["Subject"] == "shop: 12% of the requests fail" and "HighErrorRate" in told[0]["Message"], told, f.read()[-3000:])

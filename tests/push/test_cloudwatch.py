@@ -203,7 +203,7 @@ def killed_while_waiting_for_an_answer(s):
             server.get(f"/orders/{i}")
         endpoint.behave = ["hold"]
         process, _ = serve(s, config)
-        check(endpoint.held.wait(20), "no request came")
+        check(endpoint.held.wait(60), "no request came")
         process.send_signal(signal.SIGKILL)
         process.wait()
         endpoint.release.set()
@@ -254,7 +254,7 @@ def an_exporter_that_is_ended_pushes_what_came_since(s):
     server.settle()
     check(requests(endpoint, 200) == 0)
     process.terminate()
-    check(process.wait(20) == 0 and requests(endpoint, 200) == 5, datums(endpoint))
+    check(process.wait(60) == 0 and requests(endpoint, 200) == 5, datums(endpoint))
     check(push_once(s, config).code == 0 and requests(endpoint, 200) == 5, datums(endpoint))
 
 

@@ -82,7 +82,7 @@ def an_agent_gets_a_datagram_for_each_document(s):
     server = Server(s)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as agent:
         agent.bind(("127.0.0.1", 0))
-        agent.settimeout(20)
+        agent.settimeout(60)
         config = write(s, CONFIG.format(to="udp://127.0.0.1:%d" % agent.getsockname()[1], more="log_group: shop"))
         for i in range(120):
             server.get(f"/orders/{i}")

@@ -63,7 +63,7 @@ def what_people_push_by_hand(s):
     endpoint, asked = Endpoint(KEYS), collections.Counter()
     config = write(s, CONFIG.format(url=endpoint.url))
     server = cli_lib.run_python(s, SHOP, "--config", config)
-    client = http.client.HTTPConnection("127.0.0.1", int(cli_lib.read_line(server.stdout)), timeout=20)
+    client = http.client.HTTPConnection("127.0.0.1", int(cli_lib.read_line(server.stdout)), timeout=60)
 
     def ask(method, path, body=None):
         client.request(method, path, json.dumps(body) if body else None)

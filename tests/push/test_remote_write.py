@@ -50,11 +50,11 @@ class Prometheus:
 
     def query(self, expression):
         address = self.url + "/api/v1/query?" + urllib.parse.urlencode({"query": expression})
-        with urllib.request.urlopen(address, timeout=20) as answer:
+        with urllib.request.urlopen(address, timeout=60) as answer:
             return json.load(answer)["data"]["result"]
 
     def get(self, path):
-        with urllib.request.urlopen(self.url + path, timeout=20) as answer:
+        with urllib.request.urlopen(self.url + path, timeout=60) as answer:
             return json.load(answer)["data"]
 
 
@@ -211,7 +211,7 @@ def a_newer_prometheus_stores_version_2(s):
         check(done.code == 0 and not done.err, version, done)
         served = expected_of(once(s))
     stored = {}
-    for line in urllib.request.urlopen(url + "/dump", timeout=20):
+    for line in urllib.request.urlopen(url + "/dump", timeout=60):
         sample = json.loads(line)
         stored.setdefault((sample["Labels"].pop("__name__"), frozenset(sample["Labels"].items())), []).append(sample)
     for key, expected in without_ages(served).items():

@@ -63,7 +63,7 @@ class Response:
 class Conn:
     """One connection. Blocking; a silent server is an error after @timeout seconds."""
 
-    def __init__(self, address, timeout=30.0, receive_buffer=None):
+    def __init__(self, address, timeout=60.0, receive_buffer=None):
         self.sock = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET, socket.SOCK_STREAM)
         self.sock.settimeout(timeout)
         if receive_buffer:

@@ -77,10 +77,18 @@ def loopback_address():
     return f"127.{1 + (pid >> 16) % 250}.{(pid >> 8) & 255}.{1 + (pid & 255) % 254}"
 
 
+given = set()
+
+
 def free_port(ip):
-    with socket.socket() as s:
-        s.bind((ip, 0))
-        return s.getsockname()[1]
+    """A port that nobody has on @ip, and that was not given before: who got it may not have taken it yet."""
+    while True:
+        with socket.socket() as s:
+            s.bind((ip, 0))
+            address = s.getsockname()[:2]
+        if address not in given:
+            given.add(address)
+            return address[1]
 
 
 def process_tree(pid):

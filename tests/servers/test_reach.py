@@ -175,7 +175,7 @@ def gunicorn_upgrade(test):
     harness.until(lambda: len(harness.process_tree(new)) >= 3, "it has workers")
     started.requests_to(address, test.record, rng(test, "both"), paths=APP_PATHS, methods=("GET",), threads=3, connections=30)
     os.kill(child.pid, signal.SIGTERM)
-    child.wait(20)
+    child.wait(60)
     started.requests_to(address, test.record, rng(test, "new"), paths=APP_PATHS, methods=("GET",))
     started.compare(test, "gunicorn_upgrade_counts_equal_the_client")
 
@@ -188,7 +188,7 @@ def nginx_upgrade(test):
     test.stop(test.processes[-1])
     conf = test.dir / "nginx.conf"
     conf.write_text(conf.read_text().replace("daemon off;", "daemon on;") + "env LD_PRELOAD;\nenv TICKBIRD_DIR;\nenv TICKBIRD_SERVICE;\n")
-    test.start([harness.which("nginx"), "-c", conf]).wait(20)
+    test.start([harness.which("nginx"), "-c", conf]).wait(60)
     master = harness.until(lambda: int((test.dir / "nginx.pid").read_text() or "0"), "nginx wrote its pid")
     test.wait_for_port(site.address)
     try:
