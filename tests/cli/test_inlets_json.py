@@ -173,7 +173,7 @@ def a_server_that_hangs_keeps_nobody_waiting(s):
     asked.clear()
     wait_for("it is asked", lambda: e.text() and asked.is_set())
     e.process.terminate()
-    check(e.process.wait(60) == 0 and not server.held.is_set(), "the end waited for the server")
+    check(e.process.wait(40) == 0 and not server.held.is_set(), "the end waited for the server")
 
 
 @test
