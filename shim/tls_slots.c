@@ -45,6 +45,7 @@ static const char *single_threaded; /* of glibc since 2.32: not 0 while the proc
 
 static uint32_t is_looking;
 static uint32_t is_doubtful; /* the lock may be held for good */
+static uint32_t had_lock;    /* it was given back, so it is not; later forks are noticed */
 static uint32_t uncovered;   /* sockets that began with TLS, less sessions seen, since the last look at one */
 static uint32_t look_after;  /* ... that many */
 static uint64_t opened_page; /* that is to be sealed; 0: none */
@@ -350,15 +351,22 @@ void tb_tls_start(void)
     is_doubtful = !iterate;
 }
 
+/* Until the lock was had once, it is not even tried where there is one thread but were others: this may be a child of
+ * them that no hook saw made, by clone() while the agent slept. */
 static bool look_safely(void)
 {
-    bool is_news = false;
-    if (tb_load_relaxed(&is_doubtful))
-        return tb_filter_is_alone() && look_at_news();
-    if (iterate)
+    bool is_news = false, had_threads = iterate && !(single_threaded && *single_threaded);
+    bool is_doubt = tb_load_relaxed(&is_doubtful), is_asked = is_doubt || (had_threads && !tb_load_relaxed(&had_lock));
+    if (is_asked && tb_filter_is_alone())
+        return look_at_news();
+    if (is_doubt)
+        return false;
+    if (iterate) {
         iterate(look_in_callback, &is_news);
-    else
+        tb_store_relaxed(&had_lock, 1);
+    } else {
         is_news = look_at_news();
+    }
     return is_news;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A child of a program whose other thread is inside dl_iterate_phdr, and so holds a lock of the loader that nobody in
- * the child will ever give back. It listens, which must not wait for that lock. Usage: forked asleep|awake|number|raw
+ * the child will ever give back. It listens, which must not wait for that lock.
+ * Usage: forked asleep|awake|number|raw|raw-asleep
  */
 #include <arpa/inet.h>
 #include <link.h>
@@ -54,7 +55,7 @@ int main(int argc, char **argv)
     alarm(2 * SECONDS);
     if (pthread_create(&thread, NULL, hold_lock, NULL) || read(entered[0], &byte, 1) != 1)
         return 2;
-    pid_t child = !strcmp(how, "raw")      ? clone(serve, stack + sizeof stack, SIGCHLD, NULL)
+    pid_t child = !strncmp(how, "raw", 3)  ? clone(serve, stack + sizeof stack, SIGCHLD, NULL)
                   : !strcmp(how, "number") ? (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0)
                                            : fork();
     if (child == 0)

@@ -99,7 +99,7 @@ def main():
         checks["looks_in_vain_become_rare"] = check_vain
     else:
         print("skip looks_in_vain_become_rare strace is not installed")
-    for how in ("asleep", "awake", "number", "raw"):
+    for how in ("asleep", "awake", "number", "raw", "raw-asleep"):
         checks[f"a_child_does_not_wait_for_the_loader_{how}"] = lambda how=how: check_forked(how)
     for case in (c for p in programs for c in harness.cases_of(p) if c.name.endswith("_awake")):
         checks[f"{case.name[:-len('_awake')]}_is_counted_exactly"] = lambda case=case: check(case)
