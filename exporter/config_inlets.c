@@ -14,11 +14,12 @@
 static const char *const types[TB_INLET_TYPES] = {[TB_INLET_TEXTFILE] = "textfile",
                                                   [TB_INLET_STATSD] = "statsd",
                                                   [TB_INLET_JSON] = "json",
-                                                  [TB_INLET_REDIS] = "redis"};
+                                                  [TB_INLET_REDIS] = "redis",
+                                                  [TB_INLET_COMMAND] = "command"};
 
 #define OF(type) (1u << TB_INLET_##type)
 #define CONNECTS (OF(JSON) | OF(REDIS))
-#define ASKS (CONNECTS)
+#define ASKS (CONNECTS | OF(COMMAND))
 
 /* Which types have a key, and to which it is not left to choose. */
 static const struct {
@@ -37,6 +38,8 @@ static const struct {
     [TB_KEY_CA_FILE] = {"ca_file", CONNECTS, 0},
     [TB_KEY_INSECURE] = {"insecure", CONNECTS, 0},
     [TB_KEY_DATABASE] = {"database", OF(REDIS), 0},
+    [TB_KEY_COMMAND] = {"command", OF(COMMAND), OF(COMMAND)},
+    [TB_KEY_FORMAT] = {"format", OF(COMMAND), 0},
     [TB_KEY_INTERVAL] = {"interval", ASKS, 0},
     [TB_KEY_TIMEOUT] = {"timeout", ASKS, 0},
     [TB_KEY_STALE] = {"stale_after", ASKS, 0},
@@ -81,7 +84,8 @@ static void inlet_type(struct tb_yaml *y, yaml_node_t *value, void *to)
             return;
         }
     if (text)
-        tb_yaml_error(y, value, "type: \"%s\" is no kind of inlet: one of textfile, statsd, json, redis", text);
+        tb_yaml_error(y, value, "type: \"%s\" is no kind of inlet: one of textfile, statsd, json, redis, command",
+                      text);
 }
 
 static void inlet_name(struct tb_yaml *y, yaml_node_t *value, void *to)
@@ -186,6 +190,8 @@ static void read_inlet(struct tb_yaml *y, yaml_node_t *value, void *to)
                                               {"ca_file", tb_config_pull_ca_file},
                                               {"insecure", tb_config_pull_insecure},
                                               {"database", tb_config_pull_database},
+                                              {"command", tb_config_pull_command},
+                                              {"format", tb_config_pull_format},
                                               {"interval", tb_config_pull_interval},
                                               {"timeout", tb_config_pull_timeout},
                                               {"stale_after", tb_config_pull_stale},

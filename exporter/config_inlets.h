@@ -19,6 +19,8 @@ enum tb_inlet_key {
     TB_KEY_CA_FILE,
     TB_KEY_INSECURE,
     TB_KEY_DATABASE,
+    TB_KEY_COMMAND,
+    TB_KEY_FORMAT,
     TB_KEY_INTERVAL,
     TB_KEY_TIMEOUT,
     TB_KEY_STALE,
@@ -46,14 +48,16 @@ void tb_config_pull_timeout(struct tb_yaml *y, yaml_node_t *value, void *to);
 void tb_config_pull_stale(struct tb_yaml *y, yaml_node_t *value, void *to);
 
 void tb_config_pull_database(struct tb_yaml *y, yaml_node_t *value, void *to);
+void tb_config_pull_command(struct tb_yaml *y, yaml_node_t *value, void *to);
+void tb_config_pull_format(struct tb_yaml *y, yaml_node_t *value, void *to);
 /* Of a metric; @to is a struct tb_pull_metric. */
 void tb_config_redis_command(struct tb_yaml *y, yaml_node_t *value, void *to);
 
 /* tb_config_read_pull_metrics - config_pull_metrics.c: the list `metrics`. */
 void tb_config_read_pull_metrics(struct tb_yaml *y, yaml_node_t *value, void *to);
 
-/* tb_config_check_pull_metrics - has each what it needs, and nothing else? */
-void tb_config_check_pull_metrics(struct tb_yaml *y, const struct tb_inlet_reader *r);
+/* tb_config_check_pull_metrics - are they as many as can be, and has each what it needs, and nothing else? */
+void tb_config_check_pull_metrics(struct tb_yaml *y, yaml_node_t *value, const struct tb_inlet_reader *r);
 
 /* tb_config_check_pull - what can be told when all keys are there, and what was left out. */
 void tb_config_check_pull(struct tb_yaml *y, yaml_node_t *value, struct tb_inlet_reader *r);

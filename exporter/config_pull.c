@@ -11,6 +11,7 @@
 #define TIMEOUT_MAX_NS (60 * SECOND)
 #define STALE_INTERVALS 3u
 #define HEADERS_MAX 32u
+#define WORDS_MAX 64u
 
 struct tb_pull_config *tb_pull_config_new(void)
 {
@@ -53,6 +54,9 @@ void tb_pull_config_free(struct tb_pull_config *c)
         free(c->headers[i].name);
         free_secret(&c->headers[i].value);
     }
+    for (size_t i = 0; i < c->word_count; i++)
+        free(c->command[i]);
+    free(c->command);
     free_secret(&c->password);
     free(c->metrics);
     free(c->headers);
@@ -123,6 +127,45 @@ void tb_config_pull_insecure(struct tb_yaml *y, yaml_node_t *value, void *to)
 void tb_config_pull_database(struct tb_yaml *y, yaml_node_t *value, void *to)
 {
     tb_yaml_number(y, value, "database", 0, 65535, &config_of(to, TB_KEY_DATABASE, value)->database);
+}
+
+/* --- commands --------------------------------------------------------------------------------------------------------
+ */
+
+static void command_word(struct tb_yaml *y, yaml_node_t *value, void *to)
+{
+    struct tb_pull_config *c = to;
+    const char *word = tb_yaml_lines(y, value, "command");
+    if (!word)
+        return;
+    if (c->word_count == WORDS_MAX)
+        tb_yaml_error(y, value, "command: more than %u words: write a script", WORDS_MAX);
+    c->command = tb_grow(c->command, c->word_count, &c->word_space, sizeof *c->command);
+    c->command[c->word_count++] = tb_strndup(word, strlen(word));
+}
+
+/* No shell takes it apart. */
+void tb_config_pull_command(struct tb_yaml *y, yaml_node_t *value, void *to)
+{
+    struct tb_pull_config *c = config_of(to, TB_KEY_COMMAND, value);
+    const unsigned before = y->errors->count;
+    tb_yaml_each(y, value, command_word, c);
+    if (y->errors->count == before && (!c->word_count || *c->command[0] != '/'))
+        tb_yaml_error(y, value, "command: it does not begin with the path of a program: write [/PATH, ARGUMENT, ...]");
+}
+
+void tb_config_pull_format(struct tb_yaml *y, yaml_node_t *value, void *to)
+{
+    static const char *const words[] = {[TB_PULL_NUMBER] = "number", [TB_PULL_TEXT] = "text", [TB_PULL_JSON] = "json"};
+    struct tb_pull_config *c = config_of(to, TB_KEY_FORMAT, value);
+    const char *text = tb_yaml_text(y, value, "format");
+    for (size_t i = 0; text && i < sizeof words / sizeof *words; i++)
+        if (strcmp(words[i], text) == 0) {
+            c->format = (enum tb_pull_format)i;
+            return;
+        }
+    if (text)
+        tb_yaml_error(y, value, "format: \"%s\" is none: write number, text or json", text);
 }
 
 /* --- headers ---------------------------------------------------------------------------------------------------------
@@ -276,9 +319,10 @@ void tb_config_check_pull(struct tb_yaml *y, yaml_node_t *value, struct tb_inlet
     c->type = r->to->type;
     c->name = tb_strndup(r->to->name, strlen(r->to->name));
     check_times(y, r);
-    complete_url(y, value, r);
+    if (c->type != TB_INLET_COMMAND)
+        complete_url(y, value, r);
     if (c->url)
         check_url(y, r);
     check_password(y, r);
-    tb_config_check_pull_metrics(y, r);
+    tb_config_check_pull_metrics(y, value, r);
 }

@@ -175,10 +175,18 @@ static bool has_found_labels(const struct tb_pull_metric *m)
     return false;
 }
 
-void tb_config_check_pull_metrics(struct tb_yaml *y, const struct tb_inlet_reader *r)
+void tb_config_check_pull_metrics(struct tb_yaml *y, yaml_node_t *value, const struct tb_inlet_reader *r)
 {
     const struct tb_pull_config *c = r->to->pull;
-    const bool has_paths = c->type == TB_INLET_JSON, has_commands = c->type == TB_INLET_REDIS;
+    const bool is_command = c->type == TB_INLET_COMMAND, is_text = is_command && c->format == TB_PULL_TEXT;
+    const bool is_number = is_command && c->format == TB_PULL_NUMBER, has_commands = c->type == TB_INLET_REDIS;
+    const bool has_paths = c->type == TB_INLET_JSON || (is_command && c->format == TB_PULL_JSON);
+    if (is_text && c->metric_count)
+        tb_yaml_error(y, r->places[TB_KEY_METRICS], "metrics: the output names them itself: leave the key out");
+    else if (is_number && c->metric_count != 1)
+        tb_yaml_error(y, value, "metrics: the output is one number: name one metric, or write format: json or text");
+    else if (!is_text && !c->metric_count)
+        tb_yaml_error(y, value, "metrics: nothing would be read: name at least one metric");
     for (size_t i = 0; i < c->metric_count; i++) {
         const struct tb_pull_metric *m = &c->metrics[i];
         if (has_paths && !m->has_path)

@@ -146,6 +146,11 @@ void tb_inlets_take(struct tb_inlets *i)
         }
 }
 
+void tb_inlets_fork(struct tb_inlets *i)
+{
+    tb_puller_fork(i->puller);
+}
+
 void tb_inlets_start(struct tb_inlets *i)
 {
     tb_puller_start(i->puller);

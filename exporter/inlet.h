@@ -21,6 +21,9 @@ void tb_inlets_free(struct tb_inlets *i); /* NULL does nothing */
 /* tb_inlets_use - takes the entries of @list over; those of before that are not among them end. */
 void tb_inlets_use(struct tb_inlets *i, struct tb_inlet_list *list);
 
+/* tb_inlets_fork - what has to be started while the process may still start something: who runs commands. */
+void tb_inlets_fork(struct tb_inlets *i);
+
 /* tb_inlets_start - those that ask begin to. To be called once, when the process has given up its rights: a thread
  * would keep them. tb_inlets_settle - waits until each of them was read once, for no longer than their time limits. */
 void tb_inlets_start(struct tb_inlets *i);

@@ -16,7 +16,14 @@
 #define TB_PULL_METRICS_MAX 100u /* of an inlet */
 #define TB_PULL_LABELS_MAX 16u   /* of a metric */
 
-enum tb_inlet_type { TB_INLET_TEXTFILE, TB_INLET_STATSD, TB_INLET_JSON, TB_INLET_REDIS, TB_INLET_TYPES };
+enum tb_inlet_type {
+    TB_INLET_TEXTFILE,
+    TB_INLET_STATSD,
+    TB_INLET_JSON,
+    TB_INLET_REDIS,
+    TB_INLET_COMMAND,
+    TB_INLET_TYPES
+};
 
 /* A way into a JSON text, compiled (json_path.h). */
 struct tb_pull_path {
@@ -56,7 +63,10 @@ struct tb_pull_header {
     struct tb_pull_secret value;
 };
 
-/* What inlets have that ask: URLs and Redis servers. */
+/* What the output of a command is. */
+enum tb_pull_format { TB_PULL_NUMBER, TB_PULL_TEXT, TB_PULL_JSON };
+
+/* What inlets have that ask: URLs, Redis servers, commands. */
 struct tb_pull_config {
     enum tb_inlet_type type;
     char *name; /* owned */
@@ -65,6 +75,9 @@ struct tb_pull_config {
     char *url, *unix_socket, *user, *ca_file; /* owned; NULL: not given */
     struct tb_pull_secret password;
     uint32_t database;
+    enum tb_pull_format format;
+    char **command; /* owned: a program with its path, and its arguments */
+    size_t word_count, word_space;
     bool is_insecure;               /* whoever answers is believed */
     struct tb_pull_header *headers; /* owned */
     size_t header_count, header_space;

@@ -6,6 +6,7 @@
  */
 #include "inlet_pull.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -15,6 +16,7 @@
 
 #include "boot.h"
 #include "curl.h"
+#include "inlet_helper.h"
 #include "inlet_json.h"
 #include "inlet_source.h"
 #include "log.h"
@@ -45,8 +47,9 @@ struct tb_pull {
 };
 
 struct tb_puller {
-    CURLM *multi;         /* NULL until something is added */
-    struct tb_pull *jobs; /* the thread's */
+    struct tb_helper *helper; /* NULL: there is none */
+    CURLM *multi;             /* NULL until something is added */
+    struct tb_pull *jobs;     /* the thread's */
     pthread_t thread;
     bool is_started, has_thread;
     atomic_bool is_told; /* to end */
@@ -64,6 +67,7 @@ static const struct tb_pull_source *source_of(enum tb_inlet_type type)
 #if TB_HAS_HIREDIS
         [TB_INLET_REDIS] = &tb_pull_redis,
 #endif
+        [TB_INLET_COMMAND] = &tb_pull_command,
     };
     return sources[type];
 }
@@ -249,7 +253,7 @@ static void sweep(struct tb_puller *p)
     pthread_mutex_unlock(&p->lock);
     for (struct tb_pull **at = &p->jobs, *j; (j = *at);) {
         if (!j->source)
-            j->source = j->kind->open(j->config);
+            j->source = j->kind->open(j->config, p->helper);
         if (atomic_load(&j->is_ended)) {
             *at = j->next;
             free_job(j);
@@ -321,6 +325,20 @@ static void start_thread(struct tb_puller *p)
         tb_log(TB_LOG_ERROR, "inlets that ask are not read: no thread", "error", strerror(r), NULL);
 }
 
+void tb_puller_fork(struct tb_puller *p)
+{
+    struct tb_pull_config *commands[TB_INLETS_MAX];
+    size_t count = 0;
+    for (const struct tb_pull *j = p->new_jobs; j && count < TB_INLETS_MAX; j = j->next)
+        if (j->config->type == TB_INLET_COMMAND)
+            commands[count++] = j->config;
+    if (!count)
+        return;
+    p->helper = tb_helper_start(commands, count);
+    if (!p->helper)
+        tb_log(TB_LOG_ERROR, "no commands of inlets are run: no process", "error", strerror(errno), NULL);
+}
+
 void tb_puller_start(struct tb_puller *p)
 {
     p->is_started = true;
@@ -363,6 +381,7 @@ void tb_puller_free(struct tb_puller *p)
     }
     if (p->multi)
         curl_multi_cleanup(p->multi);
+    tb_helper_stop(p->helper);
     pthread_mutex_destroy(&p->lock);
     pthread_cond_destroy(&p->changed);
     free(p);

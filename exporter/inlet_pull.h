@@ -21,6 +21,10 @@ struct tb_pull *tb_puller_add(struct tb_puller *p, struct tb_pull_config *c);
 /* tb_puller_remove - it is not to be used any more; what it has running ends. NULL does nothing. */
 void tb_puller_remove(struct tb_pull *j);
 
+/* tb_puller_fork - the process that starts commands, if any were added: later ones are not run. Before there is a
+ * thread.
+ */
+void tb_puller_fork(struct tb_puller *p);
 /* tb_puller_start - from now on, at once, in a thread. Called again, it does nothing. */
 void tb_puller_start(struct tb_puller *p);
 /* tb_puller_settle - waits until each was read, for no longer than their time limits. */

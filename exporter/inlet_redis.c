@@ -118,7 +118,7 @@ static bool take_replies(struct redis *s, struct tb_pull_answer *a)
 /* --- a read ----------------------------------------------------------------------------------------------------------
  */
 
-static void *redis_open(const struct tb_pull_config *c)
+static void *redis_open(const struct tb_pull_config *c, struct tb_helper *h)
 {
     struct redis *s = tb_alloc(sizeof *s);
     const bool has_tls = strncmp(c->url, "rediss:", 7) == 0;
@@ -127,6 +127,7 @@ static void *redis_open(const struct tb_pull_config *c)
     s->url = tb_format("%s://%s%s/", has_tls ? "https" : "http", host, has_port ? "" : ":6379");
     s->config = c;
     s->easy = tb_curl_easy();
+    (void)h;
     return s;
 }
 

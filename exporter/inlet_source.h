@@ -11,6 +11,8 @@
 
 #include "inlet_answer.h"
 
+struct tb_helper; /* inlet_helper.h */
+
 /* One read. Zero-initialised, but for the descriptor, -1. */
 struct tb_pull_read {
     CURL *transfer;        /* to be run; the source's. NULL: none */
@@ -19,8 +21,8 @@ struct tb_pull_read {
 };
 
 struct tb_pull_source {
-    /* open - @c is borrowed until close. */
-    void *(*open)(const struct tb_pull_config *c);
+    /* open - @c is borrowed until close, as is @h, which only a command needs and which may be NULL. */
+    void *(*open)(const struct tb_pull_config *c, struct tb_helper *h);
     void (*close)(void *source);
     /* begin - false: it is over already, and @r->answer says why. */
     bool (*begin)(void *source, struct tb_pull_read *r);
@@ -31,6 +33,6 @@ struct tb_pull_source {
     void (*end)(void *source);
 };
 
-extern const struct tb_pull_source tb_pull_json, tb_pull_redis;
+extern const struct tb_pull_source tb_pull_json, tb_pull_redis, tb_pull_command;
 
 #endif

@@ -25,11 +25,12 @@ struct url {
     char error[CURL_ERROR_SIZE];
 };
 
-static void *url_open(const struct tb_pull_config *c)
+static void *url_open(const struct tb_pull_config *c, struct tb_helper *h)
 {
     struct url *u = tb_alloc(sizeof *u);
     u->config = c;
     u->easy = tb_curl_easy();
+    (void)h;
     return u;
 }
 

@@ -201,6 +201,7 @@ static int give_rights_up(struct tb_exporter *e, char **ret_error)
         r = tb_privileges_become(user, ret_error);
     if (r)
         return r;
+    tb_inlets_fork(e->inlets);
     int limited = tb_privileges_limit(tb_option_is_on(&e->options, TB_OPTION_SECCOMP));
     if (limited < 0)
         tb_log(TB_LOG_WARN, "system calls are not limited", "error", strerror(-limited), NULL);

@@ -29,13 +29,16 @@ class Exporter:
         self.config = s.file("inlets.yml", config.encode())
         self.process = s.start([EXPORTER, "--config.file", self.config, "--web.listen-address=127.0.0.1:0",
                                 "--log.format=json"], stderr=subprocess.PIPE)
-        line = read_line(self.process.stderr)
-        while "listening" not in line:
-            line = read_line(self.process.stderr)
-        self.port = int(re.search(r'"port":"(\d+)"', line).group(1))
-        while wanted not in line:
-            line = read_line(self.process.stderr)
-        self.inlet_line = line
+        self.port = int(re.search(r'"port":"(\d+)"', self.line_with("listening")).group(1))
+        self.inlet_line = self.last if wanted in self.last else self.line_with(wanted)
+
+    def line_with(self, word):
+        """The next line of its log that has it."""
+        self.last = read_line(self.process.stderr)
+        while word not in self.last:
+            before, self.last = self.last, read_line(self.process.stderr)
+            check(self.last, "the exporter ended:", before)
+        return self.last
 
     def get(self, accept="text/plain"):
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}/metrics", headers={"Accept": accept})
