@@ -47,34 +47,34 @@ def find(kind, build):
         for path in sorted(glob.glob("tests/fuzz/fuzz_*.c")):
             name = os.path.basename(path)[:-2]
             corpus = os.path.join("tests/fuzz/corpus", name[len("fuzz_"):])
-            result.append((name, [os.path.join(build, "tests/fuzz", name + ".replay"), corpus], 300))
+            result.append((name, [os.path.join(build, "tests/fuzz", name + ".replay"), corpus], 600))
         return result
     if kind == "object":
         return [("object", ["tests/lint/object.sh"], 60)]
     if kind == "preload":
-        return programs("tests/preload/run.sh", 600) + programs("tests/preload/streams.py", 300) + \
-            programs("tests/preload/told.py", 300) + programs("tests/preload/overtaken.py", 300) + \
-            programs("tests/preload/tls.py", 300) + programs("tests/preload/inline.py", 300)
+        return programs("tests/preload/run.sh", 600) + programs("tests/preload/streams.py", 600) + \
+            programs("tests/preload/told.py", 600) + programs("tests/preload/overtaken.py", 600) + \
+            programs("tests/preload/tls.py", 600) + programs("tests/preload/inline.py", 600)
     if kind == "compat":
         return programs("tests/compat/test_*.py", 600)
     if kind == "transparency":
         return [("transparency", ["tests/transparency/run.py"], 600)]
     if kind == "cli":
-        return programs("tests/cli/test_*", 300)
+        return programs("tests/cli/test_*", 600)
     if kind == "packaging":
-        return programs("tests/packaging/test_*", 1800 if os.environ.get("TB_LONG") else 300)
+        return programs("tests/packaging/test_*", 1800 if os.environ.get("TB_LONG") else 600)
     if kind == "servers":
-        return [s for s in programs("tests/servers/test_*.py", 300) if s[0] != "test_prometheus"]
+        return [s for s in programs("tests/servers/test_*.py", 600) if s[0] != "test_prometheus"]
     if kind == "chaos":
-        return programs("tests/chaos/test_*.py", 300)
+        return programs("tests/chaos/test_*.py", 600)
     if kind == "differential":
-        return programs("tests/differential/test_*.py", 1800 if os.environ.get("TB_STREAMS") else 300)
+        return programs("tests/differential/test_*.py", 1800 if os.environ.get("TB_STREAMS") else 600)
     if kind == "push":
-        return programs("tests/push/test_*.py", 1200 if os.environ.get("TB_FETCH") == "1" else 300)
+        return programs("tests/push/test_*.py", 1200 if os.environ.get("TB_FETCH") == "1" else 600)
     if kind == "page":
-        return programs("tests/page/test_*.py", 300)
+        return programs("tests/page/test_*.py", 600)
     if kind == "prometheus":
-        return programs("tests/servers/test_prometheus.py", 300) + programs("tests/prometheus/test_*.py", 300)
+        return programs("tests/servers/test_prometheus.py", 600) + programs("tests/prometheus/test_*.py", 600)
     sys.exit(f"run.py: unknown kind of suite {kind!r}")
 
 
