@@ -4,6 +4,7 @@
  * counts does not depend on chance.
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -120,6 +121,7 @@ static void mistakes(void)
     memset(endless, 'x', sizeof endless);
     endless[sizeof endless - 1] = 0;
     const tickbird_label lengthy[] = {{"x", endless}};
+    errno = EXDEV;
     get_all();
     tickbird_counter_add(tickbird_counter("no name", NULL, NULL, 0), 1);
     tickbird_counter_add(tickbird_counter(endless, endless, NULL, 0), 1);
@@ -130,6 +132,8 @@ static void mistakes(void)
     tickbird_counter_add((tickbird_metric *)(void *)endless, 1);
     tickbird_sum_add(sum, -1);
     tickbird_counter_add(counter, 7);
+    if (errno != EXDEV)
+        puts("errno was changed");
 }
 
 int main(int argc, char **argv)

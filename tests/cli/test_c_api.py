@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """tickbird.h: programs that measure themselves print the same with and without the object, and what is exported is what they
 counted, over threads, forks, signals, kills, exits and folding."""
+import http.client
 import os
 import re
 import shutil
@@ -42,6 +43,15 @@ def counted(s, text):
     return samples(s).get(text, 0)
 
 
+def port_of(exporter):
+    """What it says on standard error once it listens."""
+    while True:
+        line = read_line(exporter.stderr)
+        check(line, "the exporter ended")
+        if "msg=listening" in line:
+            return int(re.search(r"port=(\d+)", line)[1])
+
+
 @test
 def a_program_is_the_same_with_and_without(s):
     program = build(s, "examples/c-api/batch.c", "-std=c99")
@@ -66,7 +76,7 @@ def the_header_is_good_c_and_cpp_in_every_link(s):
     tried = 0
     for compiler, flags in [("gcc", ["-std=c99"]), ("gcc", ["-std=c11", "-fno-pie", "-no-pie"]),
                             ("gcc", ["-std=c11", "-fno-pie", "-no-pie", "-O0"]), ("gcc", ["-std=gnu17", "-O0"]),
-                            ("clang", ["-std=c99"]), ("clang", ["-std=c99", "-fno-pie", "-no-pie", "-fno-plt"]),
+                            ("musl-gcc", ["-std=c99"]), ("clang", ["-std=c99"]), ("clang", ["-std=c99", "-fno-pie", "-no-pie", "-fno-plt"]),
                             ("g++", ["-std=c++11", "-x", "c++"]), ("clang++", ["-std=c++11", "-x", "c++"])]:
         if not shutil.which(compiler):
             continue
@@ -159,6 +169,29 @@ def totals_of_short_jobs_outlive_them(s):
     found = samples(s, *options)
     check(found['batch_lines_total{result="good"}'] == 8 and found['batch_lines_total{result="bad"}'] == 1, found)
     check(found["batch_number_count{}"] == 8 and found["batch_amount_total{}"] == 12, found)
+
+
+@test
+def every_format_has_them(s):
+    program = build(s, "tests/cli/own_metrics.c", "-std=gnu11", "-pthread")
+    child = s.start([program, "children"], env=preloaded(s), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    pids = [int(read_line(child.stdout)) for _ in range(4)]
+    try:
+        exporter = s.start([EXPORTER, "--web.listen-address", "127.0.0.1:0", "--region.dir", s.regions, "--storage.path", s.path + "/storage"],
+                           stderr=subprocess.PIPE)
+        port = port_of(exporter)
+        for kind, wanted in [("text/plain;version=0.0.4", b'own_level{service="own"} 115\n'),
+                             ("application/openmetrics-text;version=1.0.0", b'own_level{service="own"} 115\n'),
+                             ("application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited",
+                              b"own_level" + b"\x12\x08A level.")]:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+            connection.request("GET", "/metrics", headers={"Accept": kind})
+            body = connection.getresponse().read()
+            connection.close()
+            check(wanted in body, kind, [line for line in body.splitlines() if b"own_" in line])
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
 
 
 @test
