@@ -63,6 +63,39 @@ static inline size_t tb_strnlen(const char *s, size_t max)
     return n;
 }
 
+struct tb_unaligned_64 {
+    uint64_t value;
+} __attribute__((packed, may_alias));
+
+struct tb_unaligned_32 {
+    uint32_t value;
+} __attribute__((packed, may_alias));
+
+static inline uint64_t tb_load_8(const uint8_t *p)
+{
+    return ((const struct tb_unaligned_64 *)p)->value;
+}
+
+/* At most 8 bytes, little-endian and zero-padded, without a loop and without reading past them. */
+static inline uint64_t tb_load_few(const uint8_t *p, size_t len)
+{
+    if (len >= 4)
+        return ((const struct tb_unaligned_32 *)p)->value |
+               (uint64_t)((const struct tb_unaligned_32 *)(p + len - 4))->value << (len - 4) * 8;
+    return len ? (uint64_t)p[0] | (uint64_t)p[len / 2] << len / 2 * 8 | (uint64_t)p[len - 1] << (len - 1) * 8 : 0;
+}
+
+#define TB_EACH_BYTE(x) (UINT64_C(0x0101010101010101) * (x))
+
+/* tb_same - tb_equal for short texts: a word at a time. */
+static inline bool tb_same(const uint8_t *a, const uint8_t *b, size_t len)
+{
+    for (; len > 8; len -= 8, a += 8, b += 8)
+        if (tb_load_8(a) != tb_load_8(b))
+            return false;
+    return tb_load_few(a, len) == tb_load_few(b, len);
+}
+
 /* Words as they lie in memory, from any address. */
 static inline uint64_t tb_read64(const uint8_t *p)
 {

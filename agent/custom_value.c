@@ -4,7 +4,6 @@
  * waits for: every place is checked where it is used.
  */
 #include "exchange_caught.h"
-#include "route_segment.h"
 #include "rules.h"
 
 struct tb_bytes tb_custom_text(const struct tb_custom *c, uint32_t offset)

@@ -34,7 +34,8 @@ enum { DECODED = 1 << 24, MORE = -1, QUOTE = -2, WRONG = -3 };
 
 static inline bool is_blank(uint8_t c)
 {
-    return c == ' ' || c == '\n' || c == '\r' || c == '\t';
+    const uint64_t blanks = UINT64_C(1) << ' ' | 1u << '\n' | 1u << '\r' | 1u << '\t';
+    return c <= ' ' && (blanks >> c & 1);
 }
 
 /* The step that path @i takes next. */
@@ -51,14 +52,6 @@ static inline uint8_t step_bytes(const uint8_t *step)
 static inline bool is_last_step(const struct tb_json_pick *j, const struct tb_pick_set *set, uint32_t i)
 {
     return j->step_at[i] + step_bytes(step_of(j, set, i)) == set->len[i];
-}
-
-static inline bool is_same(const uint8_t *a, const uint8_t *b, size_t len)
-{
-    for (; len >= 8; a += 8, b += 8, len -= 8)
-        if (tb_read64(a) != tb_read64(b))
-            return false;
-    return tb_equal(a, b, len);
 }
 
 /* The innermost open bracket on a path is that of an array. */
@@ -92,9 +85,8 @@ static void enter(struct tb_json_pick *j, const struct tb_pick_set *set, bool is
         return;
     }
     j->depth++;
-    for (uint32_t i = 0; j->pending >> i; i++) {
-        if (!(j->pending >> i & 1))
-            continue;
+    for (uint32_t left = j->pending; left; left &= left - 1) {
+        uint32_t i = (uint32_t)__builtin_ctz(left);
         if (!is_root && is_last_step(j, set, i)) {
             tb_pick_mark(&j->picks, (uint8_t)(1u << i), is_array ? TB_PICK_ARRAY : TB_PICK_OBJECT);
             continue;
@@ -144,13 +136,12 @@ static void leave(struct tb_json_pick *j, const struct tb_pick_set *set)
 
 /* ---- passing over ---- */
 
-/* What does not change until another state is entered. Never seen by a function that is not inlined, as the next: so
- * that both stay in registers. */
+/* What does not change until another state is entered. */
 struct pass {
     struct tb_json_pick *j;
     const struct tb_pick_set *set;
-    const uint8_t *first;   /* where passing over began */
     uint32_t level;         /* as in j */
+    uint32_t room;          /* brackets that may be open above the level */
     uint32_t len_count;     /* 0: none, what is innermost on the path is no object */
     uint32_t first_shift;   /* bytes from quote to quote of the first of these */
     uint64_t has_names;     /* all ones, or 0: there are none */
@@ -159,14 +150,30 @@ struct pass {
     bool is_array;          /* elements are wanted */
 };
 
-/* What goes from block to block. */
+/* What goes from block to block: in registers, so nothing that is not inlined gets more than a copy. */
 struct carry {
-    uint64_t inside;   /* all ones: the block starts inside a string */
-    uint64_t previous; /* quotes of the block before */
-    uint64_t seen;     /* quotes of all blocks, put on top of each other */
-    uint32_t depth;    /* as in j */
-    bool is_escaped;   /* the block's first byte means itself */
+    uint64_t inside;      /* all ones: the block starts inside a string */
+    uint64_t previous;    /* quotes of the block before */
+    const uint8_t *plain; /* since passing over began, no backslash lies from here on up to the block */
+    uint32_t above;       /* open brackets above the level */
+    bool is_escaped;      /* the block's first byte means itself */
 };
+
+/* What a block has outside of strings: a bit for each byte. */
+struct found {
+    uint64_t opening, closing; /* brackets */
+    uint64_t others;           /* what else may matter */
+};
+
+/* What is looked for in every block, made once. */
+struct bytes_wanted {
+    struct block_byte quote, backslash, lower, opening, closing;
+};
+
+static inline struct bytes_wanted bytes_wanted(void)
+{
+    return (struct bytes_wanted){block_byte('"'), block_byte('\\'), block_byte(0x20), block_byte('{'), block_byte('}')};
+}
 
 /* A comma of the array on the path. */
 static bool next_element(struct tb_json_pick *j, const struct tb_pick_set *set)
@@ -180,13 +187,13 @@ static bool next_element(struct tb_json_pick *j, const struct tb_pick_set *set)
     return j->pending != 0;
 }
 
-/* The string that ends before the quote at @quote, and began in this range, is a wanted name. */
-static bool is_wanted(struct tb_json_pick *j, const struct tb_pick_set *set, const uint8_t *first, const uint8_t *quote)
+/* The string that ends before the quote at @quote, and began at @plain or later, is a wanted name. */
+static bool is_wanted(struct tb_json_pick *j, const struct tb_pick_set *set, const uint8_t *plain, const uint8_t *quote)
 {
-    for (uint32_t i = 0; j->live >> i; i++) {
+    for (uint32_t left = j->live; left; left &= left - 1) {
+        uint32_t i = (uint32_t)__builtin_ctz(left);
         const uint8_t *step = step_of(j, set, i);
-        if (j->live >> i & 1 && quote - first > *step && quote[-*step - 1] == '"' &&
-            is_same(quote - *step, step + 1, *step))
+        if (quote - plain > *step && quote[-*step - 1] == '"' && tb_same(quote - *step, step + 1, *step))
             j->pending |= (uint8_t)(1u << i);
     }
     if (j->pending)
@@ -210,11 +217,6 @@ static inline uint64_t escaped_bytes(uint64_t backslashes, size_t len, bool *is_
     return escaped;
 }
 
-static inline bool is_at_name_level(const struct pass *s, const struct carry *carry)
-{
-    return s->len_count && carry->depth == s->level;
-}
-
 /* A string starts whose name is compared byte by byte. */
 static void compare_from_start(struct tb_json_pick *j)
 {
@@ -223,13 +225,13 @@ static void compare_from_start(struct tb_json_pick *j)
     j->pending = j->live;
 }
 
-/* A string is open at @p that has no escapes up to there. Back to its start where it may be a wanted name, else NULL.
+/* A string is open at @p. Back to its start where it may be a wanted name that has no escapes up to there, else NULL.
  * Never before where passing over began: the memory is the program's, which may be writing to it by now. */
 static const uint8_t *back_to_start(const struct pass *s, const struct carry *carry, const uint8_t *p)
 {
-    if (!carry->inside || !carry->seen || !is_at_name_level(s, carry))
+    if (!carry->inside || carry->above || !s->len_count)
         return NULL;
-    for (uint32_t len = 0; len <= s->longest && p > s->first; len++, p--)
+    for (uint32_t len = 0; len <= s->longest && p > carry->plain; len++, p--)
         if (p[-1] == '"') {
             compare_from_start(s->j);
             return p;
@@ -247,6 +249,65 @@ static bool is_rare_event(struct tb_json_pick *j, const struct tb_pick_set *set,
     return j->state != OUT;
 }
 
+/* What may matter of the block at @p, in its order. Returns where to go on, in another state; NULL: behind the block.
+ */
+static __attribute__((noinline)) const uint8_t *pass_events(const struct pass *s, struct carry *carry, const uint8_t *p,
+                                                            struct found f, bool is_slow)
+{
+    uint32_t start = carry->above, opened = block_count(f.opening), closed = 0;
+    uint64_t events = f.others | f.closing | (start + opened > s->room ? f.opening : 0);
+
+    for (; events; events &= events - 1) {
+        uint64_t bit = events & -events;
+        const uint8_t *at = p + __builtin_ctzll(events);
+        carry->above = start + block_count(f.opening & (bit - 1)) - closed;
+        if (f.closing & bit) {
+            closed++;
+            if (TB_LIKELY(carry->above--)) /* else one below the level: 0 - 1 */
+                continue;
+            if ((*at >> 5 & 1) == (s->j->objects & 1)) /* bit 5 tells {} from [] */
+                leave(s->j, s->set);
+            else
+                s->j->state = BROKEN;
+            return at + 1;
+        }
+        if (f.opening & bit ? carry->above == s->room : *at == '\\') {
+            s->j->state = BROKEN;
+            return at;
+        }
+        if (f.others & bit && !carry->above &&
+            (*at == '"' && !is_slow ? is_wanted(s->j, s->set, carry->plain, at)
+                                    : is_rare_event(s->j, s->set, *at, s->is_array)))
+            return at + 1;
+    }
+    carry->above = start + opened - closed;
+    return NULL;
+}
+
+/* A block with backslashes: @len bytes at @p, behind @skip others at @from. */
+static __attribute__((noinline)) const uint8_t *pass_escapes(const struct pass *s, struct carry *carry,
+                                                             const uint8_t *p, size_t len, const uint8_t *from,
+                                                             unsigned skip)
+{
+    const struct bytes_wanted w = bytes_wanted();
+    const struct block b = block_load(from), lower = block_or(b, w.lower);
+    const uint8_t *start = back_to_start(s, carry, p);
+    if (start)
+        return start;
+    uint64_t backslashes = block_equal(b, w.backslash) >> skip;
+    uint64_t quotes = block_equal(b, w.quote) >> skip & ~escaped_bytes(backslashes, len, &carry->is_escaped);
+    uint64_t strings = block_parities(quotes) ^ carry->inside;
+    struct found f = {.opening = block_equal(lower, w.opening) >> skip & ~strings,
+                      .closing = block_equal(lower, w.closing) >> skip & ~strings,
+                      .others = (backslashes & ~strings) | (quotes & strings)};
+    if (s->is_array)
+        f.others |= block_equal(b, block_byte(',')) >> skip & ~strings;
+    carry->inside = (uint64_t)((int64_t)strings >> 63);
+    carry->previous = 0; /* a name that starts in here is compared byte by byte */
+    carry->plain = p + len;
+    return pass_events(s, carry, p, f, true);
+}
+
 /* The closing quotes of a block that have another as many bytes before them as a wanted name needs. Most often one name
  * is wanted: no loop for the first. */
 static inline __attribute__((always_inline)) uint64_t name_ends(const struct pass *s, uint64_t quotes,
@@ -258,97 +319,55 @@ static inline __attribute__((always_inline)) uint64_t name_ends(const struct pas
     return closing & starts & s->has_names;
 }
 
-/* What a block has outside of strings: a bit for each byte. */
-struct found {
-    uint64_t opening, closing; /* brackets */
-    uint64_t others;           /* what else may matter */
-};
-
-/* What may matter of a block, in its order. Returns where to go on, in another state; NULL: behind the block. */
-static inline __attribute__((always_inline)) const uint8_t *
-pass_events(const struct pass *s, struct carry *carry, const uint8_t *p, const struct found *f, bool is_slow)
-{
-    uint32_t start = carry->depth, opened = block_count(f->opening), closed = 0;
-    uint64_t events = f->others | f->closing | (start + opened > TB_JSON_DEPTH ? f->opening : 0);
-
-    for (; events; events &= events - 1) {
-        uint64_t bit = events & -events;
-        const uint8_t *at = p + __builtin_ctzll(events);
-        carry->depth = start + block_count(f->opening & (bit - 1)) - closed;
-        if (f->closing & bit) {
-            closed++;
-            if (TB_LIKELY(carry->depth-- != s->level))
-                continue;
-            if ((*at >> 5 & 1) == (s->j->objects & 1)) /* bit 5 tells {} from [] */
-                leave(s->j, s->set);
-            else
-                s->j->state = BROKEN;
-            return at + 1;
-        }
-        if (f->opening & bit ? carry->depth == TB_JSON_DEPTH : *at == '\\') {
-            s->j->state = BROKEN;
-            return at;
-        }
-        if (f->others & bit && carry->depth == s->level &&
-            (*at == '"' && !is_slow ? is_wanted(s->j, s->set, s->first, at)
-                                    : is_rare_event(s->j, s->set, *at, s->is_array)))
-            return at + 1;
-    }
-    carry->depth = start + opened - closed;
-    return NULL;
-}
-
-/*
- * A block of @len bytes at @p. @b holds them, behind @skip others. Returns where to go on, in another state; NULL:
- * behind the block.
+/* A block: @len bytes at @p, behind @skip others at @from. Returns where to go on, in another state; NULL: behind it.
  */
-static inline __attribute__((always_inline)) const uint8_t *
-pass_block(const struct pass *s, struct carry *carry, const uint8_t *p, size_t len, struct block b, unsigned skip)
+static inline __attribute__((always_inline)) const uint8_t *pass_block(const struct pass *s,
+                                                                       const struct bytes_wanted *w,
+                                                                       struct carry *carry, const uint8_t *p,
+                                                                       size_t len, const uint8_t *from, unsigned skip)
 {
-    uint64_t quotes = block_equal(b, '"') >> skip, backslashes = 0;
-    bool is_slow = block_has(b, '\\') | carry->is_escaped;
-
-    if (TB_UNLIKELY(is_slow)) {
-        const uint8_t *start = back_to_start(s, carry, p);
-        if (start)
-            return start;
-        carry->seen = 0; /* from here on a quote before it may be an escaped one */
-        backslashes = block_equal(b, '\\') >> skip;
-        quotes &= ~escaped_bytes(backslashes, len, &carry->is_escaped);
+    const struct block b = block_load(from), lower = block_or(b, w->lower);
+    if (TB_UNLIKELY(block_has(b, w->backslash)) || TB_UNLIKELY(carry->is_escaped)) {
+        struct carry copy = *carry;
+        const uint8_t *next = pass_escapes(s, &copy, p, len, from, skip);
+        *carry = copy;
+        return next;
     }
-    if (carry->inside && !quotes) { /* the middle of a long string */
-        carry->previous = 0;
-        return NULL;
-    }
-    uint64_t strings =
-        block_parities(quotes) ^ carry->inside; /* with the quote that opens, without the one that closes */
-    struct found f = {.opening = block_equal_with(b, 0x20, '{') >> skip & ~strings,
-                      .closing = block_equal_with(b, 0x20, '}') >> skip & ~strings};
-    if (TB_UNLIKELY(is_slow))
-        f.others = (backslashes & ~strings) | (quotes & strings);
-    else
-        f.others = name_ends(s, quotes, carry->previous, quotes & ~strings);
-    if (TB_UNLIKELY(s->is_array))
-        f.others |= block_equal(b, ',') >> skip & ~strings;
+    uint64_t quotes = block_equal(b, w->quote) >> skip, previous = carry->previous;
+    /* with the quote that opens, without the one that closes */
+    uint64_t strings = block_parities(quotes) ^ carry->inside;
+    struct found f = {.opening = block_equal(lower, w->opening) >> skip & ~strings,
+                      .closing = block_equal(lower, w->closing) >> skip & ~strings};
     carry->inside = (uint64_t)((int64_t)strings >> 63);
     carry->previous = quotes;
-    carry->seen |= quotes;
     uint32_t opened = block_count(f.opening), closed = block_count(f.closing);
-    if (TB_LIKELY(!f.others && carry->depth >= s->level + closed && carry->depth + opened <= TB_JSON_DEPTH)) {
-        carry->depth += opened - closed;
+    if (carry->above > closed && TB_LIKELY(carry->above + opened <= s->room)) {
+        carry->above += opened - closed; /* nothing in it is on the level */
         return NULL;
     }
-    return pass_events(s, carry, p, &f, is_slow);
+    f.others = name_ends(s, quotes, previous, quotes & ~strings);
+    if (TB_UNLIKELY(s->is_array))
+        f.others |= block_equal(b, block_byte(',')) >> skip & ~strings;
+    if (TB_LIKELY(!f.others && carry->above >= closed && carry->above + opened <= s->room)) {
+        carry->above += opened - closed;
+        return NULL;
+    }
+    struct carry copy = *carry;
+    const uint8_t *next = pass_events(s, &copy, p, f, false);
+    carry->above = copy.above;
+    return next;
 }
 
 /* The rest of a range that began at @first, shorter than a block. */
-static inline __attribute__((always_inline)) const uint8_t *
-pass_tail(const struct pass *s, struct carry *carry, const uint8_t *first, const uint8_t *p, size_t len)
+static inline __attribute__((always_inline)) const uint8_t *pass_tail(const struct pass *s,
+                                                                      const struct bytes_wanted *w, struct carry *carry,
+                                                                      const uint8_t *first, const uint8_t *p,
+                                                                      size_t len)
 {
     uint8_t copy[TB_SCAN_BLOCK];
 
     if ((size_t)(p - first) >= TB_SCAN_BLOCK - len)
-        return pass_block(s, carry, p, len, block_load(p + len - TB_SCAN_BLOCK), (unsigned)(TB_SCAN_BLOCK - len));
+        return pass_block(s, w, carry, p, len, p + len - TB_SCAN_BLOCK, (unsigned)(TB_SCAN_BLOCK - len));
     for (uint32_t i = 0; i < TB_SCAN_BLOCK; i += 8)
         __builtin_memset(copy + i, ' ', 8);
     size_t i = 0;
@@ -356,28 +375,31 @@ pass_tail(const struct pass *s, struct carry *carry, const uint8_t *first, const
         __builtin_memcpy(copy + i, p + i, 8);
     for (; i < len; i++)
         copy[i] = p[i];
-    return pass_block(s, carry, p, len, block_load(copy), 0);
+    return pass_block(s, w, carry, p, len, copy, 0);
+}
+
+/* Inside a long string: the first two blocks with a quote or a backslash, or where they are not whole. */
+static inline const uint8_t *pass_text(const struct bytes_wanted *w, const uint8_t *p, const uint8_t *end)
+{
+    while (end - p >= 2 * (ptrdiff_t)TB_SCAN_BLOCK &&
+           !blocks_have(block_load(p), block_load(p + TB_SCAN_BLOCK), w->quote, w->backslash))
+        p += 2 * TB_SCAN_BLOCK;
+    return p;
 }
 
 /* What the paths look for while all else is passed over. */
-static inline __attribute__((always_inline)) void look_for(struct pass *s)
+static inline void look_for(struct pass *s, struct tb_json_pick *j, const struct tb_pick_set *set)
 {
-    const struct tb_json_pick *j = s->j;
     bool is_array = is_in_array(j);
 
-    s->level = j->level;
-    s->lens[0] = 0;
-    s->len_count = 0;
-    s->is_array = is_array && j->live;
-    s->longest = 0;
-    for (uint32_t i = 0; !is_array && j->live >> i; i++) {
-        if (!(j->live >> i & 1))
-            continue;
-        uint8_t len = *step_of(j, s->set, i);
+    *s = (struct pass){
+        .j = j, .set = set, .level = j->level, .room = TB_JSON_DEPTH - j->level, .is_array = is_array && j->live};
+    for (uint32_t left = is_array ? 0 : j->live; left; left &= left - 1) {
+        uint8_t len = *step_of(j, set, (uint32_t)__builtin_ctz(left));
         s->lens[s->len_count++] = len;
         s->longest = len > s->longest ? len : s->longest;
     }
-    s->first_shift = s->len_count ? s->lens[0] + 1u : 1;
+    s->first_shift = s->lens[0] + 1u;
     s->has_names = s->len_count ? UINT64_MAX : 0;
 }
 
@@ -385,32 +407,35 @@ static inline __attribute__((always_inline)) void look_for(struct pass *s)
 static const uint8_t *pass_over(struct tb_json_pick *j, const struct tb_pick_set *set, const uint8_t *first,
                                 const uint8_t *p, const uint8_t *end)
 {
+    const struct bytes_wanted w = bytes_wanted();
     struct pass s;
-    struct carry carry = {
-        .inside = j->state == PASSED ? UINT64_MAX : 0, .depth = j->depth, .is_escaped = j->is_escaped};
+    struct carry carry = {.inside = j->state == PASSED ? UINT64_MAX : 0,
+                          .plain = p,
+                          .above = (uint32_t)j->depth - j->level,
+                          .is_escaped = j->is_escaped};
     const uint8_t *next = NULL;
 
-    s.j = j;
-    s.set = set;
-    s.first = p;
-    look_for(&s);
+    look_for(&s, j, set);
     j->state = OUT;
     j->is_escaped = false;
     for (; end - p >= (ptrdiff_t)TB_SCAN_BLOCK; p += TB_SCAN_BLOCK) {
-        next = pass_block(&s, &carry, p, TB_SCAN_BLOCK, block_load(p), 0);
+        next = pass_block(&s, &w, &carry, p, TB_SCAN_BLOCK, p, 0);
         if (next)
             goto out;
+        if (TB_UNLIKELY(carry.inside && !carry.previous && !carry.is_escaped))
+            p = pass_text(&w, p + TB_SCAN_BLOCK, end) - TB_SCAN_BLOCK;
     }
-    if (p < end && (next = pass_tail(&s, &carry, first, p, (size_t)(end - p))) != NULL)
+    if (p < end && (next = pass_tail(&s, &w, &carry, first, p, (size_t)(end - p))) != NULL)
         goto out;
-    next = back_to_start(&s, &carry, end);
+    const struct carry last = carry;
+    next = back_to_start(&s, &last, end);
     if (!next) {
         next = end;
         j->state = carry.inside ? PASSED : OUT;
         j->is_escaped = carry.is_escaped;
     }
 out:
-    j->depth = (uint8_t)carry.depth;
+    j->depth = (uint8_t)(s.level + carry.above);
     return next;
 }
 

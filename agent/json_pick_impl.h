@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Reading JSON for a few values (json_pick.h), included once per instruction set. Two ways take turns: pass_over()
- * (json_pass_impl.h) walks 64 bytes a step; the states below read a byte a step: a name that was cut or has escapes,
- * what follows a wanted name, the value.
+ * (json_pass_impl.h), or pass_short() (json_short_impl.h) before it, walks 64 bytes a step; the states below read a
+ * byte a step: a name that was cut or has escapes, what follows a wanted name, the value.
  *
  * TB_JSON_FEED names the function.
  */
 #include "decimal.h"
-#include "json_pass_impl.h"
+#include "json_short_impl.h"
 
 /* ---- byte by byte ---- */
 
-static const uint8_t *skip_blanks(const uint8_t *p, const uint8_t *end)
+/* Some value is known: its path goes no further, and with the last one the text is over. */
+static void settle(struct tb_json_pick *j, const struct tb_pick_set *set)
 {
-    while (p < end && is_blank(*p))
-        p++;
-    return p;
+    j->live &= (uint8_t)~j->picks.found;
+    if (tb_pick_is_complete(&j->picks, set) && j->state != BROKEN)
+        j->state = OVER;
 }
 
 /* Half a surrogate pair is no text. */
@@ -90,7 +91,8 @@ static struct tb_bytes bytes_of(int32_t got, uint8_t to[4])
 /* The paths in pending whose name does not go on with @b are out. */
 static void compare_name(struct tb_json_pick *j, const struct tb_pick_set *set, struct tb_bytes b)
 {
-    for (uint32_t i = 0; j->pending >> i; i++) {
+    for (uint32_t left = j->pending; left; left &= left - 1) {
+        uint32_t i = (uint32_t)__builtin_ctz(left);
         const uint8_t *step = step_of(j, set, i);
         if (*step < j->key_at + b.len || !tb_equal(step + 1 + j->key_at, b.ptr, b.len))
             j->pending &= (uint8_t) ~(1u << i);
@@ -100,9 +102,9 @@ static void compare_name(struct tb_json_pick *j, const struct tb_pick_set *set, 
 
 static void end_of_name(struct tb_json_pick *j, const struct tb_pick_set *set)
 {
-    for (uint32_t i = 0; j->pending >> i; i++)
-        if (*step_of(j, set, i) != j->key_at)
-            j->pending &= (uint8_t) ~(1u << i);
+    for (uint32_t left = j->pending; left; left &= left - 1)
+        if (*step_of(j, set, (uint32_t)__builtin_ctz(left)) != j->key_at)
+            j->pending &= (uint8_t) ~(left & -left);
     j->state = j->pending ? COLON : OUT;
 }
 
@@ -132,7 +134,8 @@ static size_t plain_len(const uint8_t *p, const uint8_t *end)
 {
     if (end - p >= (ptrdiff_t)TB_SCAN_BLOCK) {
         struct block b = block_load(p);
-        uint64_t other = block_equal(b, '"') | block_equal(b, '\\') | block_below_or_odd(b, ' ');
+        uint64_t other =
+            block_equal(b, block_byte('"')) | block_equal(b, block_byte('\\')) | block_below_or_odd(b, ' ');
         return other ? (size_t)__builtin_ctzll(other) : TB_SCAN_BLOCK;
     }
     const uint8_t *from = p;
@@ -145,8 +148,13 @@ static size_t plain_len(const uint8_t *p, const uint8_t *end)
 static const uint8_t *plain_text(struct tb_json_pick *j, const struct tb_pick_set *set, const uint8_t *p,
                                  const uint8_t *end)
 {
-    for (size_t len; (len = plain_len(p, end)) != 0; p += len)
-        tb_pick_add(&j->picks, set, tb_bytes(p, len));
+    size_t len;
+    do {
+        len = plain_len(p, end);
+        if (len)
+            tb_pick_add(&j->picks, set, tb_bytes(p, len));
+        p += len;
+    } while (len == TB_SCAN_BLOCK);
     return p;
 }
 
@@ -166,6 +174,7 @@ static const uint8_t *text_bytes(struct tb_json_pick *j, const struct tb_pick_se
         } else if (got == QUOTE) {
             tb_pick_end(&j->picks, set, TB_PICK_STRING);
             j->state = OUT;
+            settle(j, set);
         } else if (got != MORE) {
             tb_pick_add(&j->picks, set, bytes_of(got, utf8));
         }
@@ -202,12 +211,15 @@ static const uint8_t *scalar_bytes(struct tb_json_pick *j, const struct tb_pick_
     if (kind == TB_PICK_NONE) {
         tb_pick_drop(&j->picks);
         j->state = BROKEN;
-    } else if (kind == TB_PICK_NULL) {
+        return p;
+    }
+    if (kind == TB_PICK_NULL) {
         tb_pick_mark(&j->picks, j->picks.open, kind);
         tb_pick_drop(&j->picks);
     } else {
         tb_pick_end(&j->picks, set, kind);
     }
+    settle(j, set);
     return p;
 }
 
@@ -218,11 +230,12 @@ static const uint8_t *value_start(struct tb_json_pick *j, const struct tb_pick_s
 
     if (c == '{' || c == '[') {
         enter(j, set, c == '[');
+        settle(j, set);
         return p + 1;
     }
-    for (uint32_t i = 0; j->pending >> i; i++)
-        if (j->pending >> i & 1 && is_last_step(j, set, i))
-            ends |= (uint8_t)(1u << i);
+    for (uint32_t left = j->pending; left; left &= left - 1)
+        if (is_last_step(j, set, (uint32_t)__builtin_ctz(left)))
+            ends |= (uint8_t)(left & -left);
     j->pending = 0;
     if (c == ']' && is_in_array(j)) { /* it has no elements */
         j->state = OUT;
@@ -235,48 +248,55 @@ static const uint8_t *value_start(struct tb_json_pick *j, const struct tb_pick_s
     return p + is_string;
 }
 
-/* One step of the states that are not passed over. */
-static const uint8_t *step(struct tb_json_pick *j, const struct tb_pick_set *set, const uint8_t *p, const uint8_t *end)
+/* Behind a wanted string. It was a name if a colon follows. */
+static const uint8_t *colon(struct tb_json_pick *j, const uint8_t *p)
 {
-    if (j->state == KEY)
-        return name_bytes(j, set, p, end);
-    if (j->state == STRING)
-        return text_bytes(j, set, p, end);
-    if (j->state == SCALAR)
-        return scalar_bytes(j, set, p, end);
-    p = skip_blanks(p, end);
-    if (p == end)
-        return p;
-    if (j->state == VALUE)
-        return value_start(j, set, p);
-    if (j->state == COLON) {
-        bool is_name = *p == ':';
-        j->pending = is_name ? j->pending : 0;
-        j->state = is_name ? VALUE : OUT;
-        return p + is_name;
-    }
-    /* START: no path leads to a text that is a single value */
+    bool is_name = *p == ':';
+    j->pending = is_name ? j->pending : 0;
+    j->state = is_name ? VALUE : OUT;
+    return p + is_name;
+}
+
+/* The first byte. No path leads to a text that is a single value. */
+static const uint8_t *start(struct tb_json_pick *j, const struct tb_pick_set *set, const uint8_t *p)
+{
+    uint8_t c = *p;
+    bool is_value = c == '"' || c == '-' || (uint8_t)(c - '0') < 10 || c == 't' || c == 'f' || c == 'n';
+
     j->pending = (uint8_t)((1u << set->count) - 1);
-    if (*p == '{' || *p == '[')
-        enter(j, set, *p == '[');
+    if (c == '{' || c == '[')
+        enter(j, set, c == '[');
     else
-        j->state =
-            *p == '"' || *p == '-' || (uint8_t)(*p - '0') < 10 || *p == 't' || *p == 'f' || *p == 'n' ? OVER : BROKEN;
+        j->state = is_value ? OVER : BROKEN;
     return p + 1;
+}
+
+static inline bool is_passing(const struct tb_json_pick *j)
+{
+    return j->state == OUT || j->state == PASSED;
 }
 
 enum tb_parse TB_JSON_FEED(struct tb_json_pick *j, const struct tb_pick_set *set, struct tb_bytes in)
 {
     const uint8_t *p = in.ptr, *end = p + in.len;
 
-    while (p < end && j->state < OVER) {
-        if (j->state == OUT || j->state == PASSED)
+    if (j->state == START && (p = skip_blanks(p, end)) < end)
+        p = start(j, set, p);
+    while (p < end && j->state < OVER) { /* in the order in which states most often follow */
+        if (is_passing(j) && is_short(j, set, p, end))
+            p = pass_short(j, set, p, end);
+        if (is_passing(j) && p < end)
             p = pass_over(j, set, in.ptr, p, end);
-        else
-            p = step(j, set, p, end);
-        j->live &= (uint8_t)~j->picks.found;
-        if (tb_pick_is_complete(&j->picks, set))
-            j->state = j->state == BROKEN ? BROKEN : OVER;
+        if (j->state == KEY)
+            p = name_bytes(j, set, p, end);
+        if (j->state == COLON && (p = skip_blanks(p, end)) < end)
+            p = colon(j, p);
+        if (j->state == VALUE && (p = skip_blanks(p, end)) < end)
+            p = value_start(j, set, p);
+        if (j->state == STRING)
+            p = text_bytes(j, set, p, end);
+        if (j->state == SCALAR)
+            p = scalar_bytes(j, set, p, end);
     }
     return j->state == BROKEN ? TB_PARSE_BAD : j->state == OVER ? TB_PARSE_OK : TB_PARSE_PARTIAL;
 }

@@ -42,14 +42,15 @@ void tb_pick_add(struct tb_picks *p, const struct tb_pick_set *set, struct tb_by
     }
     uint8_t *to = p->text + p->used + p->open_len;
     uint64_t all = 0;
-    size_t i = 0;
-    for (; i + 8 <= in.len; i += 8) {
-        uint64_t word = tb_read64(in.ptr + i);
-        __builtin_memcpy(to + i, &word, 8);
+    size_t left = in.len;
+    for (; left >= 8; left -= 8, in.ptr += 8, to += 8) {
+        uint64_t word = tb_load_8(in.ptr);
+        __builtin_memcpy(to, &word, 8);
         all |= word;
     }
-    for (; i < in.len; i++)
-        all |= to[i] = in.ptr[i];
+    uint64_t rest = tb_load_few(in.ptr, left);
+    __builtin_memcpy(to, &rest, 8);
+    all |= rest;
     p->is_odd |= (all & UINT64_C(0x8080808080808080)) != 0;
     p->open_len = (uint16_t)(p->open_len + in.len);
 }
@@ -57,9 +58,8 @@ void tb_pick_add(struct tb_picks *p, const struct tb_pick_set *set, struct tb_by
 static void settle(struct tb_picks *p, uint8_t which, enum tb_pick_kind kind, uint16_t at, uint8_t len)
 {
     p->found |= which;
-    for (uint32_t i = 0; which >> i; i++) {
-        if (!(which >> i & 1))
-            continue;
+    for (uint32_t left = which; left; left &= left - 1) {
+        uint32_t i = (uint32_t)__builtin_ctz(left);
         p->values[i].kind = (uint8_t)kind;
         p->values[i].at = at;
         p->values[i].len = len;

@@ -56,7 +56,7 @@ struct tb_picks {
     bool is_odd;       /* it has a byte above 0x7f */
     bool is_bad;       /* it is no text */
     struct tb_siphash hash;
-    uint8_t text[TB_PICK_POOL];
+    uint8_t text[TB_PICK_POOL + 8]; /* texts are written a word at a time */
 };
 
 /*

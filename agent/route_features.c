@@ -317,7 +317,7 @@ static void note_sibling(struct tb_bytes sibling, struct tb_bytes like, uint8_t 
         compound = compound || sibling.ptr[i] == '-' || sibling.ptr[i] == '_' ||
                    (is_upper(sibling.ptr[i]) && !is_upper(sibling.ptr[i - 1]));
     f[TB_F_SIB_COMPOUND] = (uint8_t)(f[TB_F_SIB_COMPOUND] + compound);
-    if (sibling.len >= 4 && like.len >= 4 && tb_segment_equal(sibling.ptr, like.ptr, 4))
+    if (sibling.len >= 4 && like.len >= 4 && tb_same(sibling.ptr, like.ptr, 4))
         f[TB_F_SIB_HEAD]++;
 }
 

@@ -75,7 +75,7 @@ static bool is_child(struct tb_core *core, const struct tb_route_node *n, uint32
     if (n->hash != hash || n->parent != parent || n->kind != kind || n->text_len != text.len)
         return false;
     struct tb_bytes own = tb_learn_text(core, n);
-    return own.len == text.len && tb_segment_equal(own.ptr, text.ptr, text.len);
+    return own.len == text.len && tb_same(own.ptr, text.ptr, text.len);
 }
 
 uint32_t tb_learn_child(struct tb_core *core, uint32_t parent, uint8_t kind, uint32_t hash, struct tb_bytes text)

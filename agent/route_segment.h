@@ -51,28 +51,6 @@ const char *tb_segment_placeholder(enum tb_route_kind kind);
 
 #define TB_SEGMENT_MIX UINT64_C(0x9fb21c651e98df25)
 
-struct tb_unaligned_64 {
-    uint64_t value;
-} __attribute__((packed, may_alias));
-
-struct tb_unaligned_32 {
-    uint32_t value;
-} __attribute__((packed, may_alias));
-
-static inline uint64_t tb_load_8(const uint8_t *p)
-{
-    return ((const struct tb_unaligned_64 *)p)->value;
-}
-
-/* At most 8 bytes, little-endian and zero-padded, without a loop and without reading past them. */
-static inline uint64_t tb_load_few(const uint8_t *p, size_t len)
-{
-    if (len >= 4)
-        return ((const struct tb_unaligned_32 *)p)->value |
-               (uint64_t)((const struct tb_unaligned_32 *)(p + len - 4))->value << (len - 4) * 8;
-    return len ? (uint64_t)p[0] | (uint64_t)p[len / 2] << len / 2 * 8 | (uint64_t)p[len - 1] << (len - 1) * 8 : 0;
-}
-
 /* The hash of a text, block by block: 8 bytes at a time, the last block zero-padded (also when it is full). */
 static inline uint64_t tb_segment_hash_block(uint64_t h, uint64_t block)
 {
@@ -89,8 +67,6 @@ static inline uint32_t tb_segment_hash_end(uint64_t h, size_t len)
 
 /* tb_segment_hash - 32 bits of a text; never 0. */
 uint32_t tb_segment_hash(struct tb_bytes text);
-
-#define TB_EACH_BYTE(x) (UINT64_C(0x0101010101010101) * (x))
 
 /* A segment as it is met on the way through a path: how long, its hash, and whether it is all digits. */
 struct tb_segment_met {
@@ -129,15 +105,6 @@ static inline struct tb_segment_met tb_segment_meet(const uint8_t *p, size_t lef
     m.sum = h;
     m.hash = tb_segment_hash_end(h, m.len);
     return m;
-}
-
-/* tb_segment_equal - two texts of the same length. */
-static inline bool tb_segment_equal(const uint8_t *a, const uint8_t *b, size_t len)
-{
-    for (; len > 8; len -= 8, a += 8, b += 8)
-        if (tb_load_8(a) != tb_load_8(b))
-            return false;
-    return tb_load_few(a, len) == tb_load_few(b, len);
 }
 
 #endif

@@ -190,7 +190,7 @@ static uint32_t literal(struct search *s, const struct tb_rules_node *n, struct 
         if (e.hash != hash)
             return 0;
         struct tb_bytes known = tb_rules_text(s->section, s->view, e.text);
-        if (known.len == text.len && tb_segment_equal(known.ptr, text.ptr, text.len))
+        if (known.len == text.len && tb_same(known.ptr, text.ptr, text.len))
             return e.node;
     }
     return 0;

@@ -26,25 +26,46 @@ static inline uint64_t block_mask(__m256i low, __m256i high)
     return (uint32_t)_mm256_movemask_epi8(low) | (uint64_t)(uint32_t)_mm256_movemask_epi8(high) << 32;
 }
 
-/* A bit for each byte that equals @byte once @bits are set in it. */
-static inline uint64_t block_equal_with(struct block b, uint8_t bits, uint8_t byte)
+/* A byte to look for, kept in a register: the compiler would make it anew for every block. */
+struct block_byte {
+    __m256i all;
+};
+
+static inline struct block_byte block_byte(uint8_t byte)
 {
-    const __m256i set = _mm256_set1_epi8((char)bits), want = _mm256_set1_epi8((char)byte);
-    return block_mask(_mm256_cmpeq_epi8(_mm256_or_si256(b.part[0], set), want),
-                      _mm256_cmpeq_epi8(_mm256_or_si256(b.part[1], set), want));
+    struct block_byte w = {_mm256_set1_epi8((char)byte)};
+    __asm__("" : "+x"(w.all));
+    return w;
 }
 
-/* A bit for each byte that equals @byte. */
-static inline uint64_t block_equal(struct block b, uint8_t byte)
+/* The bits of a byte set in every byte. */
+static inline struct block block_or(struct block b, struct block_byte bits)
 {
-    const __m256i want = _mm256_set1_epi8((char)byte);
-    return block_mask(_mm256_cmpeq_epi8(b.part[0], want), _mm256_cmpeq_epi8(b.part[1], want));
+    return (struct block){{_mm256_or_si256(b.part[0], bits.all), _mm256_or_si256(b.part[1], bits.all)}};
 }
 
-static inline bool block_has(struct block b, uint8_t byte)
+/* A bit for each byte that is the wanted one. */
+static inline uint64_t block_equal(struct block b, struct block_byte w)
 {
-    const __m256i want = _mm256_set1_epi8((char)byte);
-    __m256i any = _mm256_or_si256(_mm256_cmpeq_epi8(b.part[0], want), _mm256_cmpeq_epi8(b.part[1], want));
+    return block_mask(_mm256_cmpeq_epi8(b.part[0], w.all), _mm256_cmpeq_epi8(b.part[1], w.all));
+}
+
+static inline bool block_has(struct block b, struct block_byte w)
+{
+    __m256i any = _mm256_or_si256(_mm256_cmpeq_epi8(b.part[0], w.all), _mm256_cmpeq_epi8(b.part[1], w.all));
+    return !_mm256_testz_si256(any, any);
+}
+
+/* Has either block one of two bytes? */
+static inline bool blocks_have(struct block a, struct block b, struct block_byte x, struct block_byte y)
+{
+    __m256i any = _mm256_setzero_si256();
+    for (unsigned i = 0; i < 2; i++) {
+        any = _mm256_or_si256(
+            any, _mm256_or_si256(_mm256_cmpeq_epi8(a.part[i], x.all), _mm256_cmpeq_epi8(a.part[i], y.all)));
+        any = _mm256_or_si256(
+            any, _mm256_or_si256(_mm256_cmpeq_epi8(b.part[i], x.all), _mm256_cmpeq_epi8(b.part[i], y.all)));
+    }
     return !_mm256_testz_si256(any, any);
 }
 
@@ -83,13 +104,49 @@ static inline struct block block_load(const uint8_t *p)
     return b;
 }
 
-static inline uint64_t block_equal_with(struct block b, uint8_t bits, uint8_t byte)
+struct block_byte {
+    __m128i all;
+};
+
+static inline struct block_byte block_byte(uint8_t byte)
 {
-    const __m128i set = _mm_set1_epi8((char)bits), want = _mm_set1_epi8((char)byte);
+    struct block_byte w = {_mm_set1_epi8((char)byte)};
+    __asm__("" : "+x"(w.all));
+    return w;
+}
+
+static inline struct block block_or(struct block b, struct block_byte bits)
+{
+    for (unsigned i = 0; i < 4; i++)
+        b.part[i] = _mm_or_si128(b.part[i], bits.all);
+    return b;
+}
+
+static inline uint64_t block_equal(struct block b, struct block_byte w)
+{
     uint64_t mask = 0;
     for (unsigned i = 0; i < 4; i++)
-        mask |= (uint64_t)(uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_or_si128(b.part[i], set), want)) << 16 * i;
+        mask |= (uint64_t)(uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(b.part[i], w.all)) << 16 * i;
     return mask;
+}
+
+static inline __m128i block_any(struct block b, struct block_byte w)
+{
+    __m128i any = _mm_setzero_si128();
+    for (unsigned i = 0; i < 4; i++)
+        any = _mm_or_si128(any, _mm_cmpeq_epi8(b.part[i], w.all));
+    return any;
+}
+
+static inline bool block_has(struct block b, struct block_byte w)
+{
+    return _mm_movemask_epi8(block_any(b, w)) != 0;
+}
+
+static inline bool blocks_have(struct block a, struct block b, struct block_byte x, struct block_byte y)
+{
+    return _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(block_any(a, x), block_any(a, y)),
+                                          _mm_or_si128(block_any(b, x), block_any(b, y)))) != 0;
 }
 
 static inline uint64_t block_below_or_odd(struct block b, uint8_t limit)
@@ -112,11 +169,35 @@ static inline struct block block_load(const uint8_t *p)
     return b;
 }
 
-static inline uint64_t block_equal_with(struct block b, uint8_t bits, uint8_t byte)
+struct block_byte {
+    uint8_t byte;
+};
+
+static inline struct block_byte block_byte(uint8_t byte)
 {
-    for (unsigned i = 0; bits && i < TB_SCAN_BLOCK; i++)
-        b.byte[i] |= bits;
-    return tb_scan_mask_portable(b.byte, byte) | (uint64_t)tb_scan_mask_portable(b.byte + TB_SCAN_STEP, byte) << 32;
+    return (struct block_byte){byte};
+}
+
+static inline struct block block_or(struct block b, struct block_byte bits)
+{
+    for (unsigned i = 0; i < TB_SCAN_BLOCK; i++)
+        b.byte[i] |= bits.byte;
+    return b;
+}
+
+static inline uint64_t block_equal(struct block b, struct block_byte w)
+{
+    return tb_scan_mask_portable(b.byte, w.byte) | (uint64_t)tb_scan_mask_portable(b.byte + TB_SCAN_STEP, w.byte) << 32;
+}
+
+static inline bool block_has(struct block b, struct block_byte w)
+{
+    return block_equal(b, w) != 0;
+}
+
+static inline bool blocks_have(struct block a, struct block b, struct block_byte x, struct block_byte y)
+{
+    return block_has(a, x) || block_has(a, y) || block_has(b, x) || block_has(b, y);
 }
 
 static inline uint64_t block_below_or_odd(struct block b, uint8_t limit)
@@ -127,16 +208,6 @@ static inline uint64_t block_below_or_odd(struct block b, uint8_t limit)
     return mask;
 }
 #endif
-
-static inline uint64_t block_equal(struct block b, uint8_t byte)
-{
-    return block_equal_with(b, 0, byte);
-}
-
-static inline bool block_has(struct block b, uint8_t byte)
-{
-    return block_equal(b, byte) != 0;
-}
 
 /* Without the instruction the compiler would call its library. */
 static inline uint32_t block_count(uint64_t mask)

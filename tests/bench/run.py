@@ -187,6 +187,15 @@ def bench_rules():
             print(f"      {count:8.1f}  {function}", flush=True)
 
 
+def bench_json():
+    """User instructions of reading one value out of 1 KiB of JSON, without the rule."""
+    for simd in ("avx2", "sse2"):
+        for body in ("text", "members"):
+            for place in ("first", "last"):
+                total = {n: callgrind_total(False, harness.BUILD / "tests/bench/json_cost", str(n), body, place, simd) for n in (100, 200)}
+                measured(f"instructions_json_{body}_{place}_{simd}", (total[200] - total[100]) / 100)
+
+
 def callgrind_total(preload, *argv, calls=0):
     """User instructions of a whole run of a small program, of which the scrape behind it shows one request, or @calls, where
     @preload is "counted"."""
