@@ -6,9 +6,11 @@
  * flight or in the pools.
  *
  * Input: one byte of flags (1,2: instruction set; 4: bytes, else random cuts; 8: what is sent is a request), one that
- * seeds the cuts, then ranges {u8 what, u16 length, bytes}: what 1 = sent, 2 = only its length is known.
+ * seeds the cuts, then ranges {u8 what, u16 length, bytes}: what 1 = sent, 2 = only its length is known. The process is
+ * a function whose Runtime API is f:1.
  *
  * LDFLAGS: -Wl,--wrap=tb_series_observe,--wrap=tb_route_begin,--wrap=tb_route_end
+ * LDFLAGS: -Wl,--wrap=tb_series_note,--wrap=tb_measures_took
  * LDFLAGS: -Wl,--wrap=tb_owner_claim,--wrap=tb_inflight_claim
  * LDFLAGS: -Wl,--wrap=tb_dependency_asked,--wrap=tb_dependency_answered,--wrap=tb_dependency_failed
  */
@@ -45,11 +47,14 @@ struct log {
 };
 
 static uint32_t routes[ROUTES], routes_used;
+static struct tb_region_header header; /* the words of a function in it */
 static struct log *log_in_use;
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 uint32_t __wrap_tb_route_begin(struct tb_core *, uint8_t, struct tb_bytes, bool);
 void __wrap_tb_series_observe(struct tb_core *, const struct tb_series_key *, const struct tb_observation *);
+void __wrap_tb_series_note(struct tb_core *, const struct tb_series_key *, uint64_t);
+void __wrap_tb_measures_took(struct tb_core *, struct tb_series_key, uint64_t);
 
 /* A number for each request; a path that is known opens the shortest way for the next one. */
 uint32_t __wrap_tb_route_begin(struct tb_core *k, uint8_t method, struct tb_bytes path, bool is_cut)
@@ -89,9 +94,24 @@ void __wrap_tb_series_observe(struct tb_core *k, const struct tb_series_key *key
     c->key.route = 0; /* a number of this run alone */
 }
 
+void __wrap_tb_series_note(struct tb_core *k, const struct tb_series_key *key, uint64_t realtime_ns)
+{
+    struct tb_observation o = {.first_byte_ns = realtime_ns};
+    __wrap_tb_series_observe(k, key, &o);
+}
+
+void __wrap_tb_measures_took(struct tb_core *k, struct tb_series_key key, uint64_t duration_ns)
+{
+    struct tb_observation o = {.duration_ns = duration_ns, .is_timed = true};
+    __wrap_tb_series_observe(k, &key, &o);
+}
+
 static void fresh(struct log *log)
 {
     lone_core_reset();
+    memset(&header, 0, sizeof header);
+    core.header = &header;
+    tb_invocation_start(&core, tb_bytes_str("f:1"), tb_bytes_str(""));
     routes_used = 0;
     log->used = 0;
     log_in_use = log;
