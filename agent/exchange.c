@@ -208,7 +208,17 @@ void tb_exchange_race(struct call *call)
 /* No part of an answer has come to what waits. */
 static bool is_unanswered(const struct tb_conn *c)
 {
-    return c->response.phase < TB_PHASE_HEADERS && !(c->response_flags & (RESPONSE_CURRENT | RESPONSE_STREAM));
+    return c->response.phase < TB_PHASE_HEADERS &&
+           !(c->response_flags & (RESPONSE_CURRENT | RESPONSE_STREAM | RESPONSE_WAITS));
+}
+
+/* Receiving is over: what waits for an answer, and has not got one, will get none. Needs the response half. */
+static void lose_unanswered(struct call *call, enum tb_call_error why)
+{
+    if (call->c->response_flags & RESPONSE_WAITS)
+        tb_exchange_meet(call); /* its request may have come in this moment */
+    if (is_unanswered(call->c))
+        lose_calls(call, why);
 }
 
 /* The peer will send no more. */
@@ -219,8 +229,20 @@ void tb_exchange_ended(struct call *call, bool is_request)
         return;
     }
     tb_exchange_response_ended(call);
-    if (is_unanswered(call->c))
-        lose_calls(call, TB_CALL_CLOSED);
+    lose_unanswered(call, TB_CALL_CLOSED);
+}
+
+/*
+ * Is there an early answer to be looked after by whoever leaves a half? One whose body is on the way finds its request
+ * by itself, at its end; the thread that sent the request stays out of that half then, which the reader needs again at
+ * any moment. But to a HEAD or a CONNECT no body comes.
+ */
+static bool is_early(const struct tb_conn *c, bool is_request)
+{
+    uint8_t flags = tb_load_relaxed(&c->response_flags), method = c->request.method;
+    if (is_request && !(flags & RESPONSE_WAITS) && method != TB_METHOD_HEAD && method != TB_METHOD_CONNECT)
+        return false;
+    return flags & (RESPONSE_EARLY | RESPONSE_WAITS);
 }
 
 /*
@@ -231,13 +253,12 @@ void tb_exchange_ended(struct call *call, bool is_request)
 void tb_exchange_left(struct call *call, bool is_request)
 {
     struct tb_conn *c = call->c;
-    const uint8_t early = RESPONSE_EARLY | RESPONSE_WAITS;
 
-    if (!is_request && !(tb_load_relaxed(&c->response_flags) & early))
+    if (!is_request && !is_early(c, false))
         return;
-    for (;;) {
+    for (;;) {           /* each turn ends an early answer's wait */
         tb_fence_full(); /* what was queued, or kept, is seen by the other one */
-        if (!(tb_load_relaxed(&c->response_flags) & early) || tb_queue_is_empty(c) || !take_flag(&c->response_busy))
+        if (!is_early(c, is_request) || tb_queue_is_empty(c) || !take_flag(&c->response_busy))
             return;
         tb_exchange_meet(call);
         drop_flag(&c->response_busy);
@@ -250,7 +271,8 @@ void tb_exchange_early(struct tb_core *core, struct tb_conn *c, const struct tb_
     struct call call = {.core = core, .c = c};
 
     if (!take_flag(&c->response_busy)) {
-        tb_exchange_race(&call);
+        if (total)
+            tb_exchange_race(&call);
         return;
     }
     if (!total)
@@ -271,11 +293,10 @@ void tb_exchange_early(struct tb_core *core, struct tb_conn *c, const struct tb_
 
 bool tb_exchange_is_awaited(const struct tb_conn *c)
 {
-    bool is_early =
-        tb_load_relaxed(&c->response_flags) & (RESPONSE_EARLY | RESPONSE_WAITS) ||
-        (c->response.phase != TB_PHASE_START && c->response.phase < TB_PHASE_LENGTH && tb_queue_is_empty(c));
-    return tb_exchange_is_client(c) &&
-           ((is_early && c->request.phase == TB_PHASE_START) || tb_load_acquire(&c->request_busy));
+    bool has_answer = tb_load_relaxed(&c->response_flags) & (RESPONSE_EARLY | RESPONSE_WAITS) ||
+                      (c->response.phase != TB_PHASE_START && c->response.phase < TB_PHASE_LENGTH);
+    return tb_exchange_is_client(c) && ((has_answer && c->request.phase == TB_PHASE_START && tb_queue_is_empty(c)) ||
+                                        tb_load_acquire(&c->request_busy) || tb_load_acquire(&c->response_busy));
 }
 
 void tb_exchange_broken(struct call *call)
@@ -292,8 +313,8 @@ void tb_exchange_failed(struct tb_core *core, struct tb_conn *c, enum tb_directi
         return;
     if (direction == TB_SENT) /* what the server said before it left may still be read */
         c->request_flags |= REQUEST_BROKEN;
-    else if (is_unanswered(c))
-        lose_calls(&call, why);
+    else
+        lose_unanswered(&call, why);
     drop_flag(flag);
 }
 

@@ -100,8 +100,8 @@ void tb_exchange_shutdown(struct tb_core *core, struct tb_conn *c, enum tb_direc
 bool tb_exchange_close(struct tb_core *core, struct tb_conn *c, enum tb_close_how how);
 
 /*
- * tb_exchange_is_awaited - a client's connection with an answer whose request is yet to be noted, or is being noted at
- * this moment: whoever closes it may keep it until then.
+ * tb_exchange_is_awaited - a client's connection with an answer whose request is yet to be noted, or with a thread
+ * inside at this moment, which may be noting it: whoever closes it may keep it until then.
  */
 bool tb_exchange_is_awaited(const struct tb_conn *c);
 

@@ -122,7 +122,8 @@ void TB_HOT_IO(struct tb_core *core, struct tb_conn *c, enum tb_direction direct
     bool is_request = (role == TB_ROLE_SERVER) == (direction == TB_RECEIVED);
     uint8_t *flag = is_request ? &c->request_busy : &c->response_busy;
     if (TB_UNLIKELY(!take_flag(flag))) {
-        tb_exchange_race(&call);
+        if (total || role != TB_ROLE_CLIENT) /* the end is seen again when it is closed */
+            tb_exchange_race(&call);
         return;
     }
     if (TB_UNLIKELY(total == 0))

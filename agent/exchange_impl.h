@@ -216,6 +216,8 @@ static inline uint32_t finish(struct call *call, const struct tb_pending *p, uin
     set_flags(c, RESPONSE_ANSWERED);
     uint32_t route = is_known ? tb_route_end(call->core, p->route, p->method, status) : TB_STR_UNMATCHED;
     if (TB_UNLIKELY(tb_load_relaxed(&c->role) == TB_ROLE_CLIENT) && p->target) {
+        if (c->first_ns < p->start_ns) /* answered before it was noted: when it began is not known */
+            o.is_timed = false;
         if (tb_runtime_is(p->target)) {
             tb_exchange_observe_runtime(call, p, status, route, &o);
             return route;

@@ -295,7 +295,9 @@ bool tb_exchange_request_step(struct call *call, struct tb_bytes *b)
     struct tb_conn *c = call->c;
     struct tb_message *m = &c->request;
 
-    if (m->phase == TB_PHASE_STOPPED || (tb_load_relaxed(&c->response_flags) & RESPONSE_TUNNEL)) {
+    /* a tunnel's request may be noted after it is open */
+    bool is_tunnel = (tb_load_relaxed(&c->response_flags) & (RESPONSE_TUNNEL | RESPONSE_WAITS)) == RESPONSE_TUNNEL;
+    if (m->phase == TB_PHASE_STOPPED || is_tunnel) {
         more_of_the_same(call);
         return false;
     }

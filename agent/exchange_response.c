@@ -29,8 +29,8 @@ static void match_without_request(struct call *call)
     struct tb_conn *c = call->c;
     struct tb_message *m = &c->request;
 
-    if (tb_exchange_is_client(c)) {
-        set_flags(c, RESPONSE_EARLY);
+    if (tb_exchange_is_client(c)) { /* behind a request without an end none will be noted */
+        set_flags(c, tb_load_relaxed(&m->phase) == TB_PHASE_STOPPED ? RESPONSE_NO_REQUEST : RESPONSE_EARLY);
         return;
     }
     if (!take_flag(&c->request_busy)) {
@@ -77,7 +77,7 @@ static void choose_body(struct call *call, uint8_t method)
 }
 
 /* A whole response that waits. One whose request is noted after its end ended when it was seen to. */
-static void finish_waiting(struct call *call, struct tb_pending *p)
+static void finish_waiting(struct call *call, const struct tb_pending *p)
 {
     struct tb_conn *c = call->c;
     struct call seen = {.core = call->core, .c = c, .now_ns = c->response.number};
@@ -85,8 +85,6 @@ static void finish_waiting(struct call *call, struct tb_pending *p)
     seen.has_now = !is_body_phase(c->response.phase); /* of a stream that goes on it is not known */
     clear_flags(c, RESPONSE_WAITS | RESPONSE_EARLY);
     tb_queue_pop(call->core, c);
-    if (tb_exchange_is_client(c) && now(&seen) < p->start_ns)
-        p->start_ns = 0; /* when it began is not known */
     finish(&seen, p, c->response.extra, true, false);
 }
 
@@ -191,10 +189,16 @@ bool tb_exchange_response_step(struct call *call, struct tb_bytes *b)
     }
     if (m->phase < TB_PHASE_HEADERS) {
         if (m->phase == TB_PHASE_START) {
+            if (c->response_flags & RESPONSE_WAITS)
+                tb_exchange_meet(call); /* its request may have come in this moment */
             if (c->response_flags & RESPONSE_WAITS) {
                 /* the one before answers no request that we will ever see */
                 clear_flags(c, RESPONSE_WAITS | RESPONSE_EARLY);
                 finish_unknown(call, m->extra, false);
+                if (tb_exchange_is_client(c)) { /* else the requests to come would get each other's answers */
+                    give_up(call, TB_COUNTER_GIVEUP_RACE);
+                    return false;
+                }
             }
             c->first_ns = now(call);
         }
@@ -254,9 +258,12 @@ void tb_exchange_response_close(struct call *call)
     }
     bool has_status = m->phase >= TB_PHASE_HEADERS && m->phase <= TB_PHASE_HEADER_CR && m->extra >= 200;
     if (has_status && !(c->response_flags & RESPONSE_CURRENT)) {
-        set_flags(c, RESPONSE_CURRENT);
-        if (!tb_queue_peek(call->core, c, &p))
+        if (!tb_queue_peek(call->core, c, &p)) {
+            if (tb_exchange_is_inherited(call->core, c->fork_generation))
+                return;
             set_flags(c, RESPONSE_NO_REQUEST);
+        }
+        set_flags(c, RESPONSE_CURRENT);
     }
     if (!(c->response_flags & RESPONSE_CURRENT))
         return;

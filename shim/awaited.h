@@ -4,8 +4,8 @@
  * the answer can be read, and the descriptor closed, before the write's hook has gone on. They are kept under what
  * their descriptor was (number and birth) until that hook comes.
  *
- * A fixed table, lock-free; where it is full, a connection is closed as any other, and its answer counts without its
- * request. Context of all: any thread, signal handlers. Fork story: private, copied; of what was open at the fork a
+ * A fixed table, lock-free; one that is in a later one's place is closed as any other, and its answer counts without
+ * its request. Context of all: any thread, signal handlers. Fork story: private, copied; of what was open at the fork a
  * child counts nothing.
  */
 #ifndef TB_AWAITED_H

@@ -4,6 +4,7 @@
  * the object does after it, while the reader has the answer already. Every call is GET /items/N but for what the case
  * says; each answer has a length. Prints how many answers it has read. Usage: overtaken CASE PORT
  */
+#include <dirent.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -289,6 +290,24 @@ static void making_closed(int fd)
     whole(reach());
 }
 
+/* The region cannot be made after all: its file is gone. Nothing is counted, and nothing else happens. */
+static void refused(int fd)
+{
+    const char *path = getenv("TICKBIRD_DIR");
+    ask_in_the_making(fd);
+    DIR *directory = path ? opendir(path) : NULL;
+    if (!directory)
+        fail("opendir");
+    for (struct dirent *e; (e = readdir(directory));)
+        if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..") && unlinkat(dirfd(directory), e->d_name, 0))
+            fail("unlink");
+    closedir(directory);
+    close(fd);
+    pass(to_tracer[1]);
+    pthread_join(writer, NULL);
+    whole(reach());
+}
+
 /* The answer is all that the object ever sees of it. */
 static void ended(int fd)
 {
@@ -363,6 +382,7 @@ int main(int argc, char **argv)
                {"cut", cut},
                {"making", making},
                {"making_closed", making_closed},
+               {"refused", refused},
                {"ended", ended},
                {"many", many},
                {"many_new", many_new}};
@@ -372,7 +392,7 @@ int main(int argc, char **argv)
     server.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (!strcmp(argv[1], all[i].name)) {
-            if (!strncmp(argv[1], "making", 6))
+            if (!strncmp(argv[1], "making", 6) || !strcmp(argv[1], "refused"))
                 start_tracer();
             all[i].run(reach());
             printf("%d\n", answers);

@@ -77,6 +77,12 @@ def answer_while_the_region_is_made_on_a_connection(directory, random_, case):
 
 
 @test()
+def answer_while_the_region_is_made_in_vain(directory, random_):
+    call(directory, "refused")
+    assert not os.listdir(directory), "a region was made"
+
+
+@test()
 def answer_that_is_left_before_its_request_is_noted(directory, random_):
     call(directory, "cut")
     seen = compare(directory, {("client", "GET", "/items/:id", 200): 1})

@@ -694,6 +694,145 @@ static void children_do_not_end_streams_and_outgoing_requests_of_their_parent(vo
     assert_string_equal(counted(), "GET /ws 101\n_OTHER _unmatched 400\nclient GET /out 200\nstream 101\n");
 }
 
+/* ---- answers that a client sees before their requests are noted ---- */
+
+#define NOT_FOUND "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+
+static void fresh_client(struct tb_conn *c)
+{
+    fresh();
+    tb_conn_open_as(c, TB_ROLE_CLIENT);
+}
+
+/* The request is noted, but its thread could not look after the answer: the reader was inside. */
+static void send_beside_the_reader(struct tb_conn *c, const char *text)
+{
+    c->response_busy = 1;
+    io(c, TB_SENT, text, strlen(text));
+    c->response_busy = 0;
+}
+
+static void an_early_answer_is_not_lost_at_the_end(void **state)
+{
+    struct tb_conn c;
+
+    (void)state;
+    fresh_client(&c);
+    RECEIVE(&c, OK_EMPTY);
+    send_beside_the_reader(&c, "GET /x HTTP/1.1\r\n\r\n");
+    tb_exchange_io(&core, &c, TB_RECEIVED, NULL, 0, 0);
+    assert_string_equal(counted(), "client GET /x 200\n");
+    tb_exchange_close(&core, &c, TB_CLOSE_LOCAL);
+
+    fresh_client(&c);
+    RECEIVE(&c, OK_EMPTY);
+    send_beside_the_reader(&c, "GET /x HTTP/1.1\r\n\r\n");
+    tb_exchange_failed(&core, &c, TB_RECEIVED, TB_CALL_RESET);
+    tb_exchange_close(&core, &c, TB_CLOSE_LOCAL);
+    assert_string_equal(counted(), "client GET /x 200\n");
+}
+
+static void the_end_beside_a_thread_that_meets_the_answer_is_no_race(void **state)
+{
+    struct tb_conn c;
+
+    (void)state;
+    fresh_client(&c);
+    SEND(&c, "GET /x HTTP/1.1\r\n\r\n");
+    c.response_busy = 1;
+    tb_exchange_io(&core, &c, TB_RECEIVED, NULL, 0, 0);
+    assert_true(tb_exchange_is_awaited(&c)); /* the other thread is inside */
+    c.response_busy = 0;
+    RECEIVE(&c, OK_EMPTY);
+    tb_exchange_close(&core, &c, TB_CLOSE_LOCAL);
+    assert_string_equal(counted(), "client GET /x 200\n");
+    assert_int_equal(counters[TB_COUNTER_GIVEUP_RACE], 0);
+}
+
+static void early_answers_are_never_paired_with_others_requests(void **state)
+{
+    struct tb_conn c;
+
+    (void)state;
+    fresh_client(&c);
+    RECEIVE(&c, OK_EMPTY);
+    send_beside_the_reader(&c, "GET /a HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\n");
+    RECEIVE(&c, NOT_FOUND);
+    assert_string_equal(counted(), "client GET /a 200\nclient GET /b 404\n");
+    tb_exchange_close(&core, &c, TB_CLOSE_LOCAL);
+
+    fresh_client(&c);
+    RECEIVE(&c, OK_EMPTY NOT_FOUND);
+    SEND(&c, "GET /a HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\n");
+    assert_true(tb_exchange_is_done(&c));
+    assert_int_equal(counters[TB_COUNTER_GIVEUP_RACE], 1);
+    tb_exchange_close(&core, &c, TB_CLOSE_LOCAL);
+    assert_string_equal(counted(), "client _OTHER _unmatched 200\n");
+}
+
+static void a_request_noted_while_its_answer_comes_leaves_the_reader_alone(void **state)
+{
+    struct tb_conn c;
+
+    (void)state;
+    fresh_client(&c);
+    clock_ns = 1000;
+    RECEIVE(&c, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab");
+    clock_ns = 2000;
+    uint64_t before = clock_reads;
+    SEND(&c, "GET /x HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_int_equal(clock_reads, before + 1);
+    assert_true(c.response_flags & 4); /* RESPONSE_EARLY: who reads the body finds the request at its end */
+    clock_ns = 3000;
+    RECEIVE(&c, "cd");
+    assert_string_equal(counted(), "client of h GET /x 200\n");
+    assert_false(last_observation.is_timed); /* when it began is not known */
+    clock_ns = 4000;
+    SEND(&c, "GET /y HTTP/1.1\r\nHost: h\r\n\r\n");
+    clock_ns = 5000;
+    RECEIVE(&c, OK_EMPTY);
+    assert_true(last_observation.is_timed);
+    assert_int_equal(last_observation.duration_ns, 1000);
+    tb_exchange_close(&core, &c, TB_CLOSE_LOCAL);
+}
+
+static void a_tunnel_that_opens_early_has_its_request(void **state)
+{
+    struct tb_conn c;
+
+    (void)state;
+    fresh_client(&c);
+    RECEIVE(&c, "HTTP/1.1 101 Switching Protocols\r\n\r\n");
+    SEND(&c, "GET /ws HTTP/1.1\r\nUpgrade: websocket\r\n\r\n");
+    SEND(&c, "GET /in HTTP/1.1\r\n\r\n"); /* bytes of the tunnel */
+    tb_exchange_close(&core, &c, TB_CLOSE_LOCAL);
+    assert_string_equal(counted(), "client GET /ws 101\nclient stream 101\n");
+}
+
+static void an_answer_behind_a_request_without_an_end_waits_for_none(void **state)
+{
+    struct tb_conn c;
+
+    (void)state;
+    fresh_client(&c);
+    SEND(&c, "POST /x HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n");
+    RECEIVE(&c, OK_EMPTY NOT_FOUND);
+    assert_string_equal(counted(), "client POST /x 200\nclient _OTHER _unmatched 404\n");
+    tb_exchange_close(&core, &c, TB_CLOSE_LOCAL);
+}
+
+static void part_of_an_early_answer_is_its_parents(void **state)
+{
+    struct tb_conn c;
+
+    (void)state;
+    fresh_client(&c);
+    RECEIVE(&c, "HTTP/1.1 200 OK\r\nContent-");
+    as_child(1);
+    tb_exchange_close(&core, &c, TB_CLOSE_LOCAL);
+    assert_string_equal(counted(), "");
+}
+
 static void giving_up_in_a_child_leaves_the_parents_exchange_alone(void **state)
 {
     struct tb_conn parent, child;
@@ -927,6 +1066,13 @@ int main(void)
         cmocka_unit_test(what_lives_on_elsewhere_is_no_abort),
         cmocka_unit_test(switched_off_counts_nothing_and_never_resumes_in_the_middle),
         cmocka_unit_test(what_ends_or_begins_while_switched_off_is_given_up),
+        cmocka_unit_test(an_early_answer_is_not_lost_at_the_end),
+        cmocka_unit_test(the_end_beside_a_thread_that_meets_the_answer_is_no_race),
+        cmocka_unit_test(early_answers_are_never_paired_with_others_requests),
+        cmocka_unit_test(a_request_noted_while_its_answer_comes_leaves_the_reader_alone),
+        cmocka_unit_test(a_tunnel_that_opens_early_has_its_request),
+        cmocka_unit_test(an_answer_behind_a_request_without_an_end_waits_for_none),
+        cmocka_unit_test(part_of_an_early_answer_is_its_parents),
         cmocka_unit_test(only_http_looks_like_http),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
