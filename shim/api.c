@@ -27,7 +27,7 @@ static bool prepare(void)
         return false;
     tb_process_check_fork();
     for (uint32_t i = 0; !tb_process_region(false); i++) {
-        if (!tb_is_awake() || i == WAIT_STEPS)
+        if (!tb_process_region_comes() || i == WAIT_STEPS) /* behind a filter of the program's no call is safe */
             return false;
         TB_RAW0(SYS_sched_yield);
     }

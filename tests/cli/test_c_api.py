@@ -92,6 +92,16 @@ def the_header_is_good_c_and_cpp_in_every_link(s):
 
 
 @test
+def a_filter_before_the_first_metric_is_kept(s):
+    program = build(s, "tests/cli/own_metrics.c", "-std=gnu11", "-pthread")
+    plain = s.run("strict", program=program)
+    if plain.code == 77:
+        raise Skip("no strict mode here")
+    with_it = s.run("strict", program=program, env=preloaded(s))
+    check((plain.code, plain.out) == (0, "done\n") and repr(plain) == repr(with_it), plain, with_it)
+
+
+@test
 def additions_of_threads_are_exact(s):
     program = build(s, "tests/cli/own_metrics.c", "-std=gnu11", "-pthread")
     child = s.start([program, "threads"], env=preloaded(s), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
