@@ -415,6 +415,7 @@ def locks_leases_and_pipes_stall_nobody(test):
     _, at = start_as(test, VICTIM)
     ask(at)
     exporter = chaos.start_exporter(test, "--fold-after", "50ms", "--unlink-after", "100ms")
+    assert test.scrape().counts(test.service) == ask_key(7)  # who comes first has the name
     image = regions(test)[0].read_bytes()
 
     def hold():
@@ -464,6 +465,7 @@ def regions_that_change_while_they_are_read(test):
     ask(at)
     image = regions(test)[0].read_bytes()
     exporter = chaos.start_exporter(test, "--fold-after", "10ms", "--unlink-after", "20ms")
+    assert test.scrape().counts(test.service) == ask_key(7)  # who comes first has the name
     changer = os.fork()
     if changer == 0:
         os.setgroups([])
@@ -495,7 +497,8 @@ def regions_that_change_while_they_are_read(test):
         os._exit(0)
     try:
         for _ in range(60):
-            assert test.scrape().counts(test.service) == ask_key(7)
+            scrape = test.scrape()
+            assert scrape.counts(test.service) == ask_key(7), scrape.text
     finally:
         os.kill(changer, signal.SIGKILL)
         os.waitpid(changer, 0)
