@@ -44,8 +44,9 @@ static struct tb_bytes without_port(struct tb_bytes host)
 }
 
 /* What was found of a field: its picks and number in them. False: nothing, and why. */
-static bool look_up(const struct tb_custom *c, const struct tb_capture *caught, uint32_t field,
-                    const struct tb_picks **ret_picks, uint32_t *ret_number, uint8_t *ret_why)
+static inline __attribute__((always_inline)) bool look_up(const struct tb_custom *c, const struct tb_capture *caught,
+                                                          uint32_t field, const struct tb_picks **ret_picks,
+                                                          uint32_t *ret_number, uint8_t *ret_why)
 {
     static const uint8_t whys[] = {[TB_PICK_NULL] = TB_CUSTOM_WHY_MISSING,
                                    [TB_PICK_OBJECT] = TB_CUSTOM_WHY_TYPE,

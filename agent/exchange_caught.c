@@ -381,6 +381,10 @@ enum tb_parse tb_exchange_caught_body(struct call *call, struct tb_message *m, s
                                       void (*sink)(struct call *call, struct tb_bytes in))
 {
     enum tb_parse r = TB_PARSE_PARTIAL;
+    if (TB_LIKELY(m->phase == TB_PHASE_LENGTH && in->len <= m->number)) { /* nothing else follows */
+        sink(call, *in);
+        return tb_http1_body(m, in, ret_body);
+    }
     while (in->len && r == TB_PARSE_PARTIAL) {
         bool is_bounded = m->phase == TB_PHASE_LENGTH || m->phase == TB_PHASE_CHUNK_DATA;
         struct tb_bytes piece = *in;

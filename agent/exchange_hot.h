@@ -16,7 +16,7 @@
  */
 static inline bool is_looked_into(struct call *call)
 {
-    if (!TB_HOT_CAUGHT)
+    if (!TB_HOT_CAUGHT || TB_LIKELY(!tb_load_relaxed(&call->core->captures_used)))
         return false;
     return TB_LIKELY(tb_queue_is_first(call->c)) ? call->c->first.flags & PENDING_CAUGHT_RESPONSE
                                                  : tb_exchange_is_caught(call);
@@ -40,7 +40,8 @@ static inline void request_bytes(struct call *call, struct tb_bytes b)
                 continue;
             }
             c->route = route_of(call->core, &line);
-            uint32_t rules = TB_HOT_CAUGHT && wants ? rules_asked(call, &line) : 0;
+            /* a client's heads are wanted for more */
+            uint32_t rules = TB_HOT_CAUGHT && wants ? rules_asked(call, TB_ROLE_SERVER, &line) : 0;
             if (TB_UNLIKELY(rules))
                 flags = tb_exchange_caught_whole(call, &line, head, rules);
             request_head(call, 0, NULL, flags);

@@ -403,10 +403,9 @@ static inline uint32_t route_of(struct tb_core *core, const struct tb_start_line
 }
 
 /* Rules that may look into a request whose route is known. */
-static inline uint32_t rules_asked(const struct call *call, const struct tb_start_line *line)
+static inline uint32_t rules_asked(const struct call *call, uint8_t role, const struct tb_start_line *line)
 {
     const struct tb_rules_view *view = tb_load_acquire(&call->core->rules_view);
-    uint8_t role = tb_load_relaxed(&call->c->role);
     return view ? tb_custom_asked(call->core, &view->custom, role, line->method, call->c->route) : 0;
 }
 

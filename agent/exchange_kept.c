@@ -40,7 +40,7 @@ static __attribute__((noinline)) void finish_unknown_cell(struct tb_core *core, 
     tb_store_relaxed(&c->response_flags, 0);
     key.route = finish(&call, &p, key.status, true, false);
     tb_queue_pop_first(c);
-    if (node >= TB_ROUTE_NODES || p.target)
+    if (node >= TB_ROUTE_NODES || p.target || !TB_CELL_EPOCH(base)) /* the last: more is recorded than cells have */
         return;
     if (key.route == TB_STR_UNMATCHED ||
         key.route == TB_STR_OTHER) /* not yet answered; past a cap: counted each time */

@@ -111,10 +111,12 @@ static void host_of_line(struct call *call, struct tb_host *host, uint8_t method
 static uint32_t route_at(struct call *call, const struct tb_start_line *line, struct tb_host *host, bool is_probe)
 {
     bool is_host_asked = tb_load_relaxed(&call->core->wants_head) & TB_HEAD_HOST;
-    struct tb_start_line of_probe = {.path = tb_bytes_str(TB_PROBE_PATH), .method = line->method};
+    struct tb_start_line of_probe;
     /* what this process asks of others is no probe of it */
-    if (is_probe && tb_load_relaxed(&call->c->role) != TB_ROLE_CLIENT)
+    if (is_probe && tb_load_relaxed(&call->c->role) != TB_ROLE_CLIENT) {
+        of_probe = (struct tb_start_line){.path = tb_bytes_str(TB_PROBE_PATH), .method = line->method};
         line = &of_probe;
+    }
     if (!is_host_asked || !line->path.len)
         return route_of(call->core, line);
     return tb_route_begin_at(call->core, line->method, tb_host_text(host), path_of(line), line->is_cut);
@@ -142,7 +144,7 @@ void tb_exchange_wanted_head(struct call *call, const struct tb_start_line *line
     call->c->route = route_at(call, line, &host, probe.is_probe);
     if (wants & TB_HEAD_HOST)
         target = target_of(call, line, &host);
-    uint32_t rules = wants & TB_HEAD_CUSTOM ? rules_asked(call, line) : 0;
+    uint32_t rules = wants & TB_HEAD_CUSTOM ? rules_asked(call, tb_load_relaxed(&call->c->role), line) : 0;
     if (rules)
         flags = tb_exchange_caught_whole(call, line, head, rules);
     request_head(call, target, trace, flags);

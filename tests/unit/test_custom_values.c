@@ -236,6 +236,9 @@ static void many_exchanges_share_the_captures(void **state)
         }
     for (unsigned i = 0; i < TB_CAPTURES; i++)
         assert_int_equal(core->captures[i][0], 0);
+    /* what docs/rules.md promises of memory: each of these in one place, and all places there are */
+    assert_in_range(sizeof core->captures[0], 1, 4096);
+    assert_in_range(sizeof core->captures, 1, 64 * 4096);
     free(many);
     support_drop(core);
 }
