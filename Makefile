@@ -245,6 +245,10 @@ check-own-metrics: all ## programs with client libraries of their own, Node's an
 check-lambda: lambda-layer ## the layer, with the runtimes of AWS for Python and Node (downloads from PyPI and npm)
 	$(Q)packaging/setup.sh build check lambda
 	$(Q)TB_LAYER=$(abspath $(LAYER)) TB_FETCH=1 $(RUN) --only lambda push
+.PHONY: check-inlets
+check-inlets: all ## long: queues of a real RabbitMQ and of Celery's Flower (downloads from PyPI)
+	$(Q)packaging/setup.sh build check queues
+	$(Q)TB_LONG=1 TB_FETCH=1 $(RUN) --only inlets cli
 .PHONY: check-push
 check-push: all ## what is pushed, to real receivers (downloads Go modules; TB_TF_PLUGINS: folder of Terraform's providers)
 	$(Q)packaging/setup.sh build check

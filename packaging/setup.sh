@@ -23,6 +23,7 @@ packages() {
     bench) echo libssl-dev valgrind strace nginx-light python3 nodejs npm ;;
     fuzz) echo clang libclang-rt-14-dev afl++ ;;
     packaging) echo iproute2 dpkg-dev lintian rpm util-linux git python3-venv ;;
+    queues) echo rabbitmq-server redis-server python3-venv ;;
     suites) echo debootstrap util-linux iproute2 python3 ;;
     train) echo npm python3-venv ;;
     lambda) echo npm python3-venv cmake xz-utils ;;
