@@ -6,11 +6,13 @@
 #include "inlet_json.h"
 
 #include <jansson.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "json_path.h"
 
+#define LARGE ((size_t)64 << 10)     /* bytes of a text */
 #define MEMORY_MAX ((size_t)8 << 20) /* that the values of a text may take */
 
 static _Thread_local size_t room = SIZE_MAX; /* SIZE_MAX: not bounded */
@@ -141,22 +143,40 @@ static void add_metric(struct tb_pull_gather *g, const struct tb_pull_metric *m,
         tb_pull_refuse(g, m, TB_INLET_INCOMPLETE);
 }
 
+/* What a large text took goes back to the system: the next one like it may not come for long. */
+static void give_back(size_t len)
+{
+#ifdef __GLIBC__
+    if (len > LARGE)
+        malloc_trim(0);
+#else
+    (void)len;
+#endif
+}
+
+static json_t *parse(const char *text, size_t len, json_error_t *ret_error)
+{
+    room = MEMORY_MAX;
+    has_run_out = false;
+    json_t *root = json_loadb(text, len, JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL, ret_error);
+    room = SIZE_MAX;
+    return root;
+}
+
 void tb_inlet_json(const char *text, size_t len, const struct tb_pull_config *c, struct tb_pull_answer *ret)
 {
     struct tb_pull_gather g;
     json_error_t error;
-    room = MEMORY_MAX;
-    has_run_out = false;
-    json_t *root = json_loadb(text, len, JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL, &error);
-    room = SIZE_MAX;
-    if (!root) {
+    json_t *root = parse(text, len, &error);
+    if (root) {
+        tb_pull_begin(&g, ret);
+        for (size_t i = 0; i < c->metric_count; i++)
+            add_metric(&g, &c->metrics[i], root);
+        tb_pull_end(&g);
+        json_decref(root);
+    } else {
         tb_pull_fail(ret, has_run_out ? TB_INLET_LIMIT : TB_INLET_SYNTAX, "the answer is no JSON that can be read: %s",
                      has_run_out ? "too many values" : error.text);
-        return;
     }
-    tb_pull_begin(&g, ret);
-    for (size_t i = 0; i < c->metric_count; i++)
-        add_metric(&g, &c->metrics[i], root);
-    tb_pull_end(&g);
-    json_decref(root);
+    give_back(len);
 }

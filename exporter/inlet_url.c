@@ -13,7 +13,10 @@
 #include "push_http.h"
 
 #define BODY_MAX ((size_t)1 << 20)
+#define BODIES_MAX ((size_t)4 << 20) /* of all inlets that are being read */
 #define HEAD_MAX ((size_t)64 << 10)
+
+static size_t bodies_len; /* of one thread: inlet_pull.c */
 
 struct url {
     const struct tb_pull_config *config;
@@ -39,6 +42,7 @@ static void url_end(void *source)
     struct url *u = source;
     curl_slist_free_all(u->headers);
     u->headers = NULL;
+    bodies_len -= u->body.len;
     tb_buffer_free(&u->body);
 }
 
@@ -54,10 +58,11 @@ static size_t take_body(char *data, size_t size, size_t count, void *arg)
 {
     struct url *u = arg;
     const size_t len = size * count;
-    u->is_too_large |= len > BODY_MAX - u->body.len;
+    u->is_too_large |= len > BODY_MAX - u->body.len || len > BODIES_MAX - bodies_len;
     if (u->is_too_large)
         return 0; /* ends it */
     tb_put(&u->body, data, len);
+    bodies_len += len;
     return len;
 }
 
