@@ -48,6 +48,12 @@ struct tb_exporter {
     bool is_serving;
 };
 
+/* tb_is_extension - does it run beside a function (lambda.h)? */
+static inline bool tb_is_extension(const struct tb_options *o)
+{
+    return *tb_option_text(o, TB_OPTION_LAMBDA_EXTENSION) != 0;
+}
+
 struct tb_scrape_options {
     const struct tb_encoding *encoding;
     const struct tb_filter *filter; /* NULL = everything */

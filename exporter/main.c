@@ -19,11 +19,6 @@
 #include "region_dir.h"
 #include "shared_dir.h"
 
-static bool is_extension(const struct tb_options *o)
-{
-    return *tb_option_text(o, TB_OPTION_LAMBDA_EXTENSION);
-}
-
 static void complain(const char *error)
 {
     fprintf(stderr, "tickbird-exporter: %s\n", error);
@@ -124,7 +119,7 @@ static int open_collector(struct tb_exporter *e, char **ret_error)
         .ledger = e->ledger,
         .keeps_open = true,
     };
-    warn_of_unfit(options.dirs, options.dir_count, is_extension(&e->options));
+    warn_of_unfit(options.dirs, options.dir_count, tb_is_extension(&e->options));
     int r = tb_collector_new(&options, &e->collector);
     if (!r && (r = tb_collect(e->collector)) == -EPROTONOSUPPORT)
         *ret_error =
@@ -142,7 +137,7 @@ static int open_collector(struct tb_exporter *e, char **ret_error)
 /* Without an address of its own, one that writes a file for another exporter does not serve. */
 static bool is_to_serve(const struct tb_options *o)
 {
-    if (is_extension(o))
+    if (tb_is_extension(o))
         return false;
     return !*tb_option_text(o, TB_OPTION_TEXTFILE) || !o->values[TB_OPTION_LISTEN_ADDRESS].is_default ||
            tb_option_is_on(o, TB_OPTION_SYSTEMD_SOCKET);
@@ -312,7 +307,7 @@ int main(int argc, char **argv)
         print_help();
     else if (e.options.wants_version)
         printf("tickbird-exporter %s\n", TB_VERSION);
-    else if (is_extension(&e.options) && !tb_option_is_on(&e.options, TB_OPTION_CHECK_CONFIG))
+    else if (tb_is_extension(&e.options) && !tb_option_is_on(&e.options, TB_OPTION_CHECK_CONFIG))
         status = run_extension(&e, read_config(&e) == 0, &error);
     else if (read_config(&e) < 0 || read_web_config(&e) < 0)
         status = 2;

@@ -137,8 +137,9 @@ int tb_exporter_collect(struct tb_exporter *e, uint64_t deadline_ns)
         return r;
     }
     e->collected_ns = start_ns;
-    tb_unobserved_scan(e->unobserved, start_ns, e->is_serving ? SCAN_NS : SCAN_ONCE_NS,
-                       tb_collector_snapshot(e->collector));
+    if (!tb_is_extension(&e->options)) /* a function's program is the only one there */
+        tb_unobserved_scan(e->unobserved, start_ns, e->is_serving ? SCAN_NS : SCAN_ONCE_NS,
+                           tb_collector_snapshot(e->collector));
     tb_exporter_publish(e);
     tb_history_note(e->history, tb_collector_snapshot(e->collector), start_ns);
     return 0;
