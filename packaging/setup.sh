@@ -13,7 +13,7 @@ packages() {
     check) echo nginx-light apache2 lighttpd haproxy php-cli php-fpm nodejs gunicorn uvicorn python3-uvloop \
         puma ruby-webrick default-jdk-headless prometheus prometheus-alertmanager curl binutils musl-tools procps g++ strace \
         python3-prometheus-client python3-statsd openssl python3-httptools golang-go groff \
-        mini-httpd lighttpd-mod-openssl lighttpd-mod-gnutls lighttpd-mod-mbedtls libssl-dev \
+        mini-httpd lighttpd-mod-openssl lighttpd-mod-gnutls lighttpd-mod-mbedtls lighttpd-mod-nss libssl-dev \
         micro-httpd xinetd ipsvd busybox gawk systemd erlang-inets liburing-dev checkpolicy semodule-utils apparmor \
         varnish squid zstd python3-fastapi \
         curl wget php-curl python3-requests python3-httpx python3-aiohttp libwww-perl git \

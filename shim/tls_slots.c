@@ -36,7 +36,7 @@
 #define LOOK_AFTER_MAX 64u
 #define SPAN_MAX (256u << 20) /* of an object's addresses, from its dynamic section */
 
-static struct tb_tls_family *const families[] = {&tb_openssl, &tb_gnutls, &tb_mbedtls};
+static struct tb_tls_family *const families[] = {&tb_openssl, &tb_gnutls, &tb_mbedtls, &tb_nss};
 #define FAMILIES (sizeof(families) / sizeof(families[0]))
 
 typedef int iterate_fn(int (*visit)(struct dl_phdr_info *info, size_t size, void *arg), void *arg);

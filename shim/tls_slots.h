@@ -41,7 +41,7 @@ struct tb_tls_family {
     struct tb_tls_set sets[TB_TLS_COPIES];
 };
 
-extern struct tb_tls_family tb_openssl, tb_gnutls, tb_mbedtls;
+extern struct tb_tls_family tb_openssl, tb_gnutls, tb_mbedtls, tb_nss;
 
 /*
  * tb_tls_claim - the set of wrappers of the library whose dynamic section and base these are, its functions looked up;

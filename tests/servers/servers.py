@@ -406,6 +406,7 @@ TLS = {
     "lighttpd_tls": with_tls(lighttpd(0)),
     "lighttpd_gnutls": with_tls(lighttpd(0, "gnutls")),
     "lighttpd_mbedtls": with_tls(lighttpd(0, "mbedtls")),
+    "lighttpd_nss": with_tls(lighttpd(0, "nss")),
     "haproxy_tls": with_tls(haproxy(False, False)),
 }
 TLS_APPS = {
