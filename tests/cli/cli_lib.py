@@ -47,13 +47,19 @@ def clean_environment(scratch):
     return env
 
 
+SHM = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+IS_NOEXEC = bool(SHM and os.statvfs(SHM).f_flag & os.ST_NOEXEC)  # as engines of containers mount it
+
+
 class Scratch:
-    """A directory on a tmpfs for one test, and the command run in its environment."""
+    """A directory on a tmpfs for one test, and the command run in its environment. Where nothing may be executed on the tmpfs
+    only the regions are there."""
 
     def __init__(self):
-        self.path = tempfile.mkdtemp(prefix="tb-cli-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
+        self.path = tempfile.mkdtemp(prefix="tb-cli-", dir=None if IS_NOEXEC else SHM)
         self.env = clean_environment(self.path)
-        self.regions = self.env["TICKBIRD_DIR"]
+        self.shared = tempfile.mkdtemp(prefix="tb-cli-", dir=SHM) if IS_NOEXEC else self.path
+        self.env["TICKBIRD_DIR"] = self.regions = os.path.join(self.shared, "regions")
         self.processes, self.closing = [], []
 
     def file(self, name, content=b"", mode=0o644):
@@ -84,7 +90,8 @@ class Scratch:
                 if stream:
                     with contextlib.suppress(OSError):
                         stream.close()
-        shutil.rmtree(self.path, ignore_errors=True)
+        for path in {self.path, self.shared}:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def one_line(text):

@@ -87,9 +87,9 @@ def rules_that_run_left_are_removed_when_nothing_was_started_with_them(s):
     program = s.start([TICKBIRD, "run", "--config", config, "--", "/bin/cat"], stdin=subprocess.PIPE)
     wait_for("cat runs", lambda: os.readlink(f"/proc/{program.pid}/exe").endswith("cat"))
     mine = age(left()[0])
-    unused = age(write(s, "x", f"regions/rules-{os.getuid()}-0123456789abcdef"))
-    other = age(write(s, "x", "regions/rules-of-mine"))
-    young = write(s, "x", f"regions/rules-{os.getuid()}-00000000deadbeef")
+    unused = age(write(s, "x", f"{s.regions}/rules-{os.getuid()}-0123456789abcdef"))
+    other = age(write(s, "x", f"{s.regions}/rules-of-mine"))
+    young = write(s, "x", f"{s.regions}/rules-{os.getuid()}-00000000deadbeef")
     s.start([EXPORTER, "--web.listen-address", "127.0.0.1:0", "--fold-after", "50ms"],
             stderr=subprocess.DEVNULL, env={"TICKBIRD_UNLINK_AFTER": "1h"})
     wait_for("the unused file goes", lambda: not os.path.exists(unused))

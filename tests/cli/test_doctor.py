@@ -137,7 +137,7 @@ def damaged_and_odd_files_are_judged_calmly(s):
 @test
 def an_unfit_directory_is_a_reason(s):
     ask(s, "--", "cat", code=1, words=("does not exist",))
-    s.file("regions", b"")
+    s.file(s.regions, b"")
     ask(s, "--", "cat", code=1, words=("not a directory",))
     os.unlink(s.regions)
     os.mkdir(s.regions)

@@ -129,7 +129,7 @@ def run_makes_the_directory_of_the_environment_too(s):
 @test
 def an_unfit_directory_is_told_in_one_line_and_strict_stops(s):
     need_object()
-    s.file("regions")
+    s.file(s.regions)
     done = s.run("run", "--", "/bin/echo", "ran")
     check(done.code == 0 and done.out == "ran\n" and "not a directory" in one_line(done.err), done)
     done = s.run("run", "--strict", "--", "/bin/echo", "ran")

@@ -161,7 +161,7 @@ def without_the_right_it_says_what_is_untouched(s):
         raise Skip("needs root, to be somebody else")
     server = Server(s, "one")
     check(server.ask("/a") == [200])
-    os.chmod(s.path, 0o755)
+    os.chmod(s.shared, 0o755)
     os.chmod(s.regions, 0o3777)
     region = next(n for n in os.listdir(s.regions) if n.startswith("tb1-"))
     os.chmod(os.path.join(s.regions, region), 0o664)
