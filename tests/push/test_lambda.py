@@ -120,7 +120,8 @@ class Function:
     def end(self):
         """Lambda ends the runtime, and then the extension."""
         self.freeze(signal.SIGCONT)
-        os.killpg(self.runtime.pid, signal.SIGKILL)
+        if self.runtime.poll() is None:
+            os.killpg(self.runtime.pid, signal.SIGKILL)
         self.runtime.wait()
         before = len(self.written())
         self.api.shut_down()
@@ -275,6 +276,20 @@ def a_response_that_is_too_large_is_an_error_once(s):
         f.end()
         found = extract(f.written())
         check(i.kind is None and sum(of(found, "Errors", "Count")) == sum(of(found, "Invocations", "Count")) == 1, found)
+    finally:
+        f.close()
+
+
+@test
+def what_is_left_is_written_at_the_end(s):
+    f = Function(s, [PYTHON, "loop.py"], env={"_HANDLER": "missing.handler"})
+    try:
+        f.start_extension()
+        f.start_runtime()  # it cannot be made ready, and is never invoked
+        check(f.runtime.wait(timeout=60) == 1 and len(f.api.init_errors) == 1)
+        f.api.until_idle(with_runtime=False)
+        check(f.written() == "")
+        check(sum(of(extract(f.end()), "Errors", "Count")) == 1, f.written())
     finally:
         f.close()
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A custom runtime in Python: the loop that the documentation of the Runtime API describes. STREAMED=1 streams responses."""
 import http.client
+import importlib
 import json
 import os
-
-from handler import handler
+import sys
 
 VERSION = "/2018-06-01/runtime/"
 api = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
@@ -20,13 +20,24 @@ def post(path, value):
     return api.getresponse().read()
 
 
+def error_of(error):
+    return {"errorMessage": str(error), "errorType": type(error).__name__}
+
+
+module, name = os.environ["_HANDLER"].split(".")
+try:
+    handler = getattr(importlib.import_module(module), name)
+except Exception as failure:  # whatever it is, it is the function's
+    post("init/error", error_of(failure))
+    sys.exit(1)
+
 while True:
     api.request("GET", VERSION + "invocation/next")
     answer = api.getresponse()
     event, request_id = json.load(answer), answer.headers["Lambda-Runtime-Aws-Request-Id"]
     try:
         result = handler(event, None)
-    except Exception as error:  # whatever it is, it is the function's
-        post(f"invocation/{request_id}/error", {"errorMessage": str(error), "errorType": type(error).__name__})
+    except Exception as failure:
+        post(f"invocation/{request_id}/error", error_of(failure))
     else:
         post(f"invocation/{request_id}/response", result)
