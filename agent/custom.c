@@ -47,9 +47,10 @@ static uint32_t of_route(const struct tb_custom *c, struct tb_bytes route, uint3
 
 uint32_t tb_custom_ask_route(struct tb_core *core, const struct tb_custom *c, uint32_t label)
 {
-    uint32_t tag = tb_custom_route_tag(core, label), steps = TB_RULES_GLOB_STEPS;
+    uint32_t tag = tb_custom_route_tag(c, label), steps = TB_RULES_GLOB_STEPS;
     uint32_t rules = of_route(c, tb_string_get(core->strings, TB_LEN_STRINGS, label), &steps);
-    if (steps && tb_custom_route_tag(core, label) == tag)
+    tb_fence_acquire(); /* after all that was read of the rules */
+    if (steps && tb_custom_route_tag(c, label) == tag)
         tb_store_relaxed(tb_custom_route_place(core, label), (uint64_t)tag << 32 | rules);
     return rules;
 }

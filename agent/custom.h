@@ -25,8 +25,9 @@ struct tb_custom_exchange {
  * itself. Hostile input. Pure but for loads from the section. */
 bool tb_custom_read(const uint8_t *section, struct tb_rules_view *view);
 
-/* tb_custom_sets - numbers for the bounds that the rules name. Context: as tb_rules_adopt. */
-void tb_custom_sets(struct tb_core *core, struct tb_rules_view *view);
+/* tb_custom_sets - numbers for the bounds that the rules name; they are those of @generation. Context: as
+ * tb_rules_adopt. */
+void tb_custom_sets(struct tb_core *core, struct tb_rules_view *view, uint32_t generation);
 
 /* tb_custom_observe - what every rule makes of an exchange. With TB_MEASURE_CUSTOM only. Context: as
  * tb_series_observe. */

@@ -151,6 +151,7 @@ TB_SIZE(struct tb_custom_match, 8);
  * another thread may be filling it anew. */
 struct tb_custom {
     uint32_t rules, fields; /* how many */
+    uint32_t generation;    /* of the rules; set last, 0 while they are read. What is remembered of them is under it */
     uint32_t methods[64];   /* rules that are about it: a bit each */
     uint32_t classes[6];    /* by status / 100 */
     uint32_t roles[4];      /* by enum tb_role */

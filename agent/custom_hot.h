@@ -14,10 +14,10 @@
 
 /* A word of core->custom_routes has the rules in its lower half and this in the upper one: a label's reference, a
  * multiple of 8, above the low bits of the rules' generation. */
-static inline uint32_t tb_custom_route_tag(const struct tb_core *core, uint32_t label)
+static inline uint32_t tb_custom_route_tag(const struct tb_custom *c, uint32_t label)
 {
     _Static_assert(TB_LEN_STRINGS <= 1u << 19 && TB_STR_FIRST, "no reference is cut, none is 0 as free words are");
-    return label << 13 | (uint16_t)(tb_load_acquire(&core->rules_word) >> 32);
+    return label << 13 | (uint16_t)tb_load_acquire(&c->generation);
 }
 
 static inline uint64_t *tb_custom_route_place(struct tb_core *core, uint32_t label)
@@ -29,7 +29,7 @@ static inline uint64_t *tb_custom_route_place(struct tb_core *core, uint32_t lab
 static inline uint32_t tb_custom_of_route(struct tb_core *core, const struct tb_custom *c, uint32_t label)
 {
     uint64_t entry = tb_load_relaxed(tb_custom_route_place(core, label));
-    if (TB_LIKELY(entry >> 32 == tb_custom_route_tag(core, label)))
+    if (TB_LIKELY(entry >> 32 == tb_custom_route_tag(c, label)))
         return (uint32_t)entry;
     return tb_custom_ask_route(core, c, label);
 }

@@ -172,21 +172,25 @@ static uint32_t name_of(struct tb_core *core, const struct tb_custom *c, uint32_
 /* ---- what is remembered ---- */
 
 /*
- * A word of core->custom_series: the upper 48 bits are those of a hash of the labels' values, which the rules'
- * generation and the shard are in; below is the place of the series. Of counters that is their record, in units of 64
- * bytes of the cells, so that nothing is looked for on the way there; of others the number of the reference that names
- * them.
+ * A word of core->custom_series: the upper 48 bits are those of a hash of the labels' values, which the generation of
+ * the rules that are asked and the shard are in; below is the place of the series, in one of two ways, whichever is in
+ * the hash as well: a thread that was overtaken by new rules takes neither for the other.
  */
+enum place {
+    NAME,  /* the number of the reference that names it */
+    RECORD /* of counters: their record, in units of 64 bytes of the cells: nothing is looked for on the way there */
+};
 #define PLACE_MASK UINT64_C(0xffff)
 #define RECORD_UNIT 64u
 _Static_assert(sizeof(struct tb_record) == RECORD_UNIT && TB_LEN_CELLS / RECORD_UNIT <= PLACE_MASK + 1, "a place");
 _Static_assert(TB_LEN_STRINGS >> 3 <= PLACE_MASK, "a reference's number");
 
 static uint64_t hash_of(struct tb_core *core, const struct tb_custom *c, uint32_t rule,
-                        const struct tb_custom_exchange *x, uint8_t *ret_why)
+                        const struct tb_custom_exchange *x, enum place place, uint8_t *ret_why)
 {
     const struct tb_custom_rule *r = &c->rule[rule];
-    uint64_t h = mix(tb_load_acquire(&core->route_seed), rule << 8 | tb_load_relaxed(&core->shard));
+    uint64_t seed = c->set[0].key[0] ^ tb_load_acquire(&c->generation);
+    uint64_t h = mix(seed, (rule * 2 + place) << 8 | tb_load_relaxed(&core->shard));
     for (uint32_t i = 0; i < r->label_count; i++) {
         const struct tb_custom_label *l = &c->label[(r->labels + i) % TB_CUSTOM_LABELS];
         struct tb_bytes value;
@@ -214,7 +218,7 @@ static void keep(struct tb_core *core, uint64_t hash, size_t place)
 uint32_t tb_custom_series(struct tb_core *core, const struct tb_custom *c, uint32_t rule,
                           const struct tb_custom_exchange *x, uint8_t *ret_why)
 {
-    uint64_t hash = hash_of(core, c, rule, x, ret_why);
+    uint64_t hash = hash_of(core, c, rule, x, NAME, ret_why);
     uint32_t number = find(core, hash);
     if (TB_LIKELY(number))
         return number << 3;
@@ -243,7 +247,7 @@ static void count_slowly(struct tb_core *core, const struct tb_custom *c, uint32
 void tb_custom_count(struct tb_core *core, const struct tb_custom *c, uint32_t rule, const struct tb_custom_exchange *x,
                      uint64_t value, uint8_t *ret_why)
 {
-    uint64_t hash = hash_of(core, c, rule, x, ret_why);
+    uint64_t hash = hash_of(core, c, rule, x, RECORD, ret_why);
     uint32_t place = find(core, hash);
     if (TB_UNLIKELY(!place)) {
         count_slowly(core, c, rule, x, value, hash);

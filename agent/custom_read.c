@@ -244,7 +244,7 @@ bool tb_custom_read(const uint8_t *section, struct tb_rules_view *view)
     return true;
 }
 
-void tb_custom_sets(struct tb_core *core, struct tb_rules_view *view)
+void tb_custom_sets(struct tb_core *core, struct tb_rules_view *view, uint32_t generation)
 {
     struct tb_custom *c = &view->custom;
     for (uint32_t i = 0; i < TB_CUSTOM_PLACES; i++) { /* the same in all processes of the region, and in no other */
@@ -256,4 +256,5 @@ void tb_custom_sets(struct tb_core *core, struct tb_rules_view *view)
         struct tb_bounds bounds = {r->unit, r->bound_count, c->at_most + r->bounds % TB_CUSTOM_BOUNDS};
         c->sets[i] = r->bound_count ? tb_bound_set_get(core, &bounds) : 0;
     }
+    tb_store_release(&c->generation, generation);
 }

@@ -169,7 +169,7 @@ void tb_rules_adopt(struct tb_core *core)
         } else if (len <= TB_RULES_BUFFER && tb_region_reserve(core, TB_OFF_RULES + at, len) &&
                    tb_rules_read((const uint8_t *)core->rules, at, len, next)) {
             tb_measures_read(core, next);
-            tb_custom_sets(core, next);
+            tb_custom_sets(core, next, generation);
             use(core, next, generation);
         } else {
             tb_count(core, TB_COUNTER_RULES_REFUSED);

@@ -130,6 +130,34 @@ static void rules_are_replaced_while_a_program_runs(void **state)
     support_drop(core);
 }
 
+/* A thread that has the rules before goes on after others have come: what it remembers is not taken for theirs. */
+static void new_rules_are_not_mixed_with_those_before(void **state)
+{
+    static const char before[] = "rules: [{metric: a_seconds, type: histogram, value: duration, match: {route: /y}}]\n";
+    static const char after[] = "rules: [{metric: b_total, match: {route: /x}}]\n";
+    (void)state;
+    for (int is_series = 0; is_series < 2; is_series++) {
+        struct tb_core *core = new_core(before);
+        const struct tb_custom *old = &core->rules_view->custom;
+        struct tb_conn c;
+        uint8_t why = 0;
+        tb_conn_open(&c);
+        exchange(core, &c, "GET", "/x", 200, "", MS);
+        rules_use(core, after, "shop");
+        struct tb_series_key key = {.route = tb_string_find(core, tb_bytes_str("/x"))};
+        assert_true(key.route);
+        if (is_series)
+            assert_true(tb_custom_series(core, old, 0, &(struct tb_custom_exchange){.key = &key}, &why));
+        else
+            assert_int_equal(tb_custom_ask_route(core, old, key.route), 0);
+        for (unsigned i = 0; i < 3; i++)
+            exchange(core, &c, "GET", "/x", 200, "", MS);
+        assert_int_equal(count(core, "cb_total{}"), 3);
+        tb_exchange_close(core, &c, TB_CLOSE_LOCAL);
+        support_drop(core);
+    }
+}
+
 /* ---- names in regions ---- */
 
 static void only_sound_names_are_taken(void **state)
@@ -243,6 +271,7 @@ int main(void)
         cmocka_unit_test(sizes_and_durations_are_added_up),
         cmocka_unit_test(only_what_a_rule_is_about_leaves_the_short_way),
         cmocka_unit_test(rules_are_replaced_while_a_program_runs),
+        cmocka_unit_test(new_rules_are_not_mixed_with_those_before),
         cmocka_unit_test(only_sound_names_are_taken),
         cmocka_unit_test(wrong_rules_are_told_with_their_place),
         cmocka_unit_test(too_many_rules_are_told),
