@@ -86,6 +86,8 @@ static void take_mapping(struct tb_process *p, char *path)
     } else if (strncmp(base + 1, "tb1-", 4) == 0 && !p->region[0]) {
         snprintf(p->region, sizeof(p->region), "%s", path);
         p->is_region_deleted = is_deleted;
+    } else if (strcmp(base + 1, "curl.so") == 0 && strstr(path, "/php")) {
+        p->has_php_curl = true;
     }
 }
 

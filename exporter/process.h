@@ -44,6 +44,7 @@ struct tb_process {
     int is_secure;         /* AT_SECURE: 0, 1 or TB_UNKNOWN */
     int seccomp;           /* 0 none, 1 strict, 2 filter, or TB_UNKNOWN */
     int has_uring;         /* an io_uring is open: 0, 1 or TB_UNKNOWN */
+    bool has_php_curl;     /* PHP's module curl is loaded */
     int listeners;         /* listening TCP and Unix stream sockets, or TB_UNKNOWN */
     int is_other_mount_ns; /* 0, 1 or TB_UNKNOWN */
     uint64_t fsize_limit;  /* bytes; UINT64_MAX = none or unknown */

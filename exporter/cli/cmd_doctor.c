@@ -168,6 +168,8 @@ static void describe_process(const struct tb_process *p)
                      "durations");
     if (p->has_uring == 1)
         line("note", "it has an io_uring open: what goes through it is not seen");
+    if (p->has_php_curl)
+        line("note", "PHP loads its modules with RTLD_DEEPBIND: what curl calls in clear is not seen, over TLS it is");
 }
 
 static int doctor_process(pid_t pid, const struct tb_object *object)

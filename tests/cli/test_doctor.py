@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 
-from cli_lib import (BUILD, OBJECT, Skip, check, main, make_regions, need, need_object, one_line, read_line, run_python, test,
+from cli_lib import (BUILD, OBJECT, TICKBIRD, Skip, check, main, make_regions, need, need_object, one_line, read_line, run_python, test,
                      wait_for)
 from elf_samples import EM_386, EM_AARCH64, EM_X86_64, elf32, elf64, go_note, interp
 
@@ -243,6 +243,20 @@ def a_process_that_records_is_shown_with_its_region(s):
     ask(s, str(process.pid), code=1, words=("switched off", "tickbird on"))
     check(s.run("on").code == 0)
     ask(s, str(process.pid), code=0, words=("records",))
+
+
+@test
+def phps_curl_module_is_told_of(s):
+    php = shutil.which("php")
+    if not php or b"curl" not in subprocess.run([php, "-m"], capture_output=True, check=False).stdout.split():
+        raise Skip("php-curl is not installed")
+    need_object()
+    for options, is_told in (((), True), (("-n",), False)):  # -n: no configuration, so no modules
+        process = s.start([TICKBIRD, "run", "--", php, *options, "-r", 'echo "\\n"; fgets(STDIN);'], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE)
+        read_line(process.stdout)
+        done = s.run("doctor", str(process.pid))
+        check(done.code == 0 and ("RTLD_DEEPBIND" in done.out) == is_told, done)
 
 
 BLOCKED = """
