@@ -178,7 +178,15 @@ def bench_rules():
   - metric: orders_total
     match: {method: POST, route: /orders}
     labels: {method: {request_json: payment.method, allow: [card, invoice]}}"""
-    for name, data, rules in (("get_beside_ten_rules", get("/page", NGINX_HEADERS), others), ("post_beside_ten_rules", order, others),
+    opened = """
+  - metric: open_pages
+    type: gauge
+    value: in_flight
+    match: {route: /page}"""
+    by_header = opened + """
+    labels: {language: {request_header: Accept-Language}, method: method}"""
+    for name, data, rules in (("get_in_a_gauge_of_open_requests", get("/page", NGINX_HEADERS), opened),
+                              ("get_in_a_gauge_by_header", get("/page", NGINX_HEADERS), by_header), ("get_beside_ten_rules", get("/page", NGINX_HEADERS), others), ("post_beside_ten_rules", order, others),
                               ("post_read_by_a_rule", order, paid)):
         without, _ = per_request(True, data)
         with_rules, own = per_request(True, data, config="rules:" + rules + "\n")

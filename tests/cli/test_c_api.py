@@ -3,6 +3,7 @@
 """tickbird.h: programs that measure themselves print the same with and without the object, and what is exported is what they
 counted, over threads, forks, signals, kills, exits and folding."""
 import http.client
+import json
 import os
 import re
 import shutil
@@ -202,6 +203,20 @@ def every_format_has_them(s):
     finally:
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
+
+
+@test
+def they_are_pushed_like_all_others(s):
+    program = build(s, "examples/c-api/batch.c", "-std=c99")
+    check(s.run(program=program, stdin=b"1\n2\n", env=preloaded(s)).out == "3\n")
+    config = s.file("config.yml", b"""push:
+  outputs:
+  - {type: cloudwatch, region: us-east-1, namespace: Jobs, start: beginning, metrics: [batch_*]}
+""")
+    done = s.run("--config.file", config, "--region.dir", s.regions, "--push.dry-run", program=EXPORTER)
+    sent = {m["MetricName"]: m for line in done.out.splitlines() if line.startswith("{") for m in json.loads(line)["MetricData"]}
+    check(sent["BatchLines"]["Value"] == 2 and sent["BatchAmount"]["Value"] == 3 and sum(sent["BatchNumber"]["Counts"]) == 2, done)
+    check(sent["BatchLastEndTimestamp"]["Value"] > 1.7e9, done)
 
 
 @test
