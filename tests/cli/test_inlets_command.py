@@ -91,17 +91,22 @@ def a_command_sees_little(s):
         check("\nSeccomp:\t2\n" in f.read(), "the exporter itself starts nothing")
 
 
+def long_time():
+    """A number of seconds that no other process sleeps for."""
+    return f"{1000 + os.urandom(2)[0]}.{os.getpid()}{int.from_bytes(os.urandom(3), 'big')}"
+
+
 HOSTILE = {"status": ("echo 1; exit 3", "unreadable"), "killed": ("echo 1; kill -9 $$", "unreadable"), "endless": ("yes 1", "limit"), "large": ("head -c 300000 /dev/zero", "limit"),
            "empty": (":", "value"), "two": ("echo 1 2", "value"), "word": ("echo one", "value"), "nan": ("echo nan", "value"), "nul": ("printf '1\\0'", "value"), "huge": ("echo 1e999", "value"),
-           "binary": ("head -c 1000 /dev/urandom; printf '\\377'", "value"), "hanging": ("echo 1; sleep 1000", "timeout"), "deaf": ("trap '' TERM HUP INT; echo 1; sleep 1000 & wait; wait", "timeout"),
-           "drip": ("while echo; do sleep 0.01; done", "timeout"), "behind": ("echo 1; sleep 1000 & exit 0", None)}
+           "binary": ("head -c 1000 /dev/urandom; printf '\\377'", "value"), "hanging": ("echo 1; sleep LONG", "timeout"), "deaf": ("trap '' TERM HUP INT; echo 1; sleep LONG & wait; wait", "timeout"),
+           "drip": ("while echo; do sleep 0.01; done", "timeout"), "behind": ("echo 1; sleep LONG & exit 0", None)}
 
 
 @test
 def a_bad_command_is_refused_and_gone(s):
     need_client()
-    marker = f"{s.path}/marker"
-    inlets = [{"name": n, "command": ["/bin/sh", "-c", script + f" # {marker}"], "metrics": [{"name": "v_" + n}], "interval": "10m", "timeout": "400ms" if reason == "timeout" else "20s"}
+    marker = long_time()
+    inlets = [{"name": n, "command": ["/bin/sh", "-c", script.replace("LONG", marker) + f" # {marker}"], "metrics": [{"name": "v_" + n}], "interval": "10m", "timeout": "400ms" if reason == "timeout" else "20s"}
               for n, (script, reason) in HOSTILE.items()]
     plain, broken = s.file("plain", b"echo 1\n"), s.file("broken", b"#!/no/such\n", 0o755)
     inlets += [{"name": n, "command": [path], "metrics": [{"name": "v_" + n}]} for n, path in (("missing", "/no/such"), ("folder", "/"), ("plain", plain), ("broken", broken))]
@@ -129,8 +134,8 @@ def text_and_json_are_refused_as_elsewhere(s):
 @test
 def a_command_that_hangs_keeps_nobody_waiting(s):
     need_client()
-    marker = f"{s.path}/marker"
-    hang = {"name": "hang", "command": ["/bin/sh", "-c", f"sleep 1000 # {marker}; :"], "metrics": [{"name": "h"}], "interval": "60s", "timeout": "60s"}
+    marker = long_time()
+    hang = {"name": "hang", "command": ["/bin/sh", "-c", f"sleep {marker} & wait"], "metrics": [{"name": "h"}], "interval": "60s", "timeout": "60s"}
     good = {"name": "good", "command": ["/bin/echo", "3"], "metrics": [{"name": "good"}]}
     e = Exporter(s, config(hang, good))
     wait_for("the other's value", lambda: shown(e) == {("good", ()): 3})
@@ -146,10 +151,10 @@ def a_command_that_hangs_keeps_nobody_waiting(s):
 def nothing_outlives_the_exporter(s):
     need_client()
     for end in (signal.SIGTERM, signal.SIGKILL):
-        marker = f"{s.path}/marker-{end}"
-        e = Exporter(s, config(*({"name": f"a{i}", "command": ["/bin/sh", "-c", f"trap '' TERM HUP; sleep 1000 & wait # {marker}"], "metrics": [{"name": f"h{i}"}], "interval": "60s", "timeout": "60s"}
+        marker = long_time()
+        e = Exporter(s, config(*({"name": f"a{i}", "command": ["/bin/sh", "-c", f"trap '' TERM HUP; sleep {marker} & wait"], "metrics": [{"name": f"h{i}"}], "interval": "60s", "timeout": "60s"}
                                  for i in range(3))))
-        wait_for("commands run", lambda m=marker: len(processes(m)) >= 3)
+        wait_for("commands run", lambda m=marker: len(processes(m)) >= 6)
         helper, = children(e.process.pid)
         e.process.send_signal(end)
         e.process.wait(20)
