@@ -19,6 +19,14 @@ struct way {
     bool is_over;   /* the general way goes on, in the state that is set */
 };
 
+/* Where a block lies: @len bytes at @at, behind @skip others at @from. */
+struct way_place {
+    const uint8_t *at;
+    size_t len;
+    const uint8_t *from;
+    unsigned skip;
+};
+
 /* A block outside of strings: a bit for each byte. */
 struct way_block {
     uint64_t opening, closing; /* brackets */
@@ -90,9 +98,9 @@ static inline __attribute__((always_inline)) uint64_t way_names(const struct way
     return (b->quotes << (*way->step + 1) | previous >> (63 - *way->step)) & b->ends;
 }
 
-/* What may matter of a block of @len bytes at @p, in its order. Returns where to go on. */
+/* What may matter of a block, in its order. Returns where to go on. */
 static inline __attribute__((always_inline)) const uint8_t *
-way_events(struct tb_json_pick *j, const struct tb_pick_set *set, struct way *way, const uint8_t *p, size_t len,
+way_events(struct tb_json_pick *j, const struct tb_pick_set *set, struct way *way, struct way_place place,
            const struct way_block *b, uint64_t previous, const uint8_t *end)
 {
     uint32_t start = way->above, closed = 0;
@@ -100,7 +108,7 @@ way_events(struct tb_json_pick *j, const struct tb_pick_set *set, struct way *wa
 
     while (events) {
         uint64_t bit = events & -events;
-        const uint8_t *at = p + __builtin_ctzll(events);
+        const uint8_t *at = place.at + __builtin_ctzll(events);
         way->above = start + block_count(b->opening & (bit - 1)) - closed;
         events ^= bit;
         if (b->closing & bit) {
@@ -117,43 +125,44 @@ way_events(struct tb_json_pick *j, const struct tb_pick_set *set, struct way *wa
         at = behind_name(j, set, way, at, end);
         if (way->is_over)
             return at;
-        if ((size_t)(at - p) >= len) { /* the bracket lies behind the block */
+        if ((size_t)(at - place.at) >= place.len) { /* the bracket lies behind the block */
             way->above = 0;
             way->inside = way->previous = 0;
             return at + 1;
         }
         start--; /* above the next level */
-        events = (b->closing | way_names(way, b, previous)) & ~(((uint64_t)2 << (at - p)) - 1);
+        events = (b->closing | way_names(way, b, previous)) & ~(((uint64_t)2 << (at - place.at)) - 1);
     }
     way->above = start + block_count(b->opening) - closed;
-    return p + len;
+    return place.at + place.len;
 }
 
-/* A block: @len bytes at @p, behind @skip others at @from. Returns where to go on. */
-static inline __attribute__((always_inline)) const uint8_t *
-way_block(struct tb_json_pick *j, const struct tb_pick_set *set, const struct bytes_wanted *w, struct way *way,
-          const uint8_t *p, size_t len, const uint8_t *from, unsigned skip, const uint8_t *end)
+/* A block. Returns where to go on. */
+static inline __attribute__((always_inline)) const uint8_t *way_block(struct tb_json_pick *j,
+                                                                      const struct tb_pick_set *set,
+                                                                      const struct bytes_wanted *w, struct way *way,
+                                                                      struct way_place place, const uint8_t *end)
 {
-    const struct block b = block_load(from), lower = block_or(b, w->lower);
-    uint64_t quotes = block_equal(b, w->quote) >> skip, previous = way->previous;
+    const struct block b = block_load(place.from), lower = block_or(b, w->lower);
+    uint64_t quotes = block_equal(b, w->quote) >> place.skip, previous = way->previous;
     uint64_t strings = block_parities(quotes) ^ way->inside;
-    const struct way_block f = {.opening = block_equal(lower, w->opening) >> skip & ~strings,
-                                .closing = block_equal(lower, w->closing) >> skip & ~strings,
+    const struct way_block f = {.opening = block_equal(lower, w->opening) >> place.skip & ~strings,
+                                .closing = block_equal(lower, w->closing) >> place.skip & ~strings,
                                 .quotes = quotes,
                                 .ends = quotes & ~strings};
     uint32_t opened = block_count(f.opening), closed = block_count(f.closing);
 
     way->is_over = block_has(b, w->backslash) || way->above + opened > TB_JSON_DEPTH - way->level;
     if (TB_UNLIKELY(way->is_over))
-        return p;
+        return place.at;
     way->inside = (uint64_t)((int64_t)strings >> 63);
     way->previous = quotes;
     /* how deep it is at least behind the first bracket that closes, and the others */
     uint32_t least = way->above + block_count(f.opening & (f.closing ^ (f.closing - 1)));
     if ((!way->above || least <= closed) && (least < closed || way_names(way, &f, previous)))
-        return way_events(j, set, way, p, len, &f, previous, end);
+        return way_events(j, set, way, place, &f, previous, end);
     way->above += opened - closed;
-    return p + len;
+    return place.at + place.len;
 }
 
 /* Is it a place for the short way? */
@@ -177,13 +186,14 @@ static const uint8_t *pass_short(struct tb_json_pick *j, const struct tb_pick_se
 
     j->state = OUT;
     while (!way.is_over && end - p >= (ptrdiff_t)TB_SCAN_BLOCK) {
-        p = way_block(j, set, &w, &way, p, TB_SCAN_BLOCK, p, 0, end);
+        p = way_block(j, set, &w, &way, (struct way_place){p, TB_SCAN_BLOCK, p, 0}, end);
         if (way.inside && !way.previous && !way.is_over)
             p = pass_text(&w, p, end);
     }
     if (p < end && !way.is_over) {
         size_t len = (size_t)(end - p);
-        p = way_block(j, set, &w, &way, p, len, end - TB_SCAN_BLOCK, (unsigned)(TB_SCAN_BLOCK - len), end);
+        struct way_place tail = {p, len, end - TB_SCAN_BLOCK, (unsigned)(TB_SCAN_BLOCK - len)};
+        p = way_block(j, set, &w, &way, tail, end);
     }
     j->step_at[0] = (uint8_t)(way.step - set->bytes - set->at[0]);
     j->matched[0] = j->level = (uint8_t)way.level;

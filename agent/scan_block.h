@@ -60,6 +60,7 @@ static inline bool block_has(struct block b, struct block_byte w)
 static inline bool blocks_have(struct block a, struct block b, struct block_byte x, struct block_byte y)
 {
     __m256i any = _mm256_setzero_si256();
+#pragma GCC unroll 2
     for (unsigned i = 0; i < 2; i++) {
         any = _mm256_or_si256(
             any, _mm256_or_si256(_mm256_cmpeq_epi8(a.part[i], x.all), _mm256_cmpeq_epi8(a.part[i], y.all)));
@@ -99,6 +100,7 @@ struct block {
 static inline struct block block_load(const uint8_t *p)
 {
     struct block b;
+#pragma GCC unroll 4
     for (unsigned i = 0; i < 4; i++)
         b.part[i] = _mm_loadu_si128((const __m128i *)(const void *)(p + 16 * i));
     return b;
@@ -117,6 +119,7 @@ static inline struct block_byte block_byte(uint8_t byte)
 
 static inline struct block block_or(struct block b, struct block_byte bits)
 {
+#pragma GCC unroll 4
     for (unsigned i = 0; i < 4; i++)
         b.part[i] = _mm_or_si128(b.part[i], bits.all);
     return b;
@@ -125,6 +128,7 @@ static inline struct block block_or(struct block b, struct block_byte bits)
 static inline uint64_t block_equal(struct block b, struct block_byte w)
 {
     uint64_t mask = 0;
+#pragma GCC unroll 4
     for (unsigned i = 0; i < 4; i++)
         mask |= (uint64_t)(uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(b.part[i], w.all)) << 16 * i;
     return mask;
@@ -133,6 +137,7 @@ static inline uint64_t block_equal(struct block b, struct block_byte w)
 static inline __m128i block_any(struct block b, struct block_byte w)
 {
     __m128i any = _mm_setzero_si128();
+#pragma GCC unroll 4
     for (unsigned i = 0; i < 4; i++)
         any = _mm_or_si128(any, _mm_cmpeq_epi8(b.part[i], w.all));
     return any;
@@ -153,6 +158,7 @@ static inline uint64_t block_below_or_odd(struct block b, uint8_t limit)
 {
     const __m128i least = _mm_set1_epi8((char)limit);
     uint64_t mask = 0;
+#pragma GCC unroll 4
     for (unsigned i = 0; i < 4; i++)
         mask |= (uint64_t)(uint32_t)_mm_movemask_epi8(_mm_cmplt_epi8(b.part[i], least)) << 16 * i;
     return mask;
@@ -212,6 +218,8 @@ static inline uint64_t block_below_or_odd(struct block b, uint8_t limit)
 /* Without the instruction the compiler would call its library. */
 static inline uint32_t block_count(uint64_t mask)
 {
+    if (!mask)
+        return 0;
     mask -= mask >> 1 & UINT64_C(0x5555555555555555);
     mask = (mask & UINT64_C(0x3333333333333333)) + (mask >> 2 & UINT64_C(0x3333333333333333));
     mask = (mask + (mask >> 4)) & UINT64_C(0x0f0f0f0f0f0f0f0f);
@@ -220,6 +228,7 @@ static inline uint32_t block_count(uint64_t mask)
 
 static inline uint64_t block_parities(uint64_t mask)
 {
+#pragma GCC unroll 6
     for (unsigned shift = 1; shift < 64; shift *= 2)
         mask ^= mask << shift;
     return mask;
