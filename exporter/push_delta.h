@@ -17,6 +17,8 @@ struct tb_sample {
     struct tb_exposed_cell *cells;
     const uint64_t *bounds, *buckets; /* NULL: a sample that grew has none */
     uint32_t cell_count, bound_count;
+    const struct tb_exposed_exemplar *exemplars;
+    uint32_t exemplar_count;
 };
 
 struct tb_delta *tb_delta_new(struct tb_push_state *state);

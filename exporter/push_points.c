@@ -13,6 +13,7 @@
 
 #define CHUNK_BYTES ((size_t)256 << 10)
 #define LABELS_MAX 64u
+#define EXEMPLARS_MAX 64u /* of a point */
 #define FIRST_TABLE 1024u /* a power of 2, as are all its sizes */
 
 /* Memory of points, freed as a whole. */
@@ -299,6 +300,24 @@ static void add_buckets(struct tb_points *p, struct tb_point *to, const struct t
         to->buckets[i] += s->buckets[i];
 }
 
+/* Their labels are `trace_id="..."`. */
+static void add_exemplars(struct tb_points *p, struct tb_point *to, const struct tb_sample *s)
+{
+    uint32_t room = EXEMPLARS_MAX - to->exemplar_count, more = s->exemplar_count < room ? s->exemplar_count : room;
+    if (!more)
+        return;
+    struct tb_point_exemplar *all = arena(p, (to->exemplar_count + more) * sizeof *all);
+    if (to->exemplar_count)
+        memcpy(all, to->exemplars, to->exemplar_count * sizeof *all);
+    for (const struct tb_exposed_exemplar *x = s->exemplars; x < s->exemplars + more; x++) {
+        const char *quote = memchr(x->labels.text, '"', x->labels.len);
+        const char *id = quote ? quote + 1 : x->labels.text, *end = x->labels.text + x->labels.len - !!quote;
+        all[to->exemplar_count++] =
+            (struct tb_point_exemplar){arena_text(p, id, (size_t)(end - id)), x->value, x->time_ns, x->bucket};
+    }
+    to->exemplars = all;
+}
+
 static void add_sample(struct tb_points *p, struct tb_point *to, const struct tb_sample *s, bool is_new)
 {
     const enum tb_push_gauges how = to->rule->gauges;
@@ -316,6 +335,7 @@ static void add_sample(struct tb_points *p, struct tb_point *to, const struct tb
         add_cells(p, to, s);
         if (s->buckets)
             add_buckets(p, to, s, is_new);
+        add_exemplars(p, to, s);
     }
 }
 
@@ -377,6 +397,8 @@ static struct tb_sample sample_of(const struct tb_reader *r, enum tb_exposed_kin
     s.bounds = h->bounds;
     s.buckets = h->buckets;
     s.bound_count = (uint32_t)h->bound_count;
+    s.exemplars = h->exemplars;
+    s.exemplar_count = (uint32_t)h->exemplar_count;
     return s;
 }
 

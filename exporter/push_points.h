@@ -18,6 +18,13 @@ struct tb_point_label {
     const char *name, *value; /* terminated, valid UTF-8 */
 };
 
+/* A request of which the trace is known, in one of the classic buckets. */
+struct tb_point_exemplar {
+    const char *trace_id;
+    uint64_t value, time_ns; /* as a sum of the point; CLOCK_REALTIME, 0 = unknown */
+    uint32_t bucket;
+};
+
 /* Borrowed texts are the points' own, or the rules'. */
 struct tb_point {
     const struct tb_push_rule *rule;
@@ -36,6 +43,8 @@ struct tb_point {
     uint64_t *bounds, *buckets; /* bounds of the first series; buckets are empty where series differ in them */
     uint32_t bound_count;
     bool has_buckets;
+    struct tb_point_exemplar *exemplars; /* of all its series, the first so many */
+    uint32_t exemplar_count;
     struct tb_point *next; /* of the table that they are found in */
     uint64_t hash;
 };

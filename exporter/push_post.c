@@ -8,7 +8,7 @@
 #include "push_http.h"
 #include "remote_write2.h"
 
-/* Header fields of an answer to version 2 of remote write; no exemplars are sent. */
+/* Header fields of an answer to version 2 of remote write; exemplars are no points. */
 #define WRITTEN(what) "X-Prometheus-Remote-Write-" what "-Written"
 
 struct post {

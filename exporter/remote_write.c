@@ -56,10 +56,10 @@ static void put_series_1(struct request *r, const struct tb_write_series *s)
     tb_protobuf_message(&r->body, 1, &r->series);
 }
 
-/* One series with one sample. @le NULL: it has no such label. @native: it is the whole histogram. */
-static void put_series(struct request *r, const struct tb_point *p, const char *suffix, const char *le, double value,
-                       bool is_native)
+/* One series with one sample, @s but for labels and time. @le NULL: it has no such label. */
+static void put_series(struct request *r, const char *suffix, const char *le, struct tb_write_series s)
 {
+    const struct tb_point *p = s.point;
     struct tb_point_label labels[LABELS_MAX];
     char *name = tb_format("%s%s", p->rule->name ? p->rule->name : p->family, suffix);
     size_t count = 0;
@@ -70,13 +70,20 @@ static void put_series(struct request *r, const struct tb_point *p, const char *
         if (*p->labels[i].value) /* an empty label is none */
             labels[count++] = p->labels[i];
     qsort(labels, count, sizeof *labels, compare_labels);
-    struct tb_write_series series = {p, labels, count, r->time_ms, value, is_native};
+    s.labels = labels;
+    s.label_count = count;
+    s.time_ms = r->time_ms;
     if (r->two)
-        tb_write2_add(r->two, &series);
+        tb_write2_add(r->two, &s);
     else
-        put_series_1(r, &series);
+        put_series_1(r, &s);
     r->count++;
     free(name);
+}
+
+static void put_value(struct request *r, const struct tb_point *p, const char *suffix, double value)
+{
+    put_series(r, suffix, NULL, (struct tb_write_series){.point = p, .value = value});
 }
 
 static void put_histogram(struct request *r, const struct tb_point *p)
@@ -90,7 +97,8 @@ static void put_histogram(struct request *r, const struct tb_point *p)
         else
             tb_puts(&text, "+Inf");
         char *le = tb_buffer_text(&text);
-        put_series(r, p, "_bucket", le, (double)count, false);
+        put_series(r, "_bucket", le,
+                   (struct tb_write_series){.point = p, .value = (double)count, .is_bucket = true, .bucket = i});
         free(le);
     }
 }
@@ -113,16 +121,16 @@ static void put_point(struct request *r, const struct tb_point *p)
     if (!r->two) /* whose series have it each */
         put_metadata(r, p);
     if (p->type == TB_METRIC_COUNTER || p->type == TB_METRIC_GAUGE) {
-        put_series(r, p, "", NULL, tb_point_real(p, p->value), false);
+        put_value(r, p, "", tb_point_real(p, p->value));
         return;
     }
     if (r->has_native && tb_write2_is_native(p)) {
-        put_series(r, p, "", NULL, 0, true);
+        put_series(r, "", NULL, (struct tb_write_series){.point = p, .is_native = true});
         return;
     }
     put_histogram(r, p);
-    put_series(r, p, "_sum", NULL, tb_point_real(p, p->sum), false);
-    put_series(r, p, "_count", NULL, (double)p->value, false);
+    put_value(r, p, "_sum", tb_point_real(p, p->sum));
+    put_value(r, p, "_count", (double)p->value);
 }
 
 static void encode(const struct tb_push_output_config *c, const struct tb_points *points, struct tb_push_requests *ret)

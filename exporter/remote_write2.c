@@ -96,13 +96,12 @@ static void put_sample(struct tb_write2 *w, const struct tb_write_series *s)
 static void put_spans(struct tb_write2 *w, const struct tb_point *p)
 {
     int32_t next = 0;
-    for (uint32_t from = 0, to; from < p->cell_count; from = to) {
-        for (to = from + 1; to < p->cell_count && p->cells[to].index == p->cells[to - 1].index + 1;)
-            to++;
-        tb_protobuf_zigzag(&w->inner, 1, p->cells[from].index - next);
-        tb_protobuf_number(&w->inner, 2, to - from);
+    for (size_t i = 0, run; i < p->cell_count; i += run) {
+        run = tb_exposed_run(p->cells + i, p->cell_count - i);
+        tb_protobuf_zigzag(&w->inner, 1, p->cells[i].index - next);
+        tb_protobuf_number(&w->inner, 2, run);
         tb_protobuf_message(&w->part, 11, &w->inner);
-        next = p->cells[to - 1].index + 1;
+        next = p->cells[i + run - 1].index + 1;
     }
 }
 
@@ -134,6 +133,21 @@ static void put_native(struct tb_write2 *w, const struct tb_write_series *s)
     tb_protobuf_message(&w->series, 3, &w->part);
 }
 
+static void put_exemplars(struct tb_write2 *w, const struct tb_write_series *s)
+{
+    for (uint32_t i = 0; i < s->point->exemplar_count; i++) {
+        const struct tb_point_exemplar *x = &s->point->exemplars[i];
+        if (!s->is_native && !(s->is_bucket && x->bucket == s->bucket))
+            continue;
+        tb_protobuf_varint(&w->inner, number_of(w, "trace_id"));
+        tb_protobuf_varint(&w->inner, number_of(w, x->trace_id));
+        tb_protobuf_message(&w->part, 1, &w->inner);
+        tb_protobuf_real(&w->part, 2, tb_point_real(s->point, x->value));
+        tb_protobuf_number(&w->part, 3, x->time_ns ? x->time_ns / 1000000 : s->time_ms);
+        tb_protobuf_message(&w->series, 4, &w->part);
+    }
+}
+
 void tb_write2_add(struct tb_write2 *w, const struct tb_write_series *s)
 {
     static const uint8_t types[] = {1, 2, 5, 3}; /* counter, gauge, summary, histogram */
@@ -144,6 +158,7 @@ void tb_write2_add(struct tb_write2 *w, const struct tb_write_series *s)
     }
     tb_protobuf_message(&w->series, 1, &w->part);
     (s->is_native ? put_native : put_sample)(w, s);
+    put_exemplars(w, s);
     tb_protobuf_number(&w->part, 1, types[p->type]);
     tb_protobuf_number(&w->part, 3, number_of(w, p->help));
     tb_protobuf_number(&w->part, 4, number_of(w, p->unit));

@@ -22,8 +22,10 @@ struct tb_write_series {
     const struct tb_point_label *labels; /* sorted by name, __name__ among them */
     size_t label_count;
     uint64_t time_ms;
-    double value;   /* unless it is native */
-    bool is_native; /* the point's cells, as a native histogram */
+    double value;    /* unless it is native */
+    bool is_native;  /* the point's cells, as a native histogram; with all exemplars */
+    bool is_bucket;  /* a classic one; with its exemplars */
+    uint32_t bucket; /* its number */
 };
 
 struct tb_write2;

@@ -203,9 +203,9 @@ class Server:
         self.port = int(read_line(self.process.stdout))
         self.client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
 
-    def get(self, path, method="GET"):
+    def get(self, path, method="GET", **headers):
         """The status of the answer, which is counted when this returns: a client may have it before."""
-        self.client.request(method, path)
+        self.client.request(method, path, headers=headers)
         answer = self.client.getresponse()
         check(answer.read() == b"ok")
         self.asked += 1

@@ -169,10 +169,10 @@ def version_2_says_what_is_served(s):
     check(without_ages(values) == without_ages(expected_of(served)) and len(values) > 40, set(values) ^ set(expected_of(served)))
     check(("connections" in {name for name, _ in values}), values)
     created = {name: set() for name, _ in found}
-    for (name, _), (series, (kind, text, unit)) in found.items():
+    for (name, _), (series, (kind, text, unit, exemplars)) in found.items():
         sample = series.samples[0]
         check(kind == ("histogram" if "duration" in name else "summary" if "first_byte" in name else "counter" if name.endswith("_total") else "gauge"), name, kind)
-        check(text and unit == ("seconds" if "_seconds" in name else ""), name, text, unit)
+        check(not exemplars and text and unit == ("seconds" if "_seconds" in name else ""), name, text, unit)
         check((0 < sample.start_timestamp <= sample.timestamp) if kind != "gauge" else sample.start_timestamp == 0, name, sample)
         created[name].add(sample.start_timestamp)
     starts = set().union(*created.values()) - {0}  # a second for what clocks of the machine are apart
@@ -198,21 +198,72 @@ def version_2_has_exact_native_histograms(s):
             check(least <= below <= most, le, below, cells)
 
 
+TRACES = {"/orders/1": f"{0x1111:032x}", "/broken": f"{0x2222:032x}"}
+
+
+def traced(s, url, more):
+    """Requests with a trace, of a service that notes exemplars, and what is pushed of them; the settings."""
+    text = CONFIG.format(url=url, more=more) + "metrics: {exemplars: on}\n"
+    config = write(s, text, "traced.yml")
+    server = Server(s, "shop", "--config", config)
+    for path, trace in TRACES.items():
+        server.get(path, traceparent=f"00-{trace}-b7ad6b7169203331-01")
+    return config
+
+
+@test
+def version_2_brings_exemplars_along(s):
+    for more in ("version: 2", NATIVE):
+        receiver, began = Endpoint(), time.time()
+        config = traced(s, receiver.url, more)
+        receiver.behave = [written(receiver, 100000)]
+        check(push_once(s, config).code == 0)
+        found, seen = write2.read(receiver.seen[0][2]), {}
+        for (name, labels), (series, (_, _, _, exemplars)) in found.items():
+            for told, number, when in exemplars:
+                check(name == "http_request_duration_seconds" + ("" if more == NATIVE else "_bucket") and set(told) == {"trace_id"}, name, told)
+                check(0 < number < 60 and number <= float(dict(labels).get("le", "inf")), labels, number)
+                check(1000 * (began - 1) <= when <= 1000 * (time.time() + 1), when)
+                seen.setdefault(dict(labels)["status"], []).append(told["trace_id"])
+        check(seen == {"200": [TRACES["/orders/1"]], "500": [TRACES["/broken"]]}, seen)
+        s.servers.pop().stop()
+        s.run("forget", "shop")
+
+
+class Receiver:
+    """receiver/main.go."""
+
+    def __init__(self, s):
+        process = s.start([program("receiver"), "127.0.0.1:0", f"{s.path}/tsdb"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self.base = "http://" + read_line(process.stdout, 60).split()[1]
+        self.url = self.base + "/api/v1/write"
+
+    def stored(self):
+        """All samples and exemplars."""
+        with urllib.request.urlopen(self.base + "/dump", timeout=60) as answer:
+            return [json.loads(line) for line in answer]
+
+
+@test
+def a_newer_prometheus_stores_exemplars(s):
+    receiver = Receiver(s)
+    check(push_once(s, traced(s, receiver.url, "version: 2")).code == 0)
+    found = {x["Labels"]["status"]: x["Exemplar"] for x in receiver.stored() if "Exemplar" in x}
+    check(found == {"200": {"trace_id": TRACES["/orders/1"]}, "500": {"trace_id": TRACES["/broken"]}}, found)
+
+
 @test
 def a_newer_prometheus_stores_version_2(s):
-    path = program("receiver")
-    process = s.start([path, "127.0.0.1:0", f"{s.path}/tsdb"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    url = "http://" + read_line(process.stdout, 60).split()[1]
+    receiver = Receiver(s)
     server = Server(s)
     for i in range(23):
         server.get(f"/orders/{i}")
     for version, more in ((1, ""), (2, "version: 2"), (2, NATIVE)):
-        done = push_once(s, write(s, CONFIG.format(url=url + "/api/v1/write", more=more)))
+        done = push_once(s, write(s, CONFIG.format(url=receiver.url, more=more)))
         check(done.code == 0 and not done.err, version, done)
         served = expected_of(once(s))
     stored = {}
-    for line in urllib.request.urlopen(url + "/dump", timeout=60):
-        sample = json.loads(line)
+    for sample in receiver.stored():
         stored.setdefault((sample["Labels"].pop("__name__"), frozenset(sample["Labels"].items())), []).append(sample)
     for key, expected in without_ages(served).items():
         both = stored[key]

@@ -70,8 +70,13 @@ def cells_of(histogram):
     return found
 
 
+def exemplars_of(series, symbols):
+    """[(labels, value, time in ms)]."""
+    return [(dict(zip(*[iter(symbols[i] for i in x.labels_refs)] * 2)), x.value, x.timestamp) for x in series.exemplars]
+
+
 def read(body):
-    """(name, sorted labels) -> (its series, metadata: type, help, unit). What the protocol asks of a request is checked."""
+    """(name, labels) -> (its series, metadata: type, help, unit, exemplars). What the protocol asks of a request is checked."""
     request, result = request_class()(), {}
     request.ParseFromString(unpacked(body))
     check(request.symbols[0] == "" and len(set(request.symbols)) == len(request.symbols), "each text is there once, the empty one first")
@@ -84,5 +89,5 @@ def read(body):
         key = (labels.pop("__name__"), frozenset(labels.items()))
         check(key not in result, key)
         m = series.metadata
-        result[key] = (series, (TYPES[m.type], request.symbols[m.help_ref], request.symbols[m.unit_ref]))
+        result[key] = (series, (TYPES[m.type], request.symbols[m.help_ref], request.symbols[m.unit_ref], exemplars_of(series, request.symbols)))
     return result

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // A receiver of remote write as Prometheus has it: its handler and its storage, without the rest. Arguments: address, folder. /dump is
-// all that is stored, one JSON object a line.
+// all that is stored, one JSON object a line: samples, then exemplars.
 package main
 
 import (
@@ -24,15 +24,32 @@ import (
 )
 
 type sample struct {
-	Labels  map[string]string
-	Start   int64
-	Time    int64
-	Value   string
-	Count   uint64   `json:",omitempty"`
-	Sum     float64  `json:",omitempty"`
-	Zero    uint64   `json:",omitempty"`
-	Schema  int32    `json:",omitempty"`
-	Buckets []string `json:",omitempty"`
+	Labels   map[string]string
+	Exemplar map[string]string `json:",omitempty"`
+	Start    int64
+	Time     int64
+	Value    string
+	Count    uint64   `json:",omitempty"`
+	Sum      float64  `json:",omitempty"`
+	Zero     uint64   `json:",omitempty"`
+	Schema   int32    `json:",omitempty"`
+	Buckets  []string `json:",omitempty"`
+}
+
+// The exemplars of all series, in sample.Exemplar.
+func dumpExemplars(db *tsdb.DB, out *json.Encoder, r *http.Request) error {
+	querier, err := db.ExemplarQuerier(r.Context())
+	if err != nil {
+		return err
+	}
+	all := []*labels.Matcher{labels.MustNewMatcher(labels.MatchRegexp, labels.MetricName, ".+")}
+	found, err := querier.Select(math.MinInt64, math.MaxInt64, all)
+	for _, series := range found {
+		for _, e := range series.Exemplars {
+			out.Encode(sample{Labels: series.SeriesLabels.Map(), Exemplar: e.Labels.Map(), Time: e.Ts, Value: fmt.Sprint(e.Value)})
+		}
+	}
+	return err
 }
 
 func dump(db *tsdb.DB, w http.ResponseWriter, r *http.Request) {
@@ -65,10 +82,14 @@ func dump(db *tsdb.DB, w http.ResponseWriter, r *http.Request) {
 			out.Encode(s)
 		}
 	}
+	if err := dumpExemplars(db, out, r); err != nil {
+		log.Fatal(err)
+	}
 }
 
 func main() {
 	options := tsdb.DefaultOptions()
+	options.EnableExemplarStorage, options.MaxExemplars = true, 1000
 	db, err := tsdb.Open(os.Args[2], slog.Default(), prometheus.NewRegistry(), options, nil)
 	if err != nil {
 		log.Fatal(err)
