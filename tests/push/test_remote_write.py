@@ -300,7 +300,7 @@ def what_a_receiver_left_out_is_counted(s):
     server, receiver = Server(s), Endpoint()
     server.get("/orders/1")
     config = write(s, CONFIG.format(url=receiver.url, more="version: 2"))
-    receiver.behave = [written(receiver, 1, 2)]
+    receiver.behave = [written(receiver, 1, 2)] + [written(receiver, 100000)] * 1000  # of the pushes that follow nothing is missing
     process, scrape = serve(s, config)
     name = "tickbird_exporter_push_dropped_points_total"
     wait_for("it is counted", lambda: value(scrape(), name, output="remote_write", reason="refused"))

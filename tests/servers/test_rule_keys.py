@@ -77,10 +77,10 @@ def parts(rules, share=10):
 
 
 class Client:
-    def __init__(self, address, rng, has_tls=False):
+    def __init__(self, address, rng, has_tls, has_chunks):
         self.conn = http.client.HTTPSConnection(*address, timeout=60, context=ssl._create_unverified_context()) if has_tls else \
             http.client.HTTPConnection(*address, timeout=60)
-        self.rng, self.requests = rng, []
+        self.rng, self.has_chunks, self.requests = rng, has_chunks, []
 
     def ask(self):
         choose = self.rng.choice
@@ -95,20 +95,22 @@ class Client:
         headers = {"Host": q["host"], "X-Status": str(q["status"]), "X-Tenant": q["tenant"], "X-Level": q["level"],
                    "Content-Type": {"json": "application/json", "form": "application/x-www-form-urlencoded"}.get(q["body"]),
                    "Cookie": q["plan"] and f"theme=dark; plan={q['plan']}"}
-        self.conn.request(q["method"], q["path"] + (f"?x=1&page={q['page']}" if q["page"] else ""), body or None,
+        sent = [body[:5].encode(), body[5:].encode()] if body and self.has_chunks and choose([True, False]) else body or None
+        self.conn.request(q["method"], q["path"] + (f"?x=1&page={q['page']}" if q["page"] else ""), sent,
                           {name: value for name, value in headers.items() if value})
         answer = self.conn.getresponse()
         assert (answer.status, answer.read().decode()) == (q["status"], body)
         self.requests.append(q)
 
 
-def asked(test, rules, count=400):
-    """Requests to a server for which the @rules hold, and the scrape after them."""
+def asked(test, rules, count=400, has_chunks=True):
+    """Requests to a server for which the @rules hold, and the scrape after them. @has_chunks: some bodies have no length, but chunks, whose
+    framing is of their size."""
     address = (test.ip, test.port())
     test.start_exporter("--config.file", test.write("config.yml", "routes: {patterns: ['/items/:id']}\n" + rules))
     test.scrape()
     test.wait_for_port(address, test.start([harness.which("node", "nodejs"), sites.APPS / "echo.js", *address, *(test.tls or ())[:2]]))
-    client = Client(address, random.Random(f"{harness.SEED} {test.name}"), bool(test.tls))
+    client = Client(address, random.Random(f"{harness.SEED} {test.name}"), bool(test.tls), has_chunks)
     for _ in range(count):
         client.ask()
     return client.requests, test.settled(test.service, count)
@@ -140,7 +142,7 @@ def values(test):
     rules += "".join(f"  - {{metric: {name}, type: histogram, value: {value}, bounds: {BOUNDS}{more}}}\n" for name, value, more in (
         ("counts", "{request_form: count}", ""), ("counts_seconds", "{request_form: count}", ", scale: 0.001"), ("waits_seconds", "first_byte", ""),
         ("takes_seconds", "duration", ""), ("sizes_bytes", "response_size", "")))
-    requests, scrape = asked(test, "rules:\n" + rules)
+    requests, scrape = asked(test, "rules:\n" + rules, has_chunks=False)
     of = {"service": test.service}
     for i, (text, tally) in enumerate(SUMS.items()):
         expected, found = sum(tally(q) for q in requests), scrape.total(f"m{i}_total", **of)
