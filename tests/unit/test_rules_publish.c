@@ -2,7 +2,7 @@
 /*
  * rules_publish.c: rules come into force however often a writer was cut short in the middle, two writers never mix, and
  * nobody follows rules that are being written.
- * LDFLAGS: -Wl,--wrap=pwrite,--wrap=pwrite64
+ * LDFLAGS: -Wl,--wrap=pwrite
  */
 #include "rules_support.h"
 
@@ -16,10 +16,8 @@ static int writes_left = -1;           /* until one fails; -1: none does */
 static void (*between_writes)(void *); /* called before every 8 bytes that are written, and at the end */
 static void *of_between;
 
-/* What is built with large files calls it by its other name. */
 ssize_t __real_pwrite(int fd, const void *bytes, size_t len, off_t at);
 ssize_t __wrap_pwrite(int fd, const void *bytes, size_t len, off_t at);
-ssize_t __wrap_pwrite64(int fd, const void *bytes, size_t len, off_t at);
 ssize_t __wrap_pwrite(int fd, const void *bytes, size_t len, off_t at)
 {
     if (writes_left == 0) {
@@ -36,11 +34,6 @@ ssize_t __wrap_pwrite(int fd, const void *bytes, size_t len, off_t at)
     }
     between_writes(of_between);
     return (ssize_t)len;
-}
-
-ssize_t __wrap_pwrite64(int fd, const void *bytes, size_t len, off_t at)
-{
-    return __wrap_pwrite(fd, bytes, len, at);
 }
 
 static const char *dirs[1];
