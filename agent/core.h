@@ -108,7 +108,7 @@ struct tb_own {
     struct tb_record *record; /* of those that have one */
     uint32_t ext, help;       /* of its key */
     struct tb_owner *owner;   /* of a gauge of processes: whose value words is */
-    uint32_t is_moving;       /* somebody finds words and owner anew */
+    uint32_t moving;          /* somebody finds words and owner anew: in which life of the process, + 1; 0: nobody */
     uint32_t reserved1[5];
 };
 _Static_assert(sizeof(struct tb_own) == 64, "found by dividing");

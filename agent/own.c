@@ -293,11 +293,14 @@ static inline bool is_own(struct tb_core *core, const struct tb_own *own)
 /* After a fork, or an exec that failed: the words of the life that has begun. False, and counted: there are none. */
 static __attribute__((noinline)) bool move(struct tb_core *core, struct tb_own *own)
 {
+    uint32_t mine = core->fork_generation + 1;
     for (uint32_t i = 0; i < WAIT_STEPS && !is_own(core, own); i++) {
-        if (tb_swap_acquire(&own->is_moving, 1))
+        uint32_t seen = tb_load_relaxed(&own->moving);
+        /* a thread of the parent's is not here to end what it began */
+        if (seen == mine || !tb_cas_acq_rel(&own->moving, &seen, mine))
             continue;
         bool is_found = is_own(core, own) || find_words(core, own);
-        tb_store_release(&own->is_moving, 0);
+        tb_store_release(&own->moving, 0);
         if (!is_found)
             break;
     }

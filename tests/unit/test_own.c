@@ -213,7 +213,8 @@ static void a_gauge_is_the_sum_of_living_processes(void **state)
     assert_true(tb_bits_real(series(&v, "Lat{}")->total.rx_bytes) == -40.25);
     drop(&v);
     uint32_t parent = core->owner_slot;
-    tb_core_forked(core, core->env.pid + 1); /* the child claims a slot of its own at its first use */
+    jobs->moving = core->fork_generation + 1; /* a thread was inside that the child has not */
+    tb_core_forked(core, core->env.pid + 1);  /* the child claims a slot of its own at its first use */
     tb_own_change(core, jobs, 2);
     assert_int_not_equal(core->owner_slot, parent);
     look(&v, core);
