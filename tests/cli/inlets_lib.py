@@ -61,8 +61,12 @@ def value_of(e, what, **labels):
 
 
 def entries(*inlets):
-    """A configuration with these inlets, which are read every second."""
-    return json.dumps({"inlets": [{"interval": "1s", **i} for i in inlets]}) + "\n"
+    """A configuration with these inlets. They are read once, with all the time that a busy machine may need; see AGAIN."""
+    return json.dumps({"inlets": [{"interval": "10m", "timeout": "60s", **i} for i in inlets]}) + "\n"
+
+
+# Of inlets that are read again: what was read stays, however long the next takes, and a read that does not end in time changes nothing.
+AGAIN = {"interval": "1s", "timeout": "1s", "stale_after": "1h"}
 
 
 def metric(name="v", path=".", **more):

@@ -7,7 +7,7 @@ import os
 import signal
 
 from cli_lib import EXPORTER, check, main, test, wait_for
-from inlets_lib import Exporter, check_places, entries, need_client, read_once, refused, shown, value_of
+from inlets_lib import AGAIN, Exporter, check_places, entries, need_client, read_once, refused, shown, value_of
 
 
 def config(*inlets):
@@ -54,16 +54,16 @@ def what_a_command_prints_is_shown(s):
     doc = s.file("out.json", json.dumps([{"name": "a", "n": 1}, {"name": "b", "n": 2}]).encode())
     e = Exporter(s, config({"name": "number", "command": ["/usr/bin/printf", "%s", " -1.5e3\n\n"], "metrics": [{"name": "number", "scale": 2, "labels": {"a": "b c"}, "help": "A number."}]},
                            {"name": "text", "command": ["/bin/cat", text], "format": "text"},
-                           {"name": "json", "command": ["/bin/cat", doc], "format": "json", "metrics": [{"name": "n", "each": ".", "path": "n", "labels": {"name": {"path": "name"}}}]},
+                           {"name": "json", "command": ["/bin/cat", doc], "format": "json", **AGAIN, "metrics": [{"name": "n", "each": ".", "path": "n", "labels": {"name": {"path": "name"}}}]},
                            {"name": "words", **shell('echo $#; test "$1" = "a  b" && test "$2" = "*" && test "$0" = zero', "words")}))
     with open(e.config, encoding="utf-8") as f:
         check(len(json.load(f)["inlets"]) == 4)
     truth = {("number", (("a", "b c"),)): -3000, ("jobs_total", (("kind", "a"),)): 5, ("h_bucket", (("le", "+Inf"),)): 2, ("h_sum", ()): 3, ("h_count", ()): 2,
              ("n", (("name", "a"),)): 1, ("n", (("name", "b"),)): 2}
-    for name in ("number", "text", "json"):
+    for name in ("number", "text"):
         read_once(e, name)
         check(not refused(e, name), name)
-    check(shown(e) == truth, shown(e))
+    wait_for("all values", lambda: shown(e) == truth)
     check(read_once(e, "words") and refused(e, "words") == {"unreadable"}, "without its words the test fails")
     s.file("out.json", b'[{"name": "c", "n": 3}]')
     wait_for("what it prints now", lambda: ("n", (("name", "c"),)) in shown(e))
@@ -106,7 +106,7 @@ HOSTILE = {"status": ("echo 1; exit 3", "unreadable"), "killed": ("echo 1; kill 
 def a_bad_command_is_refused_and_gone(s):
     need_client()
     marker = long_time()
-    inlets = [{"name": n, "command": ["/bin/sh", "-c", script.replace("LONG", marker) + f" # {marker}"], "metrics": [{"name": "v_" + n}], "interval": "10m", "timeout": "400ms" if reason == "timeout" else "20s"}
+    inlets = [{"name": n, "command": ["/bin/sh", "-c", script.replace("LONG", marker) + f" # {marker}"], "metrics": [{"name": "v_" + n}], "timeout": "400ms" if reason == "timeout" else "60s"}
               for n, (script, reason) in HOSTILE.items()]
     plain, broken = s.file("plain", b"echo 1\n"), s.file("broken", b"#!/no/such\n", 0o755)
     inlets += [{"name": n, "command": [path], "metrics": [{"name": "v_" + n}]} for n, path in (("missing", "/no/such"), ("folder", "/"), ("plain", plain), ("broken", broken))]
@@ -135,7 +135,7 @@ def text_and_json_are_refused_as_elsewhere(s):
 def a_command_that_hangs_keeps_nobody_waiting(s):
     need_client()
     marker = long_time()
-    hang = {"name": "hang", "command": ["/bin/sh", "-c", f"sleep {marker} & wait"], "metrics": [{"name": "h"}], "interval": "60s", "timeout": "60s"}
+    hang = {"name": "hang", "command": ["/bin/sh", "-c", f"sleep {marker} & wait"], "metrics": [{"name": "h"}]}
     good = {"name": "good", "command": ["/bin/echo", "3"], "metrics": [{"name": "good"}]}
     e = Exporter(s, config(hang, good))
     wait_for("the other's value", lambda: shown(e) == {("good", ()): 3})
@@ -144,7 +144,7 @@ def a_command_that_hangs_keeps_nobody_waiting(s):
         f.write(config(good, {**good, "name": "new", "command": ["/bin/echo", "4"]}))
     wait_for("the inlet is gone, and so is what it ran", lambda: 'inlet="hang"' not in e.text() and not processes(marker))
     wait_for("the new one is refused", lambda: refused(e, "new") == {"unreadable"})
-    check(shown(e) == {("good", ()): 3} and value_of(e, "up", inlet="new") == 0)
+    wait_for("the other goes on", lambda: shown(e) == {("good", ()): 3} and value_of(e, "up", inlet="new") == 0)
 
 
 @test
@@ -152,7 +152,7 @@ def nothing_outlives_the_exporter(s):
     need_client()
     for end in (signal.SIGTERM, signal.SIGKILL):
         marker = long_time()
-        e = Exporter(s, config(*({"name": f"a{i}", "command": ["/bin/sh", "-c", f"trap '' TERM HUP; sleep {marker} & wait"], "metrics": [{"name": f"h{i}"}], "interval": "60s", "timeout": "60s"}
+        e = Exporter(s, config(*({"name": f"a{i}", "command": ["/bin/sh", "-c", f"trap '' TERM HUP; sleep {marker} & wait"], "metrics": [{"name": f"h{i}"}]}
                                  for i in range(3))))
         wait_for("commands run", lambda m=marker: len(processes(m)) >= 6)
         helper, = children(e.process.pid)
@@ -164,11 +164,11 @@ def nothing_outlives_the_exporter(s):
 @test
 def the_process_that_starts_them_may_end(s):
     need_client()
-    e = Exporter(s, config({"command": ["/bin/echo", "3"], "metrics": [{"name": "v"}], "stale_after": "1s"}))
+    e = Exporter(s, config({"command": ["/bin/echo", "3"], "metrics": [{"name": "v"}], **AGAIN, "stale_after": "1s"}))
     wait_for("a value", lambda: shown(e) == {("v", ()): 3})
     helper, = children(e.process.pid)
     os.kill(helper, signal.SIGKILL)
-    wait_for("its value goes", lambda: not shown(e) and value_of(e, "up") == 0 and refused(e, "command") == {"unreadable"})
+    wait_for("its value goes", lambda: not shown(e) and value_of(e, "up") == 0 and "unreadable" in refused(e, "command"))
     check(not children(e.process.pid), "it is left as a zombie")
 
 

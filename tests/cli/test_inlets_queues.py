@@ -12,7 +12,7 @@ import urllib.error
 import urllib.request
 
 from cli_lib import BUILD, ROOT, Skip, check, main, need, test, wait_for
-from inlets_lib import Exporter, entries, need_client, read_once, shown, value_of
+from inlets_lib import AGAIN, Exporter, entries, need_client, shown, value_of
 
 SERVER = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 PASSWORD = "guest"
@@ -93,9 +93,8 @@ def rabbitmq_tells_lengths_of_queues(s):
     with open(os.path.join(ROOT, "docs", "inlets.md"), encoding="utf-8") as f:
         check("/api/queues?columns=name,vhost,messages_ready" in f.read(), "what is tried here is what is written there")
     inlet = {"type": "json", "url": f"http://127.0.0.1:{rabbit.port}/api/queues?columns=name,vhost,messages_ready", "user": "guest", "password_file": s.file("p", PASSWORD.encode()),
-             "metrics": [{"name": "task_queue_size", "each": ".", "path": "messages_ready", "labels": {"queue": {"path": "name"}, "vhost": {"path": "vhost"}}}]}
+             "metrics": [{"name": "task_queue_size", "each": ".", "path": "messages_ready", "labels": {"queue": {"path": "name"}, "vhost": {"path": "vhost"}}}], **AGAIN}
     e = Exporter(s, entries(inlet))
-    read_once(e, "json")
 
     def all_shown():
         return shown(e) == {("task_queue_size", (("queue", name), ("vhost", "/"))): count for name, count in truth.items()}
@@ -103,7 +102,7 @@ def rabbitmq_tells_lengths_of_queues(s):
     rabbit.call("DELETE", "/api/queues/%2F/orders/contents")
     truth["orders"] = 0
     wait_for("a purged queue", all_shown, 120)
-    check(value_of(e, "up") == 1)
+    wait_for("a good read", lambda: value_of(e, "up") == 1)
 
 
 def venv():
@@ -142,8 +141,8 @@ def flower_tells_lengths_of_queues(s):
     s.start([os.path.join(folder, "celery"), "-b", broker, "flower", "--address=127.0.0.1", f"--port={port}"], env={"FLOWER_UNAUTHENTICATED_API": "true", "HOME": s.path},
             cwd=s.path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     inlets = [{"type": "json", "name": "flower", "url": f"http://127.0.0.1:{port}/api/queues/length",
-               "metrics": [{"name": "task_queue_size", "each": "active_queues", "path": "messages", "labels": {"queue": {"path": "name"}, "system": "celery"}}]},
-              {"type": "redis", "unix_socket": path, "metrics": [{"name": "celery_list", "command": ["LLEN", "celery"]}]}]
+               "metrics": [{"name": "task_queue_size", "each": "active_queues", "path": "messages", "labels": {"queue": {"path": "name"}, "system": "celery"}}], **AGAIN},
+              {"type": "redis", "unix_socket": path, "metrics": [{"name": "celery_list", "command": ["LLEN", "celery"]}], **AGAIN}]
     e = Exporter(s, entries(*inlets))
     wait_for("what was sent", lambda: shown(e) == {("task_queue_size", (("queue", "celery"), ("system", "celery"))): 17, ("celery_list", ()): 17}, 120)
     put(3)
