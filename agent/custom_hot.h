@@ -16,7 +16,7 @@
  * multiple of 8, above the low bits of the rules' generation. */
 static inline uint32_t tb_custom_route_tag(const struct tb_custom *c, uint32_t label)
 {
-    _Static_assert(TB_LEN_STRINGS <= 1u << 19 && TB_STR_FIRST, "no reference is cut, none is 0 as free words are");
+    _Static_assert(TB_LEN_STRINGS <= 1u << 19 && TB_STR_FIRST > 0, "no reference is cut, none is 0 as free words are");
     return label << 13 | (uint16_t)tb_load_acquire(&c->generation);
 }
 

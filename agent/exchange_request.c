@@ -264,6 +264,7 @@ static void request_bad(struct call *call, const uint8_t *first)
     /* a client that does not speak HTTP: the other side will not either */
     if (tb_load_relaxed(&c->role) != TB_ROLE_CLIENT)
         return;
+    tb_exchange_left(call, true); /* an answer to what came before it */
     if (c->request_flags & REQUEST_COUNTED)
         give_up(call, TB_COUNTER_GIVEUP_NOT_HTTP);
     else

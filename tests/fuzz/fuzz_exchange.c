@@ -19,7 +19,7 @@
 #include <string.h>
 
 #include "conn.h"
-#include "exchange.h"
+#include "exchange_impl.h"
 #include "methods.h"
 #include "queue.h"
 #include "region.h"
@@ -43,6 +43,7 @@ struct counted {
 struct log {
     struct counted entries[LOG_MAX];
     size_t used;
+    bool has_early; /* a client saw an answer before it had noted the request: who is faster changes what is measured */
     uint64_t counters[TB_COUNTER_COUNT];
 };
 
@@ -114,6 +115,7 @@ static void fresh(struct log *log)
     tb_invocation_start(&core, tb_bytes_str("f:1"), tb_bytes_str(""));
     routes_used = 0;
     log->used = 0;
+    log->has_early = false;
     log_in_use = log;
 }
 
@@ -161,6 +163,7 @@ static void run(struct log *log, const uint8_t *p, size_t size, uint32_t cuts, b
                 n = 2;
             is_first = false;
             feed(&c, direction, p + at, n, is_length);
+            log->has_early |= is_client && c.response_flags & (RESPONSE_EARLY | RESPONSE_WAITS);
             at += n;
         }
         p += len;
@@ -183,7 +186,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     tb_exchange_select(simd > tb_scan_best() ? tb_scan_best() : simd);
     run(&whole, data + 2, size - 2, 0, data[0] & 8);
     run(&cut, data + 2, size - 2, (data[0] & 4) ? 1 : data[1] + 2u, data[0] & 8);
-    if (whole.used != cut.used || memcmp(whole.entries, cut.entries, whole.used * sizeof(whole.entries[0])) != 0) {
+    bool has_early = whole.has_early || cut.has_early;
+    if (whole.used != cut.used ||
+        (!has_early && memcmp(whole.entries, cut.entries, whole.used * sizeof(whole.entries[0])) != 0)) {
         fprintf(stderr, "whole and cut count differently: %zu and %zu exchanges\n", whole.used, cut.used);
         abort();
     }
