@@ -388,7 +388,7 @@ int main(int argc, char **argv)
                {"many_new", many_new}};
     if (argc != 3 || !gate_close || !gate_wait || !gate_open)
         return 2;
-    server.sin_port = htons((uint16_t)atoi(argv[2]));
+    server.sin_port = htons((uint16_t)strtoul(argv[2], NULL, 10));
     server.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (!strcmp(argv[1], all[i].name)) {

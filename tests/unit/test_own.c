@@ -94,7 +94,7 @@ static void what_is_not_right_is_refused(void **state)
     char longest[300];
     unsigned n = 0;
     memset(longest, 'a', sizeof longest - 1);
-    strcpy(longest + 293, "_total");
+    memcpy(longest + 293, "_total", sizeof "_total");
     for (size_t i = 0; i < sizeof names / sizeof *names; i++, n++)
         assert_null(get(core, TB_OWN_COUNTER, names[i], NULL, NULL));
     assert_null(get(core, TB_OWN_COUNTER, longest, NULL, NULL));
