@@ -130,7 +130,7 @@ def bill(top, version, packages, epoch):
         component["components"].append({
             "type": "file", "name": f"libexec/{name}",
             "hashes": [{"alg": "SHA-256", "content": sha256(os.path.join(top, "libexec", name))}]})
-    own = [f"libexec/{p}.bin" for p in PROGRAMS] + [f"bin/{p}" for p in PROGRAMS]
+    own = ["include/tickbird.h"] + [f"libexec/{p}.bin" for p in PROGRAMS] + [f"bin/{p}" for p in PROGRAMS]
     own += [f"lib/{n}" for n in sorted(os.listdir(os.path.join(top, "lib"))) if n.endswith(version)]
     files = [{"type": "file", "name": n, "hashes": [{"alg": "SHA-256", "content": sha256(os.path.join(top, n))}]}
              for n in own]
