@@ -121,7 +121,7 @@ struct tb_opened {
 };
 
 /* What is looked at in a request's head, or noted when it is complete, beside what pairing needs. */
-#define TB_CAPTURES 256u       /* exchanges that rules look into at one time */
+#define TB_CAPTURES 64u        /* exchanges that rules look into at one time */
 #define TB_CAPTURE_BYTES 4096u /* of each */
 enum { TB_HEAD_HOST = 1, TB_HEAD_TRACE = 2, TB_HEAD_SIZE = 4, TB_HEAD_PROBE = 8, TB_HEAD_CUSTOM = 16 };
 

@@ -8,7 +8,7 @@
 #include "exchange_impl.h"
 #include "rules.h"
 
-#define PROBES 16u /* places where a capture may lie: with half of all taken one is free but once in 65,536 times */
+#define PROBES 8u /* places where a capture may lie */
 
 /* How a body is read: its first byte decides. */
 enum { BODY_NEW, BODY_JSON, BODY_FORM, BODY_DONE };
@@ -24,9 +24,8 @@ static uint64_t key_of(const struct tb_conn *c, uint16_t number)
 
 static struct tb_capture *capture_at(struct tb_core *core, uint64_t key, uint32_t probe)
 {
-    _Static_assert((TB_CAPTURES & (TB_CAPTURES - 1)) == 0, "an odd step comes to all of them");
-    uint32_t hash = (uint32_t)(key * UINT64_C(0x9fb21c651e98df25) >> 40), step = hash / TB_CAPTURES | 1;
-    return (struct tb_capture *)(void *)core->captures[(hash + probe * step) % TB_CAPTURES];
+    uint64_t place = ((key * UINT64_C(0x9fb21c651e98df25) >> 40) + probe) % TB_CAPTURES;
+    return (struct tb_capture *)(void *)core->captures[place];
 }
 
 static struct tb_capture *find(struct tb_core *core, const struct tb_conn *c, uint16_t number)

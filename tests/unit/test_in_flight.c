@@ -146,7 +146,7 @@ static void a_request_leaves_whichever_way_it_ends(void **state)
 static void many_may_be_open_at_one_time(void **state)
 {
     (void)state;
-    enum { MANY = TB_CAPTURES + 64 };
+    enum { MANY = TB_CAPTURES * 5 };
     struct tb_core *core = taught_core(RULES);
     static struct tb_conn c[MANY];
     for (size_t i = 0; i < MANY; i++) {
